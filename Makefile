@@ -1,0 +1,112 @@
+# Set-up, demonstration, checks, tests. Needs Python >= 3.11, make and git; everything else goes into .venv.
+#
+#   make PYTHON=/path/to/python ...    the interpreter to use, instead of the first one found that runs
+#   make demo PIPELINE=gam             the pipeline to show
+#   make test WORKERS=4                test processes at a time
+
+PYTHON ?=
+PIPELINE ?= gam
+WORKERS ?= 2
+, := ,
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check docs fast long floors newer bench clean
+
+# A set-up is done once for each content of these two files.
+KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+BIN := .venv/bin
+READY_DEMO := .venv/.ready-demo-$(KEY)
+READY_TEST := .venv/.ready-test-$(KEY)
+READY_NEWER := .venv-3.13/.ready-$(KEY)
+
+# Prints the first candidate that really runs and satisfies "version $(1)": a name on PATH may be a shim of nothing.
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)
+CANDIDATES = python3.11 python3.12 python3.13 python3 $(wildcard $(PYENV)/versions/*/bin/python3)
+find = for python in $(or $(2),$(CANDIDATES)); do \
+	"$$python" -c 'import ensurepip, sqlite3, sys, venv; sys.exit(not sys.version_info[:2] $(1))' \
+	>/dev/null 2>&1 && { echo "$$python"; break; }; done
+
+# Runs $(2) under the heading $(1) and says what it took.
+phase = echo "== $(1)"; start=$$(date +%s); { $(2); } || exit 1; echo "== $(1): $$(($$(date +%s) - start)) s"
+
+install = $(1)/bin/python -m pip install --disable-pip-version-check -qq -c constraints.txt -e '.[$(2)]'
+
+help:
+	@echo "make demo    set up, run a survey from file to published map, show the result"
+	@echo "make test    set up, then check, docs, fast, long, floors, newer"
+	@echo "make check   format, lint, types, floors; prints what to look at again"
+	@echo "make docs    build the documentation into docs/_build"
+	@echo "make fast    the fast tests        make long    the long tests"
+	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
+	@echo "make newer   the fast tests on Python 3.13, where there is one that runs"
+	@echo "make bench   the benchmarks"
+	@echo "make clean   remove what the other targets made"
+
+demo: $(READY_DEMO)
+	@$(BIN)/towpath demo $(PIPELINE) --site demo
+
+test: check docs fast long floors newer
+
+check: $(READY_TEST)
+	@$(call phase,format,$(BIN)/ruff format --check --quiet --diff . && $(BIN)/ruff check --quiet .)
+	@$(call phase,types,$(BIN)/mypy)
+	@$(call phase,imports,$(BIN)/lint-imports --no-cache --no-logo)
+	@$(call phase,signs,$(BIN)/python checks/signs.py)
+
+docs: $(READY_TEST)
+	@$(call phase,docs,$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build)
+
+fast: $(READY_TEST)
+	@rm -f .coverage .coverage.*
+	@$(call phase,fast tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow")
+
+long: $(READY_TEST)
+	@$(call phase,long tests,$(BIN)/coverage run -m pytest -q -m slow --durations 10 --timeout 900)
+
+floors: $(READY_TEST)
+	@$(BIN)/coverage combine -q --append 2>/dev/null || test -f .coverage
+	@$(call phase,coverage of floors 0 to 3,low=; \
+	for floor in base contracts flow adapters app; do \
+		only="--include=src/towpath/$$floor/* --fail-under=90"; \
+		if total=$$($(BIN)/coverage report $$only --format=total); then echo "  $$floor: $$total %"; \
+		else low=1; $(BIN)/coverage report $$only; fi; \
+	done; test -z "$$low")
+
+newer:
+	@if test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 13))'; then \
+		echo "== Python 3.13: .venv has it already"; exit 0; fi; \
+	newer=$$($(call find,== (3$(,) 13),python3.13 python3 $(wildcard $(PYENV)/versions/3.13*/bin/python3))); \
+	if test -z "$$newer"; then echo "== Python 3.13: none found that runs, its tests are left out"; exit 0; fi; \
+	$(MAKE) --no-print-directory $(READY_NEWER) NEWER="$$newer" || exit 1; \
+	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow")
+
+bench: $(READY_TEST)
+	@for script in benchmarks/bench_*.py; do \
+		test -e "$$script" || { echo "no benchmark yet"; exit 0; }; \
+		$(call phase,$$script,$(BIN)/python "$$script"); done
+
+clean:
+	rm -rf .venv .venv-3.13 demo build dist docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .hypothesis .import_linter_cache src/*.egg-info
+	find src tests checks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@python=$$($(call find,>= (3$(,) 11),$(PYTHON))); \
+	test -n "$$python" || { echo "make: no Python >= 3.11 that runs (and has venv and sqlite3) was found" >&2; exit 1; }; \
+	$(call phase,environment with $$python,"$$python" -m venv .venv)
+
+$(READY_DEMO): | $(BIN)/python
+	@$(call phase,set-up,$(call install,.venv,gam))
+	@rm -f .venv/.ready-* && touch $@
+
+$(READY_TEST): | $(BIN)/python
+	@$(call phase,set-up for tests,$(call install,.venv,gam$(,)test$(,)check$(,)docs))
+	@rm -f .venv/.ready-* && touch $@ $(READY_DEMO)
+
+$(READY_NEWER):
+	@$(call phase,set-up for tests on Python 3.13,"$(NEWER)" -m venv .venv-3.13 && \
+		$(call install,.venv-3.13,gam$(,)test$(,)check))
+	@rm -f .venv-3.13/.ready-* && touch $@

@@ -1,0 +1,1 @@
+"""Towpath: the durable, reproducible backbone for science data pipelines."""

@@ -1,0 +1,1 @@
+"""Floor 2: the implementations behind the contracts: SQL, disk, processes, messages."""

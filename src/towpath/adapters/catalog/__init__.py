@@ -1,0 +1,1 @@
+"""The catalog in SQL: schema, shared statements, one small file per dialect, migrations."""

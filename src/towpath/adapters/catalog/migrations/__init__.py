@@ -1,0 +1,28 @@
+"""Migrations of the catalog, inside the package: an installed towpath migrates its own sites.
+
+`upgrade` brings a catalog to `HEAD`. It never goes back: restore a backup instead.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+HEAD = "0001"
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the catalog of an open connection to the newest revision, in the connection's transaction."""
+    from alembic import command  # optional: slow to import, and only needed when something is to migrate
+
+    command.upgrade(config(connection), "head")
+
+
+def config(connection: Connection | None = None) -> Any:
+    """Alembic's configuration for the scripts of this package."""
+    from alembic.config import Config  # optional: see `upgrade`
+
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent))
+    settings.attributes["connection"] = connection
+    return settings

@@ -1,0 +1,11 @@
+"""Alembic's entry: runs the scripts on the connection it is given."""
+
+from alembic import context
+
+from towpath.adapters.catalog.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

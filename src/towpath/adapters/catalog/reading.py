@@ -1,0 +1,447 @@
+"""Reading the catalog: every list is ordered by id and paged by key. Never changes a row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from towpath.adapters.catalog.sql import (
+    ITEM_COLUMNS,
+    PRODUCT_COLUMNS,
+    WORK_COLUMNS,
+    Session,
+    chunks,
+    load,
+    marks,
+    to_item,
+)
+from towpath.base import states
+from towpath.base.errors import NotFoundError, StateError
+from towpath.base.model import (
+    Event,
+    Flag,
+    Item,
+    Measure,
+    Product,
+    RuleResult,
+    Run,
+    StepRecord,
+    Verdict,
+    WorkRow,
+)
+from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
+
+_RUN_COLUMNS = (
+    'r.work_id, r.token, w.item_id, w.queue_id, r.outcome, r.began, r.seconds, r."key", r.measures, r.caveats, r.steps, '
+    "r.reasons, r.error, r.worker, r.log, r.manual"
+)
+PUBLICATION_COLUMNS = "id, work_id, token, item_id, archive, target, state, sha256, files, folder, mode, error, updated, supersedes"
+
+
+class Reading(Session):
+    """The reading half of the SQL catalog (contracts.catalog.View)."""
+
+    # ---- site
+    def roots(self) -> Mapping[str, RootRow]:
+        """The named roots."""
+        return {row[1]: RootRow(*row) for row in self.rows("SELECT id, name, place FROM roots ORDER BY id")}
+
+    def definition(self, pipeline: str) -> tuple[int, bytes] | None:
+        """The number and digest of the active definition of a pipeline."""
+        row = self.one("SELECT id, sha256 FROM definitions WHERE pipeline = ? AND active", (pipeline,))
+        return (row[0], bytes(row[1])) if row else None
+
+    def definitions(self, pipeline: str) -> list[tuple[int, bytes, float, bool]]:
+        """Every definition ever loaded: number, digest, time, active."""
+        rows = self.rows(
+            "SELECT id, sha256, loaded, active FROM definitions WHERE pipeline = ? ORDER BY id", (pipeline,)
+        )
+        return [(row[0], bytes(row[1]), row[2], bool(row[3])) for row in rows]
+
+    def sizes(self) -> dict[str, int]:
+        """Rows per table, and bytes of the catalog under ``"bytes"``."""
+        from_tables = {
+            name: self.one(f"SELECT count(*) FROM {name}")[0]  # noqa: S608  names of our own tables
+            for name in (
+                "items",
+                "work",
+                "runs",
+                "products",
+                "run_inputs",
+                "events",
+                "publications",
+                "verdicts",
+            )
+        }
+        return {**from_tables, "bytes": self.catalog_bytes()}
+
+    def catalog_bytes(self) -> int:
+        """Bytes of the catalog; each dialect knows."""
+        raise NotImplementedError
+
+    # ---- items
+    def item(self, item: int) -> Item:
+        """The item of this id. Raises `NotFoundError`."""
+        row = self.one(f"SELECT {ITEM_COLUMNS} FROM items WHERE id = ?", (item,))
+        if row is None:
+            raise NotFoundError(f"no item with number {item}")
+        return to_item(row)
+
+    def find(self, pipeline: str, kind: str, key: str) -> Item | None:
+        """The item of this key, if it is known."""
+        row = self.one(
+            f'SELECT {ITEM_COLUMNS} FROM items WHERE pipeline = ? AND kind = ? AND "key" = ?',
+            (pipeline, kind, key),
+        )
+        return to_item(row) if row else None
+
+    def items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: states.Work | None = None,
+        stage: str = "",
+        keys: Sequence[str] = (),
+        text: str = "",
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Item]:
+        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        where, values = ["id > ?"], [after]
+        conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
+        for clause, value in conditions:
+            if value:
+                where.append(clause)
+                values.append(value)
+        if keys:
+            where.append(f'"key" IN ({marks(keys)})')
+            values += keys
+        if text:
+            where.append("\"key\" LIKE ? ESCAPE '!'")
+            values.append(f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")  # type: ignore[arg-type]
+        if state or stage:
+            queues = [number for number, name in self._queues() if not stage or name[2] == stage]
+            clause = (
+                f"EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND w.queue_id IN ({marks(queues)})"
+            )
+            where.append(clause + (" AND w.state = ?)" if state else ")"))
+            values += [*queues, *([state.value] if state else [])]  # type: ignore[list-item]
+        statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
+        return [to_item(row) for row in self.rows(statement, (*values, limit))]
+
+    def _queues(self) -> list[tuple[int, tuple[str, str, str]]]:
+        rows = self.rows("SELECT id, pipeline, kind, stage FROM queues ORDER BY id")
+        return [(row[0], (row[1], row[2], row[3])) for row in rows]
+
+    def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
+        """The work rows of stages of each item, in the order of the route."""
+        found: dict[int, list[WorkRow]] = {item: [] for item in items}
+        statement = f"SELECT {WORK_COLUMNS} FROM work WHERE item_id IN ({{in}}) AND subject = '' ORDER BY id"
+        for row in self.rows_in(statement, items):
+            found[row[1]].append(self.to_work(row))
+        return found
+
+    def work_row(self, work: int) -> WorkRow:
+        """One work row. Raises `NotFoundError`."""
+        row = self.one(f"SELECT {WORK_COLUMNS} FROM work WHERE id = ?", (work,))
+        if row is None:
+            raise NotFoundError(f"no work with number {work}")
+        return self.to_work(row)
+
+    def members(self, group: int) -> list[Item]:
+        """The members of a group, in order."""
+        ids = [
+            row[0]
+            for row in self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
+        ]
+        known = {
+            row[0]: to_item(row)
+            for row in self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", ids)
+        }
+        return [known[item] for item in ids]
+
+    def groups_of(self, items: Sequence[int]) -> list[int]:
+        """The groups that any of the items is a member of."""
+        rows = self.rows_in("SELECT DISTINCT group_id FROM members WHERE item_id IN ({in})", items)
+        return sorted({row[0] for row in rows})
+
+    def milestones(self, item: int) -> list[tuple[str, float]]:
+        """The milestones an item has reached, with the time."""
+        rows = self.rows("SELECT name, time FROM milestones WHERE item_id = ? ORDER BY time, name", (item,))
+        return [(row[0], row[1]) for row in rows]
+
+    # ---- queues
+    def claimable(self, queues: Iterable[tuple[str, str, str]]) -> list[Queue]:
+        """Those of the queues that have something to claim now."""
+        now, found = self.now(), []
+        for queue in queues:
+            number = self.queue_id(queue)
+            row = number and self.one(
+                "SELECT priority, due FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND due <= ? "
+                "ORDER BY priority DESC, due, id LIMIT 1",
+                (number, now),
+            )
+            if row:
+                found.append(Queue(*queue, row[0], row[1]))
+        return found
+
+    def next_due(self) -> float | None:
+        """When the next ready or running row falls due, if any."""
+        rows = [
+            self.one(
+                "SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,)
+            )[0]
+            for number, _ in self._queues()
+        ]
+        return min((due for due in rows if due is not None), default=None)
+
+    def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
+        """How many work rows by (pipeline, kind, stage, state)."""
+        rows = self.rows(
+            "SELECT queue_id, state, count(*) FROM work WHERE subject = '' GROUP BY queue_id, state"
+        )
+        named = {(*self.queue_name(row[0]), row[1]): row[2] for row in rows}
+        return {name: count for name, count in sorted(named.items()) if not pipeline or name[0] == pipeline}
+
+    # ---- runs
+    def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
+        """Runs that ended, newest last."""
+        where, value = ("w.item_id = ?", item) if item else ("r.work_id = ?", work) if work else ("0 = ?", 0)
+        rows = self.rows(
+            f"SELECT {_RUN_COLUMNS} FROM runs r JOIN work w ON w.id = r.work_id WHERE {where} "
+            "ORDER BY r.began DESC, r.work_id DESC, r.token DESC LIMIT ?",
+            (value, limit),
+        )
+        return [self._to_run(row) for row in reversed(rows)]
+
+    def _to_run(self, row: Any) -> Run:
+        return Run(
+            work=row[0],
+            token=row[1],
+            item=row[2],
+            stage=self.queue_name(row[3])[2],
+            outcome=states.Outcome(row[4]),
+            began=row[5],
+            seconds=row[6],
+            key=bytes(row[7]) if row[7] is not None else None,
+            measures=tuple(Measure(*values) for values in load(row[8], [])),
+            caveats=tuple(load(row[9], [])),
+            steps=tuple(StepRecord(**values) for values in load(row[10], [])),
+            reasons=tuple(load(row[11], [])),
+            error=row[12] or "",
+            worker=row[13] or "",
+            log=row[14] or "",
+            manual=bool(row[15]),
+        )
+
+    def components(self, work: int, token: int) -> Mapping[str, Any]:
+        """The components of a finished run's key: stage, version, params, environment, inputs (name → hex)."""
+        row = self.one(
+            "SELECT p.content FROM runs r JOIN parts p ON p.id = r.part_id WHERE r.work_id = ? AND r.token = ?",
+            (work, token),
+        )
+        if row is None:
+            return {}
+        return {**load(row[0], {}), "inputs": component_inputs(self.inputs(work, token))}
+
+    def inputs(self, work: int, token: int) -> list[InputRow]:
+        """What a finished run read."""
+        rows = self.rows(
+            "SELECT name, product_id, sha256, value FROM run_inputs WHERE work_id = ? AND token = ? ORDER BY position",
+            (work, token),
+        )
+        products = self._products_by_id([row[1] for row in rows if row[1] is not None])
+        items = self._item_keys(sorted({product.item for product in products.values()}))
+        found = []
+        for name, product_id, sha256, value in rows:
+            product = products.get(product_id)
+            if product:
+                found.append(InputRow(name, product.sha256, product, items.get(product.item, "")))
+            else:
+                found.append(InputRow(name, bytes(sha256 or b""), value=load(value, None)))
+        return found
+
+    def used_by(self, product: int) -> list[tuple[int, int]]:
+        """The runs (work, token) that read this product."""
+        rows = self.rows("SELECT DISTINCT work_id, token FROM run_inputs WHERE product_id = ?", (product,))
+        return sorted((row[0], row[1]) for row in rows)
+
+    # ---- products
+    def products(
+        self,
+        items: Sequence[int] = (),
+        *,
+        states: Sequence[states.Product] = (states.Product.CURRENT,),
+        stages: Sequence[str] | None = None,
+        after: int = 0,
+        limit: int = 1_000_000,
+    ) -> list[Product]:
+        """Products by item, stage and state, by id."""
+        where = f"state IN ({marks(states)}) AND id > ?"
+        values: list[Any] = [*(state.value for state in states), after]
+        if stages is not None:
+            queues = [number for number, name in self._queues() if name[2] in stages] + [0] * ("" in stages)
+            where += f" AND queue_id IN ({marks(queues)})"
+            values += queues
+        head = f"SELECT {PRODUCT_COLUMNS} FROM products WHERE "
+        if not items:
+            rows = self.rows(f"{head}{where} ORDER BY id LIMIT ?", (*values, limit))
+        else:
+            rows = [
+                row
+                for part in chunks(items)
+                for row in self.rows(
+                    f"{head}{where} AND item_id IN ({marks(part)}) LIMIT ?", (*values, *part, limit)
+                )
+            ]
+        return [self.to_product(row) for row in sorted(rows, key=lambda row: row[0])[:limit]]
+
+    def product(self, product: int) -> Product:
+        """One product. Raises `NotFoundError`."""
+        found = self._products_by_id([product])
+        if not found:
+            raise NotFoundError(f"no product with number {product}")
+        return found[product]
+
+    def raw_files(self, root: str) -> dict[str, tuple[int, int]]:
+        """The raw files known below a root: relative path → (size, mtime_ns)."""
+        rows = self.rows(
+            "SELECT path, size, mtime_ns FROM products WHERE queue_id = 0 AND root_id = ? ORDER BY id",
+            (self.root_id(root),),
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def _products_by_id(self, ids: Sequence[int]) -> dict[int, Product]:
+        rows = self.rows_in(f"SELECT {PRODUCT_COLUMNS} FROM products WHERE id IN ({{in}})", ids)
+        return {row[0]: self.to_product(row) for row in rows}
+
+    def _item_keys(self, ids: Sequence[int]) -> dict[int, str]:
+        return dict(self.rows_in('SELECT id, "key" FROM items WHERE id IN ({in})', ids))
+
+    # ---- judgements
+    def verdicts(self, item: int) -> list[tuple[str, Verdict, float, str]]:
+        """The verdicts on an item, oldest first: (stage, verdict, time, who accepted it)."""
+        rows = self.rows(
+            "SELECT w.queue_id, v.result, v.rules, v.time, v.accepted_by FROM verdicts v JOIN work w ON w.id = v.work_id "
+            "WHERE v.item_id = ? ORDER BY v.id",
+            (item,),
+        )
+        return [
+            (
+                self.queue_name(row[0])[2],
+                Verdict(row[1], tuple(RuleResult(**rule) for rule in load(row[2], []))),
+                row[3],
+                row[4] or "",
+            )
+            for row in rows
+        ]
+
+    def flags(self, item: int) -> list[Flag]:
+        """The flags on an item that are not withdrawn, oldest first."""
+        rows = self.rows(
+            "SELECT item_id, part, value, comment, author, time, id FROM flags "
+            "WHERE item_id = ? AND withdrawn IS NULL ORDER BY id",
+            (item,),
+        )
+        return [Flag(row[0], load(row[1], {}), *row[2:]) for row in rows]
+
+    def calibrations(
+        self, kind: str = "", *, at: float | None = None, selector: str | None = None
+    ) -> list[CalibrationRow]:
+        """Certified calibrations, best first where `at` is given (quality, then the latest certified)."""
+        where, values = ["state = 'certified'"], []
+        for clause, value in (("kind = ?", kind or None), ("selector = ?", selector)):
+            if value is not None:
+                where.append(clause)
+                values.append(value)
+        if at is not None:
+            where.append("begins <= ? AND ends > ?")
+            values += [at, at]  # type: ignore[list-item]
+        order = "quality DESC, id DESC" if at is not None else "id"
+        rows = self.rows(
+            "SELECT id, product_id, kind, selector, begins, ends, quality, state, author, why FROM calibrations "
+            f"WHERE {' AND '.join(where)} ORDER BY {order}",
+            values,
+        )
+        products = self._products_by_id([row[1] for row in rows])
+        return [CalibrationRow(row[0], products[row[1]], *row[2:]) for row in rows]
+
+    def publications(
+        self, item: int = 0, *, states: Sequence[states.Publication] = (), after: int = 0, limit: int = 100
+    ) -> list[PublicationRow]:
+        """The publication journal."""
+        where, values = ["id > ?"], [after]
+        if item:
+            where.append("item_id = ?")
+            values.append(item)
+        if states:
+            where.append(f"state IN ({marks(states)})")
+            values += [state.value for state in states]  # type: ignore[misc]
+        statement = (
+            f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
+        )
+        return [to_publication(row) for row in self.rows(statement, (*values, limit))]
+
+    # ---- events
+    def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
+        """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
+        oldest = self.one("SELECT min(seq) FROM events")[0]
+        if after and oldest is not None and after < oldest - 1:
+            raise StateError(f"reset: events up to {oldest - 1} were pruned; read on from {oldest - 1}")
+        where, values = ["seq > ?"], [after]
+        if item:
+            where.append("item_id = ?")
+            values.append(item)
+        if pipeline:
+            queues = [number for number, name in self._queues() if name[0] == pipeline]
+            where.append(f"queue_id IN ({marks(queues)})")
+            values += queues
+        rows = self.rows(
+            f"SELECT seq, time, type, item_id, queue_id, token, data FROM events WHERE {' AND '.join(where)} "
+            "ORDER BY seq LIMIT ?",
+            (*values, limit),
+        )
+        return [self._to_event(row) for row in rows]
+
+    def _to_event(self, row: Any) -> Event:
+        name = self.queue_name(row[4] or 0)
+        data = load(row[6], {})
+        return Event(row[0], row[1], row[2], row[3] or 0, name[2], data.pop("run", ""), name[0], data)
+
+    def last_event(self) -> int:
+        """The seq of the newest event."""
+        row = self.one("SELECT value FROM counters WHERE name = 'event'")
+        return row[0] if row else 0
+
+    def sessions(self) -> list[tuple[int, str, int, str, bool]]:
+        """Open sessions: number, host, pid, lock file, attributable."""
+        rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
+        return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def component_inputs(inputs: Iterable[InputRow]) -> dict[str, Any]:
+    """The inputs of a key by name, each the hexadecimal sha256 of a product or facts; several get ``name[i]``."""
+    named: dict[str, list[str]] = {}
+    for row in inputs:
+        named.setdefault(row.name, []).append(row.sha256.hex())
+    return {name: values[0] if len(values) == 1 else values for name, values in sorted(named.items())}
+
+
+def to_publication(row: Any) -> PublicationRow:
+    """A publication from a row of `PUBLICATION_COLUMNS`."""
+    files = tuple((product, path) for product, path in load(row[8], []))
+    return PublicationRow(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        states.Publication(row[6]),
+        bytes(row[7]),
+        files,
+        bool(row[9]),
+        row[10],
+        row[11],
+        row[12],
+        row[13],
+    )

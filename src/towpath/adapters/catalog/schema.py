@@ -1,0 +1,336 @@
+"""The tables of the catalog, for SQLite and PostgreSQL alike.
+
+Promises: names are interned where rows are many (queues, roots, key parts), hashes are 32 raw bytes, times are seconds
+since the epoch. Never changed without a migration; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+_LIVE = "state IN ('current', 'missing', 'changed')"
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("place", Text, nullable=False),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    UniqueConstraint("pipeline", "kind", "stage", name="queues_name"),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("loaded", Float, nullable=False),
+    Column("active", Boolean, nullable=False),
+    UniqueConstraint("pipeline", "sha256", name="definitions_digest"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("definition", _ID, nullable=False),
+    Column("attributes", Text),
+    Column("begins", Float),
+    Column("ends", Float),
+    Column("west", Float),
+    Column("south", Float),
+    Column("east", Float),
+    Column("north", Float),
+    Column("registered", Float, nullable=False),
+    UniqueConstraint("pipeline", "kind", "key", name="items_key"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("group_id", _ID, nullable=False),
+    Column("item_id", _ID, nullable=False),
+    Column("position", Integer, nullable=False),
+    PrimaryKeyConstraint("group_id", "item_id", name="members_pair"),
+    Index("members_item", "item_id"),
+    sqlite_with_rowid=False,
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("item_id", _ID, nullable=False),
+    Column("queue_id", _ID, nullable=False),  # 0: a raw file
+    Column("output", Text, nullable=False),
+    Column("part", Text, nullable=False, server_default=""),
+    Column("type", Text, nullable=False),
+    Column("root_id", _ID, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("tree", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("work_id", _ID, nullable=False, server_default="0"),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("manual", Boolean, nullable=False, server_default=text("false")),
+    Column("created", Float, nullable=False),
+    Column("left_at", Float),  # when it was superseded or moved to trash
+    Column("detail", Text),
+    _partial("products_current", "item_id", "queue_id", "output", "part", where=_LIVE, unique=True),
+    _partial("products_bad", "item_id", where="state IN ('missing', 'changed')"),
+    _partial("products_left", "state", "left_at", where="state IN ('superseded', 'trash')"),
+    _partial("products_raw", "root_id", "path", where="queue_id = 0"),
+)
+
+work = Table(
+    "work",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("item_id", _ID, nullable=False),
+    Column("queue_id", _ID, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("due", Float, nullable=False, server_default="0"),
+    Column("owner", _ID, nullable=False, server_default="0"),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("claimed_revision", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("deaths", Integer, nullable=False, server_default="0"),
+    Column("key", LargeBinary),
+    Column("done_token", Integer, nullable=False, server_default="0"),  # the run that made what is current
+    Column("began", Float),
+    Column("progress", Float),
+    Column("note", Text),
+    Column("payload", Text),
+    UniqueConstraint("item_id", "queue_id", "subject", name="work_row"),
+    _partial(
+        "work_claim", "queue_id", text("priority DESC"), "due", "id", where="state IN ('ready', 'running')"
+    ),
+    _partial(
+        "work_trouble",
+        "queue_id",
+        "state",
+        where="state IN ('failed', 'poisoned', 'held', 'rejected', 'stopped')",
+    ),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("content", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("work_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("began", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("part_id", _ID),
+    Column("key", LargeBinary),
+    Column("definition", _ID),
+    Column("worker", Text),
+    Column("log", Text),
+    Column("measures", Text),
+    Column("caveats", Text),
+    Column("steps", Text),
+    Column("reasons", Text),
+    Column("error", Text),
+    Column("manual", Boolean),
+    PrimaryKeyConstraint("work_id", "token", name="runs_pair"),
+    sqlite_with_rowid=False,
+)
+
+run_inputs = Table(
+    "run_inputs",
+    metadata,
+    Column("work_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("product_id", _ID),
+    Column("sha256", LargeBinary),  # of facts; a product's hash is in its row
+    Column("value", Text),
+    PrimaryKeyConstraint("work_id", "token", "position", name="run_inputs_row"),
+    _partial("run_inputs_product", "product_id", where="product_id IS NOT NULL"),
+    sqlite_with_rowid=False,
+)
+
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("product_id", _ID, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("selector", Text, nullable=False),
+    Column("begins", Float, nullable=False),
+    Column("ends", Float, nullable=False),
+    Column("quality", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("certified", Float, nullable=False),
+    Index("calibrations_valid", "kind", "selector", "begins", "ends"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("item_id", _ID, nullable=False),
+    Column("work_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("accepted_by", Text),
+    Column("accepted_why", Text),
+    Index("verdicts_item", "item_id"),
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("item_id", _ID, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("withdrawn", Float),
+    Index("flags_item", "item_id"),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("work_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("item_id", _ID, nullable=False),
+    Column("archive", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("folder", Boolean, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("supersedes", _ID, nullable=False),
+    Column("opened", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Index("publications_item", "item_id"),
+    Index("publications_work", "work_id"),
+    _partial(
+        "publications_target",
+        "archive",
+        "target",
+        where="state NOT IN ('failed', 'conflict', 'withdrawn')",
+        unique=True,
+    ),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _ID, primary_key=True),
+    Column("time", Float, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("item_id", _ID),
+    Column("queue_id", _ID),
+    Column("token", Integer),
+    Column("data", Text),
+    _partial("events_item", "item_id", where="item_id IS NOT NULL"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+milestones = Table(
+    "milestones",
+    metadata,
+    Column("item_id", _ID, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    PrimaryKeyConstraint("item_id", "name", name="milestones_row"),
+    sqlite_with_rowid=False,
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("subset", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    UniqueConstraint("rule", "subset", name="slots_name"),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("product_id", _ID, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("until", Float),
+    PrimaryKeyConstraint("product_id", "author", name="pins_row"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("lock", Text, nullable=False),
+    Column("attributable", Boolean, nullable=False),
+    Column("opened", Float, nullable=False),
+)

@@ -1,0 +1,210 @@
+"""What all parts of the SQL catalog share: running statements, interned names, rows to values, JSON.
+
+Statements are plain SQL with `?` for bound values; a dialect may translate them. Values are never formatted in.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from towpath.base import states
+from towpath.base.errors import NotFoundError
+from towpath.base.hashing import canonical
+from towpath.base.model import Item, Product, WorkRow
+from towpath.base.provenance import Fixed
+from towpath.base.spacetime import Box, Span
+from towpath.contracts.definition import Definition
+
+CHUNK = 500  # bound values per statement
+LIVE = "('current', 'missing', 'changed')"
+
+PRODUCT_COLUMNS = (
+    "id, item_id, queue_id, output, part, type, root_id, path, size, mtime_ns, sha256, tree, state, work_id, token, "
+    "manual, created"
+)
+ITEM_COLUMNS = (
+    'id, pipeline, kind, "key", definition, attributes, begins, ends, west, south, east, north, registered'
+)
+WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress'
+
+
+class Cursor(Protocol):
+    """What the catalog needs of a DB-API cursor."""
+
+    rowcount: int
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any: ...  # noqa: D102
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Any: ...  # noqa: D102
+    def fetchall(self) -> list[Any]: ...  # noqa: D102
+    def fetchone(self) -> Any: ...  # noqa: D102
+
+
+def dump(value: Any) -> str | None:
+    """JSON text of a value, None for what is empty."""
+    return canonical(value).decode() if value else None
+
+
+def load(text: str | None, empty: Any) -> Any:
+    """The value of a JSON text, `empty` for None."""
+    return json.loads(text) if text else empty
+
+
+def marks(values: Sequence[Any]) -> str:
+    """``?, ?, ?`` for as many values."""
+    return ", ".join("?" * len(values))
+
+
+def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
+    """`values` in slices of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+class Names:
+    """Interned names, cached per process: queues, roots, key parts. Rows of these are never changed but a root's place."""
+
+    def __init__(self) -> None:
+        self.queues: dict[tuple[str, str, str], int] = {}
+        self.queue_names: dict[int, tuple[str, str, str]] = {0: ("", "", "")}
+        self.roots: dict[str, int] = {}
+        self.root_names: dict[int, str] = {}
+        self.parts: dict[bytes, int] = {}
+
+    def clear(self) -> None:
+        """Forget all, after a transaction that was rolled back."""
+        self.__init__()  # type: ignore[misc]  # back to the empty caches
+
+
+class Session:
+    """A cursor with the site's interned names, active definitions (`routes`) and clock: the base of views and transactions."""
+
+    def __init__(
+        self, cursor: Cursor, names: Names, routes: dict[str, Definition], clock: Callable[[], float]
+    ) -> None:
+        self.cursor, self.names, self.routes, self._clock = cursor, names, routes, clock
+
+    def now(self) -> float:
+        """The catalog's time, seconds since the epoch."""
+        return self._clock()
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a statement."""
+        self.cursor.execute(statement, values)
+        return self.cursor.fetchall()
+
+    def one(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        """The first row of a statement, or None."""
+        self.cursor.execute(statement, values)
+        return self.cursor.fetchone()
+
+    def rows_in(self, statement: str, values: Sequence[Any], *others: Any) -> list[Any]:
+        """All rows of a statement whose ``{in}`` stands for many values; `others` are bound before them."""
+        found: list[Any] = []
+        for part in chunks(values):
+            found += self.rows(statement.replace("{in}", marks(part)), (*others, *part))
+        return found
+
+    def queue_id(self, queue: tuple[str, str, str]) -> int | None:
+        """The number of a queue, None if nothing was ever put in it."""
+        if queue not in self.names.queues:
+            row = self.one("SELECT id FROM queues WHERE pipeline = ? AND kind = ? AND stage = ?", queue)
+            if row is None:
+                return None
+            self.names.queues[queue] = row[0]
+            self.names.queue_names[row[0]] = queue
+        return self.names.queues[queue]
+
+    def queue_name(self, number: int) -> tuple[str, str, str]:
+        """The (pipeline, kind, stage) of a queue's number."""
+        if number not in self.names.queue_names:
+            for row in self.rows("SELECT id, pipeline, kind, stage FROM queues"):
+                self.names.queue_names[row[0]] = (row[1], row[2], row[3])
+        return self.names.queue_names[number]
+
+    def root_id(self, name: str) -> int:
+        """The number of a root. Raises `NotFoundError`."""
+        if name not in self.names.roots:
+            for row in self.rows("SELECT id, name FROM roots"):
+                self.names.roots[row[1]], self.names.root_names[row[0]] = row[0], row[1]
+        if name not in self.names.roots:
+            raise NotFoundError(f"no root {name!r}; roots are {sorted(self.names.roots)}; add it to [roots]")
+        return self.names.roots[name]
+
+    def root_name(self, number: int) -> str:
+        """The name of a root's number."""
+        if number not in self.names.root_names:
+            for row in self.rows("SELECT id, name FROM roots"):
+                self.names.roots[row[1]], self.names.root_names[row[0]] = row[0], row[1]
+        return self.names.root_names[number]
+
+    def part_id(self, fixed: Fixed) -> int | None:
+        """The number of an interned fixed part of keys, None if it is not stored yet."""
+        if fixed.sha256 not in self.names.parts:
+            row = self.one("SELECT id FROM parts WHERE sha256 = ?", (fixed.sha256,))
+            if row is None:
+                return None
+            self.names.parts[fixed.sha256] = row[0]
+        return self.names.parts[fixed.sha256]
+
+    def to_product(self, row: Any) -> Product:
+        """A product from a row of `PRODUCT_COLUMNS`."""
+        return Product(
+            row[1],
+            self.queue_name(row[2])[2],
+            row[3],
+            row[4],
+            row[5],
+            self.root_name(row[6]),
+            row[7],
+            row[8],
+            row[9],
+            bytes(row[10]),
+            bool(row[11]),
+            states.Product(row[12]),
+            (row[13], row[14]),
+            bool(row[15]),
+            row[16],
+            row[0],
+        )
+
+    def to_work(self, row: Any) -> WorkRow:
+        """A work row from a row of `WORK_COLUMNS`."""
+        pipeline, kind, stage = self.queue_name(row[2])
+        return WorkRow(
+            row[0],
+            row[1],
+            stage,
+            states.Work(row[3]),
+            row[4],
+            row[5],
+            str(row[6] or ""),
+            row[7],
+            row[8],
+            row[9],
+            row[10],
+            bytes(row[11]) if row[11] is not None else None,
+            row[12] or "",
+            row[13],
+            pipeline,
+            kind,
+        )
+
+
+def to_item(row: Any) -> Item:
+    """An item from a row of `ITEM_COLUMNS`."""
+    span = None if row[6] is None else Span(row[6], row[7])
+    box = None if row[8] is None else Box(row[8], row[9], row[10], row[11])
+    return Item(row[1], row[2], row[3], load(row[5], {}), span, box, row[0], row[4], row[12])
+
+
+def item_values(item: Item) -> tuple[Any, ...]:
+    """The attributes, span and footprint of an item as column values."""
+    span: tuple[float | None, ...] = (item.span.begin, item.span.end) if item.span else (None, None)
+    box = item.footprint
+    place: tuple[float | None, ...] = (box.west, box.south, box.east, box.north) if box else (None,) * 4
+    return (dump(dict(item.attributes)), *span, *place)
+
+
+def flags_value(rows: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Flags as a stage sees them, from rows of (part, value, comment)."""
+    return [{"part": load(part, {}), "value": value, "comment": comment} for part, value, comment in rows]

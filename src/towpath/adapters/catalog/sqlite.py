@@ -1,0 +1,226 @@
+"""The catalog in one SQLite file: the default, for one host.
+
+Promises: WAL, one writer thread per process, BEGIN IMMEDIATE, a pause between transactions so that other processes get
+their turn. Refuses a network file system. Never opened by anything but SQLite.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy
+
+from towpath.adapters.catalog.changing import Changing
+from towpath.adapters.catalog.needs import Needs
+from towpath.adapters.catalog.sql import Names
+from towpath.base import clock
+from towpath.base.errors import SiteError
+from towpath.contracts.catalog import Transaction, View
+from towpath.contracts.definition import Definition
+
+T = TypeVar("T")
+
+_PAUSE = 0.002
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "afs",
+    "9p",
+    "fuse.sshfs",
+    "lustre",
+    "beegfs",
+    "gpfs",
+    "ceph",
+}
+
+
+class _SqliteReading(Needs):
+    def catalog_bytes(self) -> int:
+        """Bytes of the catalog's file."""
+        return int(self.one("PRAGMA page_count")[0]) * int(self.one("PRAGMA page_size")[0])
+
+
+class _SqliteTransaction(Changing, _SqliteReading):
+    pass
+
+
+class SqliteCatalog:
+    """A catalog in an SQLite file (contracts.catalog.Catalog).
+
+    Parameters
+    ----------
+    path
+        The file; it must have been migrated (`towpath.adapters.catalog.migrations`).
+    durability
+        "crash" (kill -9 at any instant) or "power" (every commit is flushed to disk).
+    now
+        The clock, seconds since the epoch.
+
+    Raises
+    ------
+    SiteError
+        If the file lies on a network file system.
+    """
+
+    def __init__(
+        self, path: Path, *, durability: str = "crash", now: Callable[[], float] = clock.now
+    ) -> None:
+        _refuse_network(path)
+        self.path, self.url = path, f"sqlite:///{path}"
+        self.definitions: dict[str, Definition] = {}
+        self._now, self._names, self._places = now, Names(), dict[str, str]()
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
+        self._write_connection: sqlite3.Connection | None = None
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._watch = self._connect()
+        self._seen = self._data_version()
+        self._last = 0.0
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return connection
+
+    # ---- writing
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
+        return self._writer.submit(self._transaction, work).result()
+
+    def _transaction(self, work: Callable[[Transaction], T]) -> T:
+        wait = self._last + _PAUSE - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        if self._write_connection is None:
+            self._write_connection = self._connect()
+        connection = self._write_connection
+        cursor = connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        transaction = _SqliteTransaction(cursor, self._names, self.definitions, self._now)
+        transaction.root_places = self._places or {
+            name: row.place for name, row in transaction.roots().items()
+        }
+        try:
+            result = work(transaction)  # type: ignore[arg-type]
+            transaction.flush_events()
+            cursor.execute("COMMIT")
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            self._names.clear()
+            self._places = {}
+            raise
+        finally:
+            self._last = time.monotonic()
+        self._places = dict(transaction.root_places)
+        return result
+
+    # ---- reading
+    @contextmanager
+    def read(self) -> Iterator[View]:
+        """A short read: one snapshot."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            self._readers.append(connection)
+        cursor = connection.cursor()
+        cursor.execute("BEGIN")
+        try:
+            yield _SqliteReading(cursor, Names(), self.definitions, self._now)
+        finally:
+            cursor.execute("COMMIT")
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change by another connection; a hint."""
+        end = time.monotonic() + timeout
+        while True:
+            version = self._data_version()
+            if version != self._seen:
+                self._seen = version
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(0.02, left))
+
+    def _data_version(self) -> int:
+        return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writer.shutdown(wait=True)
+        for connection in (self._write_connection, self._watch, *self._readers):
+            if connection is not None:
+                connection.close()
+        self._readers, self._write_connection = [], None
+
+
+def migrate(path: Path) -> str:
+    """Make or bring the catalog's file to the newest schema; returns the revision it had ("" if it is new).
+
+    Raises
+    ------
+    SiteError
+        If the file was written by a newer Towpath.
+    """
+    from towpath.adapters.catalog import migrations  # optional: only when something may be to migrate
+
+    _refuse_network(path)
+    revision = _revision(path)
+    if revision == migrations.HEAD:
+        return revision
+    if revision > migrations.HEAD:
+        raise SiteError(f"{path}: schema {revision} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath")
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 60, "isolation_level": None})
+    sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.begin() as connection:
+        migrations.upgrade(connection)
+    engine.dispose()
+    return revision
+
+
+def _revision(path: Path) -> str:
+    if not path.exists():
+        return ""
+    with closing(sqlite3.connect(path, timeout=60.0)) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return ""
+    return str(row[0]) if row else ""
+
+
+def _refuse_network(path: Path) -> None:
+    kind = file_system(path.parent)
+    if kind in _NETWORK:
+        raise SiteError(
+            f"{path}: SQLite does not work on a network file system ({kind}); put the site on a local disk or use "
+            'PostgreSQL: catalog = "postgresql://..."'
+        )
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that holds a folder, "" where the system does not tell."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    place, best = os.path.realpath(folder), ("", "")
+    for line in mounts:
+        _, point, kind, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]

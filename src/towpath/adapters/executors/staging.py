@@ -1,0 +1,274 @@
+"""Where a run writes until it is complete: under a leading dot beside its final place, then one rename.
+
+A lone output is `<place>.<token>.<file>`, several are files of the folder `<place>.<token>`. Nothing is ever replaced,
+and what a run that did not succeed wrote is removed.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from towpath.base.hashing import Content, content, file_sha256
+
+_HERE = -100  # AT_FDCWD
+_NOREPLACE = 1
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def rename_new(source: str, target: str) -> None:
+    """Rename a file or folder within one file system to a place where there must be nothing.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something at `target`.
+    """
+    try:
+        failed = _libc.renameat2(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NOREPLACE)
+    except AttributeError:  # not this system
+        failed, code = -1, errno.ENOSYS
+    else:
+        code = ctypes.get_errno() if failed else 0
+    if not failed:
+        return
+    if code not in _UNSUPPORTED:
+        raise OSError(code, os.strerror(code), source, None, target)
+    _rename_by_hand(source, target)
+
+
+def _rename_by_hand(source: str, target: str) -> None:
+    """The same where the file system has no such call: a file by `link`, a folder by look and rename."""
+    if stat.S_ISREG(os.lstat(source).st_mode):
+        os.link(source, target)
+        os.unlink(source)  # noqa: PTH108  plain str, hot path
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
+    os.rename(source, target)  # noqa: PTH104  plain str, hot path
+
+
+def remove(path: str) -> None:
+    """Delete a file or tree; nothing there is no error."""
+    try:
+        os.unlink(path)  # noqa: PTH108  plain str, hot path
+    except (IsADirectoryError, PermissionError):  # the second is what some systems say of a folder
+        shutil.rmtree(path, ignore_errors=True)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+
+
+def clear(place: str, token: int) -> None:
+    """Remove whatever attempt `token` left in staging, when its process can no longer do so."""
+    parent, _, slug = place.rpartition("/")
+    begin = f".{slug}.{token}"
+    try:
+        left = [entry.path for entry in os.scandir(parent) if entry.name.startswith(begin)]
+    except OSError:
+        return
+    for path in left:
+        if path.removeprefix(f"{parent}/{begin}")[:1] in ("", "."):
+            remove(path)
+
+
+def seal(path: str) -> Content | None:
+    """What is at `path`, hashed; None if there is nothing."""
+    try:
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode):
+            return Content(status.st_size, status.st_mtime_ns, file_sha256(path))
+        return content(Path(path))
+    except FileNotFoundError:
+        return None
+
+
+def sync_file(path: str) -> None:
+    """Flush a file or folder to disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_tree(path: str) -> None:
+    for root, _, files in os.walk(path):
+        for name in files:
+            sync_file(f"{root}/{name}")
+        sync_file(root)
+
+
+class Folders:
+    """The folders of the store that runs of one batch use: made where missing, flushed once for all that was renamed."""
+
+    def __init__(self, *, durable: bool) -> None:
+        self.durable = durable
+        self._known: set[str] = set()
+        self._unsynced: set[str] = set()
+
+    def ensure(self, folder: str) -> None:
+        """Make the folder, unless it is known to be there."""
+        if folder in self._known:
+            return
+        above = folder
+        while not os.path.isdir(above):  # noqa: PTH112  plain str, hot path
+            above = os.path.dirname(above)  # noqa: PTH120
+            self._unsynced.add(above)
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        self._known.add(folder)
+
+    def changed(self, folder: str) -> None:
+        """Something was renamed in it."""
+        if self.durable:
+            self._unsynced.add(folder)
+
+    def sync(self) -> None:
+        """Flush all folders that changed since the last time, if the batch is durable."""
+        while self.durable and self._unsynced:
+            sync_file(self._unsynced.pop())
+        self._unsynced.clear()
+
+
+class Staging:
+    """The staging of one run.
+
+    Parameters
+    ----------
+    place
+        The final place without ending, absolute.
+    token
+        The attempt.
+    lone
+        Whether the stage declares exactly one output.
+    folders
+        Shared by the runs of a batch.
+    """
+
+    __slots__ = ("_folder", "_folders", "_lone", "_made", "_names", "_parent", "_prefix", "_scratch", "_target")
+
+    def __init__(self, place: str, token: int, lone: bool, folders: Folders) -> None:
+        self._parent, _, slug = place.rpartition("/")
+        self._prefix = f"{self._parent}/.{slug}.{token}"
+        self._target = f"{place}.{token}"
+        self._lone = lone
+        self._folders = folders
+        self._folder = False
+        self._scratch = ""
+        self._names: dict[str, str] = {}
+        self._made: dict[str, Content] = {}
+
+    def open(self, output: str, filename: str) -> str:
+        """The path at which `output` is to be written.
+
+        Raises
+        ------
+        ValueError
+            If the name leads elsewhere, or the output or name was used already.
+        """
+        if not filename or "/" in filename or "\0" in filename or filename in (".", ".."):
+            raise ValueError(f"output {output}: {filename!r} is not a file name; give one without a folder")
+        if output in self._names:
+            raise ValueError(f"output {output} was opened before, as {self._names[output]}; an output is made once")
+        if filename in self._names.values():
+            raise ValueError(f"output {output}: another output is named {filename}")
+        self._folders.ensure(self._parent)
+        if self._lone:
+            path = f"{self._prefix}.{filename}"
+        else:
+            if not self._folder:
+                self._make_folder(self._prefix)
+                self._folder = True
+            path = f"{self._prefix}/{filename}"
+        self._names[output] = filename
+        return path
+
+    def _make_folder(self, path: str) -> None:
+        try:
+            os.mkdir(path)  # noqa: PTH102  plain str, hot path
+        except FileExistsError:  # left by an attempt of a catalog that was restored since
+            remove(path)
+            os.mkdir(path)  # noqa: PTH102
+
+    def close(self, output: str, path: str) -> None:
+        """The output is written: hash it."""
+        made = seal(path)
+        if made is None:
+            del self._names[output]
+            return
+        if self._folders.durable:
+            _sync_tree(path) if made.tree else sync_file(path)
+        self._made[output] = made
+
+    def abandon(self, output: str, path: str) -> None:
+        """Writing the output failed: it may be opened again."""
+        del self._names[output]
+        remove(path)
+
+    @property
+    def made(self) -> dict[str, Content]:
+        """The outputs that are complete, with their content."""
+        return self._made
+
+    def path(self, output: str) -> str:
+        """The final path of a complete output."""
+        return f"{self._target}{'.' if self._lone else '/'}{self._names[output]}"
+
+    def scratch(self) -> str:
+        """A folder for temporary files on the same file system, made on first use, gone after the run."""
+        if not self._scratch:
+            self._folders.ensure(self._parent)
+            self._scratch = f"{self._prefix}.~scratch"
+            self._make_folder(self._scratch)
+        return self._scratch
+
+    def finish(self) -> None:
+        """One rename makes the outputs final.
+
+        Raises
+        ------
+        ValueError
+            If an output was changed after it was closed, is still open, or the folder holds what was not declared.
+        FileExistsError
+            If there is something at the place.
+        """
+        if self._scratch:
+            remove(self._scratch)
+        if not self._made:
+            self.discard()
+            return
+        for output in self._names:
+            self._check(output)
+        if self._lone:
+            name = next(iter(self._names.values()))
+            rename_new(f"{self._prefix}.{name}", f"{self._target}.{name}")
+        else:
+            extra = sorted(set(os.listdir(self._prefix)) - set(self._names.values()))  # noqa: PTH208
+            if extra:
+                raise ValueError(f"files that are no declared output: {', '.join(extra)}; use context.scratch for them")
+            if self._folders.durable:
+                sync_file(self._prefix)
+            rename_new(self._prefix, self._target)
+        self._folders.changed(self._parent)
+
+    def _check(self, output: str) -> None:
+        made = self._made.get(output)
+        if made is None:
+            raise ValueError(f"output {output} was opened and not closed; write it in a with block")
+        if made.tree:
+            return
+        status = os.lstat(f"{self._prefix}{'.' if self._lone else '/'}{self._names[output]}")
+        if status.st_mtime_ns != made.mtime_ns or status.st_size != made.size:
+            raise ValueError(f"output {output} was changed after its with block ended")
+
+    def discard(self) -> None:
+        """Remove everything that was written."""
+        if self._scratch:
+            remove(self._scratch)
+        if self._lone:
+            for name in self._names.values():
+                remove(f"{self._prefix}.{name}")
+        elif self._folder:
+            remove(self._prefix)

@@ -1,0 +1,181 @@
+"""Batches and reports as plain JSON, so that a run can happen in another process or on another machine.
+
+What is read back equals what was written. Lists stand where a table of names would only repeat them: this is the hot
+path of small runs. Nothing here opens a file or a socket.
+"""
+
+import json
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
+
+from towpath.base.hashing import Content
+from towpath.base.model import Measure, StepRecord
+from towpath.base.states import Outcome
+from towpath.contracts.executor import Batch, Output, Report, Resources, Task, TaskFile
+
+_FILE = attrgetter(*TaskFile.__slots__)  # type: ignore[attr-defined]  # a dataclass with slots has them
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+def plain(value: Any) -> Any:
+    """`value` as plain JSON: numbers of numpy become Python's, tuples lists, mappings dicts, paths and times text.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else; the message names the type.
+    """
+    kind = type(value)
+    if value is None or kind is str or kind is float or kind is int or kind is bool:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    for method in ("tolist", "isoformat", "__fspath__"):  # numpy, datetime, pathlib
+        if hasattr(value, method):
+            return plain(getattr(value, method)())
+    for base in (bool, int, float, str):
+        if isinstance(value, base):
+            return base(value)
+    raise TypeError(f"a {kind.__name__} cannot be recorded; give a number, text, list or table of these: {value!r:.80}")
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"not plain JSON: {type(value).__name__}")
+
+
+def dump(value: Any) -> bytes:
+    """`value` as JSON in ASCII (a name of a file that is not UTF-8 survives)."""
+    return json.dumps(value, separators=(",", ":"), default=_default).encode("ascii")
+
+
+def load(data: bytes | bytearray | memoryview) -> Any:
+    """What `dump` wrote."""
+    return json.loads(bytes(data))
+
+
+def batch_to_plain(batch: Batch) -> list[Any]:
+    """A batch as a list that `dump` takes."""
+    tasks = [
+        (
+            task.work,
+            task.token,
+            task.item,
+            task.place,
+            {name: [_FILE(file) for file in files] for name, files in task.files.items()},
+            task.values,
+            {name: _FILE(file) for name, file in task.previous.items()},
+        )
+        for task in batch.tasks
+    ]
+    need = batch.resources
+    return [
+        batch.pipeline,
+        batch.kind,
+        batch.stage,
+        batch.target,
+        batch.params,
+        batch.outputs,
+        sorted(batch.single),
+        tasks,
+        sorted(batch.optional),
+        (need.cores, need.memory, need.seconds, need.gpu),
+        batch.durable,
+        batch.verify,
+    ]
+
+
+def batch_from_plain(data: list[Any]) -> Batch:
+    """The batch that `batch_to_plain` made a list of."""
+    *head, single, tasks, optional, need, durable, verify = data
+    return Batch(
+        *head,
+        frozenset(single),
+        [_task(*task) for task in tasks],
+        frozenset(optional),
+        Resources(*need),
+        durable,
+        verify,
+    )
+
+
+def _task(
+    work: int,
+    token: int,
+    item: str,
+    place: str,
+    files: dict[str, list[list[Any]]],
+    values: dict[str, Any],
+    previous: dict[str, list[Any]],
+) -> Task:
+    return Task(
+        work,
+        token,
+        item,
+        place,
+        {name: [TaskFile(*file) for file in many] for name, many in files.items()},
+        values,
+        {name: TaskFile(*file) for name, file in previous.items()} if previous else previous,
+    )
+
+
+def report_to_plain(report: Report) -> list[Any]:
+    """A report, without its work and token, as a list that `dump` takes."""
+    outputs = []
+    for output in report.outputs:
+        content = output.content
+        outputs.append(
+            (
+                output.name,
+                output.path,
+                content.size,
+                content.mtime_ns,
+                content.sha256.hex(),
+                content.tree,
+                output.part,
+            )
+        )
+    return [report.outcome.value, report.began, report.seconds, outputs, report.worker, _rest(report)]
+
+
+def _rest(report: Report) -> dict[str, Any]:
+    rest: dict[str, Any] = {}
+    for name in ("caveats", "reasons", "error", "after", "log", "rows", "refreshed", "changed"):
+        value = getattr(report, name)
+        if value:
+            rest[name] = value
+    if report.verdict is not None:
+        rest["verdict"] = report.verdict
+    if report.measures:
+        rest["measures"] = [(one.name, one.value, one.unit) for one in report.measures]
+    if report.steps:
+        rest["steps"] = [(one.name, one.seconds, one.before, one.after, one.checks) for one in report.steps]
+    return rest
+
+
+def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
+    """The report of run (`work`, `token`) that `report_to_plain` made a list of."""
+    outcome, began, seconds, outputs, worker, rest = data
+    made = tuple(
+        [
+            Output(name, path, Content(size, mtime_ns, bytes.fromhex(sha256), tree), part)
+            for name, path, size, mtime_ns, sha256, tree, part in outputs
+        ]
+    )
+    if not rest:
+        return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker)
+    for name in ("caveats", "reasons", "log"):
+        if name in rest:
+            rest[name] = tuple(rest[name])
+    for name in ("refreshed", "changed", "rows"):
+        if name in rest:
+            rest[name] = tuple(tuple(one) for one in rest[name])
+    if "measures" in rest:
+        rest["measures"] = tuple(Measure(*one) for one in rest["measures"])
+    if "steps" in rest:
+        rest["steps"] = tuple(StepRecord(*one) for one in rest["steps"])
+    return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker, **rest)

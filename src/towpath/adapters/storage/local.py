@@ -1,0 +1,123 @@
+"""Named roots on local or mounted disks: where a product is, what is there now, and its removal.
+
+Promises that no path leaves its root, links followed, and that nothing outside the roots is ever removed.
+Never writes a product.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from towpath.base import hashing
+from towpath.base.errors import NotFoundError, StorageError
+
+
+class LocalStorage:
+    """Files below named roots (contracts.storage.Storage).
+
+    Parameters
+    ----------
+    places
+        Root name → absolute folder. It is looked up at each call, so that a root that moves is moved at once.
+    """
+
+    def __init__(self, places: Mapping[str, str | Path]) -> None:
+        self.places = places
+
+    def path(self, root: str, relative: str) -> Path:
+        """The absolute path. Raises `StorageError` if it leaves the root after links are followed."""
+        place = self._place(root)
+        parts = relative.split("/")
+        if not relative or relative.startswith("/") or ".." in parts or "\0" in relative:
+            raise StorageError(f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'")
+        path = f"{place}/{relative}"
+        self._contain(root, place, path)
+        return Path(path)
+
+    def relative(self, root: str, path: Path) -> str:
+        """The path relative to its root, with `/`. Raises `StorageError` if it lies elsewhere."""
+        place = self._place(root)
+        written, real = os.path.normpath(path), os.path.realpath(path.parent)
+        self._contain(root, place, written)
+        for base, whole in ((place, written), (os.path.realpath(place), f"{real}/{path.name}")):
+            if whole.startswith(f"{base}/"):
+                return whole[len(base) + 1 :]
+        raise StorageError(f"{path} does not lie below root {root!r} ({place})")
+
+    def stat(self, root: str, relative: str, tree: bool) -> tuple[int, int] | None:
+        """Size in bytes and mtime in ns of a file or tree, None if there is none. Never reads content.
+
+        Where a tree is expected and something else is found, or the reverse, that is what is measured: it will
+        differ from what the catalog says.
+        """
+        path = self.path(root, relative)
+        try:
+            status = path.lstat()
+            if tree and stat.S_ISDIR(status.st_mode):
+                return _tree_stat(str(path), status.st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be looked at: {error.strerror}") from error
+        return status.st_size, status.st_mtime_ns
+
+    def content(self, root: str, relative: str) -> hashing.Content:
+        """Size, mtime and sha256. Raises `FileNotFoundError`, and `StorageError` for what cannot be read."""
+        path = self.path(root, relative)
+        try:
+            return hashing.content(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise StorageError(str(error)) from error
+
+    def remove(self, path: Path) -> None:
+        """Delete a file or tree; nothing there is no error. A link goes, what it points at stays."""
+        place = f"{os.path.realpath(path.parent)}/{path.name}"
+        if path.name in ("", "..") or not any(_below(place, os.path.realpath(base)) for base in self.places.values()):
+            raise StorageError(f"{path}: not removed: it lies below none of the roots {', '.join(self.places)}")
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if os.path.lexists(path):
+                self.remove(path)  # part of it went while it was removed
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be removed: {error.strerror}") from error
+
+    def _place(self, root: str) -> str:
+        try:
+            return os.path.normpath(self.places[root])
+        except KeyError:
+            raise NotFoundError(f"no root {root!r}; the roots are {', '.join(self.places) or 'none'}") from None
+
+    def _contain(self, root: str, place: str, path: str) -> None:
+        real = os.path.realpath(path)
+        if not _below(real, os.path.realpath(place)):
+            raise StorageError(f"{path} leaves root {root!r} ({place}): links followed, it is {real}")
+
+
+def _below(path: str, place: str) -> bool:
+    return path.startswith(place.rstrip("/") + "/")
+
+
+def _tree_stat(folder: str, newest: int) -> tuple[int, int]:
+    total, folders = 0, [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                newest = max(newest, status.st_mtime_ns)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    total += status.st_size
+    return total, newest

@@ -1,0 +1,1 @@
+"""Transfers: how products reach an archive."""

@@ -1,0 +1,1 @@
+"""Floor 3: settings, wiring, plug-in discovery and the worker loop. The only place that names an adapter."""

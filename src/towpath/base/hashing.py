@@ -1,0 +1,119 @@
+"""sha256 of files, trees and JSON: the only place that hashes content.
+
+A tree (a folder that is one product) is known by its manifest: sorted relative path, size and sha256 of each file.
+Never follows a symbolic link inside a tree.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 20
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as canonical JSON: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(value: Any) -> bytes:
+    """sha256 (32 bytes) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value)).digest()
+
+
+def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> bytes:
+    """sha256 (32 bytes) of a file's content; `progress` gets the number of bytes of each chunk read."""
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  the hot path of small files
+        chunk = file.read(_CHUNK)
+        if len(chunk) < _CHUNK and not file.read(1):
+            return hashlib.sha256(chunk).digest()
+        file.seek(0)
+        total, buffer = hashlib.sha256(), bytearray(_CHUNK)
+        view = memoryview(buffer)
+        while count := file.readinto(buffer):
+            total.update(view[:count])
+            if progress:
+                progress(count)
+        return total.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a tree: relative path with `/`, size in bytes, sha256."""
+
+    path: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a product's bytes are: size (of all files), mtime in ns, sha256, and whether it is a tree."""
+
+    size: int
+    mtime_ns: int
+    sha256: bytes
+    tree: bool = False
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The regular files below `folder` in sorted order.
+
+    Raises
+    ------
+    ValueError
+        If the tree holds a symbolic link or anything that is neither file nor folder.
+    """
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            raise ValueError(f"{entry.path}: a product may hold only files and folders, no links or devices")
+        if entry.is_dir():
+            yield from walk(Path(entry.path))
+        else:
+            yield Path(entry.path)
+
+
+def manifest(folder: Path) -> list[Entry]:
+    """The files of a tree, sorted by relative path."""
+    entries = [
+        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in walk(folder)
+    ]
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def tree_sha256(entries: list[Entry]) -> bytes:
+    """The identity of a tree: sha256 of the canonical JSON of its manifest."""
+    return digest([[entry.path, entry.size, entry.sha256.hex()] for entry in entries])
+
+
+def content(path: Path) -> Content:
+    """Size, mtime and sha256 of a file or tree. A tree's mtime is that of its newest member, folders included.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    ValueError
+        If it is a link, or a tree that holds one.
+    """
+    status = path.lstat()
+    if path.is_symlink():
+        raise ValueError(f"{path}: a product may not be a symbolic link")
+    if not path.is_dir():
+        return Content(status.st_size, status.st_mtime_ns, file_sha256(path))
+    entries = manifest(path)
+    return Content(sum(e.size for e in entries), tree_mtime_ns(path), tree_sha256(entries), tree=True)
+
+
+def tree_mtime_ns(path: Path) -> int:
+    """The newest mtime in ns in a tree, the folder itself included; of a lone file, its own."""
+    newest = path.lstat().st_mtime_ns
+    if path.is_dir():
+        for root, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                newest = max(newest, os.lstat(f"{root}/{name}").st_mtime_ns)
+    return newest

@@ -1,0 +1,174 @@
+"""The things of Towpath as frozen values: items, products, runs, verdicts, flags, events.
+
+They are what the catalog gives and takes. Nothing here touches a database or a disk.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from towpath.base import states
+from towpath.base.spacetime import Box, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What moves through a pipeline as one. `id` is 0 until it is registered; `key` is unique in pipeline and kind."""
+
+    pipeline: str
+    kind: str
+    key: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
+    footprint: Box | None = None
+    id: int = 0
+    definition: int = 0
+    registered: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """How a person writes it: ``pipeline/kind/key``."""
+        return f"{self.pipeline}/{self.kind}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """An immutable file or tree: `stage` made it as `output` (stage "" is a raw file), `part` tells several apart.
+
+    `path` is relative to the named root; `size` in bytes; `sha256` is 32 bytes; `run` is (work, token), (0, 0) if raw.
+    """
+
+    item: int
+    stage: str
+    output: str
+    part: str
+    type: str
+    root: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: bytes
+    tree: bool = False
+    state: states.Product = states.Product.CURRENT
+    run: tuple[int, int] = (0, 0)
+    manual: bool = False
+    created: float = 0.0
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A named number (or text) with its unit."""
+
+    name: str
+    value: float | int | str | bool | None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule judged: the value that was measured, the limit, and pass, warn or fail with what follows from it."""
+
+    rule: str
+    measure: str
+    value: Any
+    op: str
+    limit: Any
+    result: str
+    unit: str = ""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of rules: `result` is pass, warn, hold or reject; `rules` is the evidence."""
+
+    result: str
+    rules: tuple[RuleResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A quality mark on part of an item, such as ``{"feed": 3, "band": 1}``."""
+
+    item: int
+    part: Mapping[str, Any]
+    value: str
+    comment: str
+    author: str
+    time: float
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the story: gapless `seq`, `time` in seconds, `type`, what it is about, and data."""
+
+    seq: int
+    time: float
+    type: str
+    item: int = 0
+    stage: str = ""
+    run: str = ""
+    pipeline: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of a chain as it ran: seconds, statistics before and after, checks (name → None or what was wrong)."""
+
+    name: str
+    seconds: float
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    checks: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt of one stage for one item, as it ended. `seconds` is its duration; `log` is a file, begin, end."""
+
+    work: int
+    token: int
+    item: int
+    stage: str
+    outcome: states.Outcome
+    began: float
+    seconds: float
+    key: bytes | None = None
+    measures: tuple[Measure, ...] = ()
+    caveats: tuple[str, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+    reasons: tuple[str, ...] = ()
+    error: str = ""
+    worker: str = ""
+    log: str = ""
+    manual: bool = False
+
+    @property
+    def name(self) -> str:
+        """The run's public name, ``WORK.TOKEN``."""
+        return f"{self.work}.{self.token}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """One piece of work as it stands: an item's stage, its state, and who holds it until when (`due`, seconds)."""
+
+    id: int
+    item: int
+    stage: str
+    state: states.Work
+    priority: int = 0
+    due: float = 0.0
+    owner: str = ""
+    token: int = 0
+    revision: int = 0
+    attempts: int = 0
+    deaths: int = 0
+    key: bytes | None = None
+    note: str = ""
+    progress: float | None = None
+    pipeline: str = ""
+    kind: str = ""

@@ -1,0 +1,63 @@
+"""When and where an item is: a time span and a footprint on the sphere.
+
+A span is half open, [begin, end). A footprint is a box in degrees, west may exceed east across the antimeridian.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time span [begin, end) in seconds since the epoch, UTC. An instant has begin == end."""
+
+    begin: float
+    end: float
+
+    def __post_init__(self) -> None:
+        if not self.begin <= self.end:
+            raise ValueError(f"a time span begins before it ends: begin {self.begin}, end {self.end}")
+
+    @property
+    def mid(self) -> float:
+        """The middle of the span, seconds since the epoch."""
+        return (self.begin + self.end) / 2
+
+    def holds(self, when: float) -> bool:
+        """Whether `when` lies in the span (an instant holds itself)."""
+        return self.begin <= when < self.end or when == self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A footprint in degrees: longitudes in [-180, 180], latitudes in [-90, 90]; west > east crosses the antimeridian.
+
+    Raises
+    ------
+    ValueError
+        If a bound is out of range or not a number.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def __post_init__(self) -> None:
+        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
+            raise ValueError(f"longitude out of [-180, 180]: west {self.west}, east {self.east}")
+        if not -90 <= self.south <= self.north <= 90:
+            raise ValueError(f"latitude out of [-90, 90] or south above north: south {self.south}, north {self.north}")
+
+    def parts(self) -> tuple["Box", ...]:
+        """The box as one or two boxes that do not cross the antimeridian."""
+        if self.west <= self.east:
+            return (self,)
+        return Box(self.west, self.south, 180.0, self.north), Box(-180.0, self.south, self.east, self.north)
+
+    def meets(self, other: "Box") -> bool:
+        """Whether the two boxes share a point."""
+        return any(
+            a.west <= b.east and b.west <= a.east and a.south <= b.north and b.south <= a.north
+            for a in self.parts()
+            for b in other.parts()
+        )

@@ -1,0 +1,431 @@
+"""The catalog: what the flow may ask of it. Adapters implement it in SQL; `towpath.testing` has the suite they pass.
+
+All changes happen in a transaction, on one writer, in the order given. Time is the catalog's. Nothing here waits for
+user code, a disk or a network inside a transaction.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.base.spacetime import Box, Span
+from towpath.base.states import Outcome
+from towpath.base.states import Product as ProductState
+from towpath.base.states import Publication as PublicationState
+from towpath.base.states import Work as WorkState
+from towpath.contracts.definition import Definition, KindPlan, StagePlan
+from towpath.contracts.executor import Report
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RootRow:
+    """A named root and its place on this machine."""
+
+    id: int
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """One thing that a run reads, as found at claim: a product, or facts with their digest (`product` is None)."""
+
+    name: str
+    sha256: bytes
+    product: Product | None = None
+    item: str = ""
+    value: Any = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a stage would read for one item now, its key, and what is missing ("" when all needs hold)."""
+
+    inputs: tuple[InputRow, ...] = ()
+    key: bytes | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One piece of work that is ours until `due`: its key was computed from `inputs` at claim.
+
+    `unchanged`: the key is that of the last finished run; where its outputs are intact nothing needs to run.
+    """
+
+    work: int
+    token: int
+    item: int
+    item_key: str
+    due: float
+    key: bytes | None = None
+    done_key: bytes | None = None
+    inputs: tuple[InputRow, ...] = ()
+    unchanged: bool = False
+    deaths: int = 0
+    attempts: int = 0
+    subject: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue with something to claim: its (pipeline, kind, stage), the first row's priority and due time."""
+
+    pipeline: str
+    kind: str
+    stage: str
+    priority: int
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a completing transaction did: work rows that ended, by outcome, and items whose stage is now done.
+
+    `dropped` are reports whose token or state no longer fits: someone else has the row.
+    """
+
+    done: tuple[tuple[int, int], ...] = ()  # (work, item)
+    ended: Mapping[Outcome, int] = field(default_factory=dict)
+    dropped: tuple[int, ...] = ()
+    orphans: tuple[str, ...] = ()  # absolute paths made for nothing: equal content was there already
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRow:
+    """A product certified for a selector and a validity interval [begin, end), seconds since the epoch."""
+
+    id: int
+    product: Product
+    kind: str
+    selector: str
+    begin: float
+    end: float
+    quality: float
+    state: str  # certified | superseded | decertified
+    by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationRow:
+    """One row of the publication journal. `target` is relative to the archive root; `files` are (product, path in it)."""
+
+    id: int
+    work: int
+    token: int
+    item: int
+    archive: str
+    target: str
+    state: PublicationState
+    sha256: bytes
+    files: tuple[tuple[int, str], ...] = ()
+    folder: bool = False
+    mode: str = "copy"
+    error: str = ""
+    updated: float = 0.0
+    supersedes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A locked (rule, partition) with what was noted in it."""
+
+    id: int
+    rule: str
+    partition: str
+    data: Mapping[str, Any]
+
+
+class View(Protocol):
+    """Reading. Every list is ordered by id and paged by key (`after`)."""
+
+    def now(self) -> float:
+        """The catalog's time, seconds since the epoch."""
+
+    def roots(self) -> Mapping[str, RootRow]:
+        """The named roots."""
+
+    def item(self, item: int) -> Item:
+        """The item of this id. Raises `NotFoundError`."""
+
+    def find(self, pipeline: str, kind: str, key: str) -> Item | None:
+        """The item of this key, if it is known."""
+
+    def items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: WorkState | None = None,
+        stage: str = "",
+        keys: Sequence[str] = (),
+        text: str = "",
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Item]:
+        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+
+    def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
+        """The work rows of stages of each item, in route order as created."""
+
+    def work_row(self, work: int) -> WorkRow:
+        """One work row. Raises `NotFoundError`."""
+
+    def claimable(self, queues: Iterable[tuple[str, str, str]]) -> list[Queue]:
+        """Those of the queues that have something to claim now."""
+
+    def next_due(self) -> float | None:
+        """When the next ready or running row falls due, if any."""
+
+    def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
+        """How many work rows by (pipeline, kind, stage, state)."""
+
+    def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
+        """Runs that ended, newest last."""
+
+    def components(self, work: int, token: int) -> Mapping[str, Any]:
+        """The components of a finished run's key: stage, version, params, environment, inputs (name → hex)."""
+
+    def inputs(self, work: int, token: int) -> list[InputRow]:
+        """What a finished run read."""
+
+    def used_by(self, product: int) -> list[tuple[int, int]]:
+        """The runs (work, token) that read this product."""
+
+    def products(
+        self,
+        items: Sequence[int] = (),
+        *,
+        states: Sequence[ProductState] = (ProductState.CURRENT,),
+        stages: Sequence[str] | None = None,
+        after: int = 0,
+        limit: int = 1_000_000,
+    ) -> list[Product]:
+        """Products by item, stage and state, by id."""
+
+    def product(self, product: int) -> Product:
+        """One product. Raises `NotFoundError`."""
+
+    def raw_files(self, root: str) -> dict[str, tuple[int, int]]:
+        """The raw files known below a root: relative path → (size, mtime_ns)."""
+
+    def members(self, group: int) -> list[Item]:
+        """The members of a group, in order."""
+
+    def groups_of(self, items: Sequence[int]) -> list[int]:
+        """The groups that any of the items is a member of."""
+
+    def verdicts(self, item: int) -> list[tuple[str, Verdict, float, str]]:
+        """The verdicts on an item, oldest first: (stage, verdict, time, who accepted it)."""
+
+    def flags(self, item: int) -> list[Flag]:
+        """The flags on an item that are not withdrawn, oldest first."""
+
+    def milestones(self, item: int) -> list[tuple[str, float]]:
+        """The milestones an item has reached, with the time."""
+
+    def needs(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Need]:
+        """For each item, what the stage would read now and the key that gives: the claim's arithmetic, without it."""
+
+    def calibrations(self, kind: str = "", *, at: float | None = None, selector: str | None = None) -> list[CalibrationRow]:
+        """Certified calibrations, best first where `at` is given."""
+
+    def publications(
+        self, item: int = 0, *, states: Sequence[PublicationState] = (), after: int = 0, limit: int = 100
+    ) -> list[PublicationRow]:
+        """The publication journal."""
+
+    def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
+        """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
+
+    def last_event(self) -> int:
+        """The seq of the newest event."""
+
+    def definition(self, pipeline: str) -> tuple[int, bytes] | None:
+        """The number and digest of the active definition of a pipeline."""
+
+    def definitions(self, pipeline: str) -> list[tuple[int, bytes, float, bool]]:
+        """Every definition ever loaded: number, digest, time, active."""
+
+    def sizes(self) -> dict[str, int]:
+        """Rows per table, and bytes of the catalog."""
+
+
+class Transaction(View, Protocol):
+    """One transaction: everything below is written together or not at all."""
+
+    # ---- site
+    def set_root(self, name: str, place: str) -> RootRow:
+        """Name a root, or move it: one row."""
+
+    def set_definition(self, definition: Definition) -> int:
+        """Record a definition (once by digest) and make it the active one; returns its number."""
+
+    def event(self, type: str, *, item: int = 0, stage: str = "", run: str = "", pipeline: str = "", **data: Any) -> None:
+        """Append to the story. The number is given when the transaction ends."""
+
+    def slot(self, rule: str, partition: str) -> Slot:
+        """Lock (rule, partition), making it if need be."""
+
+    def set_slot(self, slot: Slot, data: Mapping[str, Any]) -> None:
+        """Note something in a locked slot."""
+
+    # ---- arrival
+    def add_items(self, plan: KindPlan, items: Sequence[Item], *, priority: int = 0) -> list[int]:
+        """Register items of one kind with the work of their route; a known key gives its id and changes nothing.
+
+        The first stages are ready, unless the kind is gathered or a group: then `GATHER` waits first, its time-out
+        set by `set_due`. Milestones reached on arrival and an event `registered` are written.
+        """
+
+    def update_item(self, item: int, *, attributes: Mapping[str, Any] | None = None, span: Span | None = None,
+                    footprint: Box | None = None) -> None:
+        """Change an item's facts; work that consumes its record is revised."""
+
+    def add_raw(self, products: Sequence[Product]) -> list[int]:
+        """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""
+
+    def add_members(self, group: int, items: Sequence[int]) -> None:
+        """Add members to a group, in order. Members that are there already stay where they are."""
+
+    def gathered(self, plan: KindPlan, item: int) -> None:
+        """The item is complete: `GATHER` is done and its first stages become ready."""
+
+    def set_due(self, work: int, due: float) -> None:
+        """Set when a waiting `GATHER` row is to be looked at (time-out), seconds since the epoch."""
+
+    def add_work(self, queue: tuple[str, str, str], *, item: int = 0, subject: str = "", due: float = 0.0,
+                 payload: Mapping[str, Any] | None = None, priority: int = 0) -> int:
+        """A piece of work that is not a stage: a message, a scan, a sweep. Known (queue, item, subject): unchanged."""
+
+    # ---- claim and complete
+    def claim(self, kind: KindPlan, stage: StagePlan, limit: int, *, lease: float, owner: int) -> list[Claimed]:
+        """Take up to `limit` rows of a stage, ready or with an expired lease, best priority first, and compute keys.
+
+        A row with deaths > 0 is taken alone; one with more than three is poisoned instead. A row whose needs no
+        longer hold (input not current, no calibration) goes back to waiting.
+        """
+
+    def claim_other(self, queue: tuple[str, str, str], limit: int, *, lease: float, owner: int) -> list[Claimed]:
+        """The same for work that is not a stage (a message, a scan, a time-out): no inputs and no key.
+
+        Of rows whose payload names a subject only the first of each subject is taken.
+        """
+
+    def complete(self, kind: KindPlan, stage: StagePlan, reports: Sequence[tuple[Claimed, Report]]) -> Finished:
+        """Write runs, products, verdicts, rows, milestones and events; make ready what follows, all in one.
+
+        Reports whose token or state no longer fits are dropped; the others are written.
+        """
+
+    def heartbeat(self, runs: Sequence[tuple[int, int]], lease: float,
+                  progress: Mapping[int, tuple[float | None, str]] | None = None) -> list[tuple[int, int]]:
+        """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
+
+    def finish(self, claimed: Claimed, *, again: float | None = None, error: str = "") -> bool:
+        """End work that is not a stage: done, or ready `again` at that time; False if it was no longer ours."""
+
+    def recompute(self, kind: KindPlan, items: Sequence[int], stages: Sequence[str] | None = None) -> int:
+        """Make ready the waiting work whose needs all hold; returns how many."""
+
+    # ---- what people and findings do to work
+    def revise(self, works: Sequence[int], why: str, *, force: bool = False) -> int:
+        """What these depend on changed: revision + 1, back to waiting, and all after them waits; returns rows touched.
+
+        With `force` the finished key is forgotten, so that they run again even if nothing differs.
+        """
+
+    def hold(self, works: Sequence[int], why: str, who: str = "") -> int:
+        """Hold work that is not running."""
+
+    def release(self, works: Sequence[int], who: str = "", why: str = "", *, accept: bool = False) -> int:
+        """Held → waiting; with `accept`, work that a rule held is done as it is."""
+
+    def stop(self, works: Sequence[int], who: str = "", why: str = "") -> list[tuple[int, int]]:
+        """Stop work; returns the runs (work, old token) that must be ended."""
+
+    def retry(self, works: Sequence[int], who: str = "") -> int:
+        """Failed, poisoned, stopped → waiting, with deaths and attempts at 0."""
+
+    def retire(self, works: Sequence[int], why: str) -> int:
+        """The stage left the route; its products stay."""
+
+    def set_priority(self, works: Sequence[int], priority: int) -> int:
+        """Change the priority of work that has not begun."""
+
+    def add_flag(self, flag: Flag) -> int:
+        """Add a flag; work that consumes flags is revised."""
+
+    def certify(self, product: int, kind: str, selector: str, begin: float, end: float, *, quality: float = 0.0,
+                by: str = "", why: str = "") -> int:
+        """Certify a calibration. Raises `StateError` if it would overlap another that is not superseded."""
+
+    def decertify(self, calibration: int, by: str, why: str) -> None:
+        """Withdraw a calibration; work that used it is revised."""
+
+    def adopt(self, product: int, content: Any, who: str, why: str) -> int:
+        """Bytes changed by someone else become a new product, `manual`; returns its id."""
+
+    def adopt_stale(self, work: int, key: bytes, who: str, why: str) -> None:
+        """Finished but stale work is declared good as it is under the key that was shown.
+
+        Raises `StateError` if a component changed since.
+        """
+
+    def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
+        """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
+
+    def refresh(self, product: int, mtime_ns: int) -> None:
+        """The bytes are equal by hash, only the time stamp differs."""
+
+    def move_product(self, product: int, path: str) -> None:
+        """The bytes are found, by hash, at another path of the same root."""
+
+    # ---- publication
+    def open_publication(self, claimed: Claimed, row: PublicationRow) -> PublicationRow:
+        """The journal row of this work, made `intended` if there is none; fenced by the claim's token."""
+
+    def move_publication(self, row: PublicationRow, state: PublicationState, *, error: str = "",
+                         token: int | None = None) -> PublicationRow:
+        """Move a publication on, if the table allows it and the token is still the work's. Raises `StateError`."""
+
+    def post(self, destination: str, subject: str, body: Mapping[str, Any]) -> int:
+        """Put a message in the outbox, in this transaction; it is sent at least once, in order per subject."""
+
+    # ---- sessions
+    def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:
+        """Register this process; its number owns leases."""
+
+    def close_session(self, session: int) -> None:
+        """Forget a session; its leases have expired."""
+
+    def sessions(self) -> list[tuple[int, str, int, str, bool]]:
+        """Open sessions: number, host, pid, lock file, attributable."""
+
+    def expire(self, session: int, *, give_back: bool) -> int:
+        """The process of this session is dead: its leases expire now; `give_back` takes the death back."""
+
+
+class Catalog(Protocol):
+    """One catalog: transactions on one writer, short reads beside it."""
+
+    url: str
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
+
+    def read(self) -> AbstractContextManager[View]:
+        """A short read."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change by another process; a hint."""
+
+    def close(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,154 @@
+"""A pipeline file, resolved: what every stage of every route takes, makes and needs, as frozen values.
+
+The catalog, the flow and the executors work from these; nobody below `app` reads a pipeline file. A run ends under the
+definition it began with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from towpath.base.provenance import Fixed
+from towpath.contracts.executor import Resources
+
+GATHER = "@gather"  # the pseudo-stage at the head of a route whose item must first be complete
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlan:
+    """One input of a stage, resolved.
+
+    `producers` are the (stage, output) pairs that may give it, nearest first ("" is the raw files of a source);
+    `members`: they belong to the members of the group.
+    """
+
+    name: str
+    form: str  # one | many | calibration | flags | verdicts | record
+    type: str = ""
+    producers: tuple[tuple[str, str], ...] = ()
+    members: bool = False
+    optional: bool = False
+    least: int = 1
+    at: str = "time.mid"
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage of a route, resolved. `depth` is its place in topological order; `fixed` begins its key.
+
+    `service` names the handler of work done by the daemon itself ("publish", "gather", ...), else "".
+    """
+
+    pipeline: str
+    kind: str
+    name: str
+    depth: int
+    target: str
+    version: str
+    params: Mapping[str, Any]
+    fixed: Fixed
+    inputs: tuple[InputPlan, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    optional_outputs: frozenset[str] = frozenset()
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    member_stage: str = ""
+    resources: Resources = Resources()
+    service: str = ""
+    reaches: str = ""
+    rejects: str = ""
+    attempts: int = 5
+    backoff: float = 10.0
+    priority: int = 0
+    keep: str = "always"
+    verify: str = "stat"  # stat | hash: how inputs are checked before a run
+
+    @property
+    def queue(self) -> tuple[str, str, str]:
+        """The (pipeline, kind, stage) that names its queue of work."""
+        return self.pipeline, self.kind, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """How items become a group: members of kind `of` that have passed stage `at` (empty: are registered).
+
+    `by` names attributes (dotted, also "key") whose equal values form a partition; `size` members complete a group
+    (0: only the time-out or `close` does); `order_by` and `max_gap` (seconds) make members consecutive; `stride`
+    members later the next window begins (0: windows do not overlap). `timeout` in seconds (0: none) and `on_timeout`
+    is hold, process or reject; `late` is hold or revise.
+    """
+
+    of: str
+    at: str = ""
+    by: tuple[str, ...] = ()
+    size: int = 0
+    least: int = 1
+    order_by: str = "time.mid"
+    max_gap: float = 0.0
+    stride: int = 0
+    timeout: float = 0.0
+    on_timeout: str = "hold"
+    late: str = "hold"
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KindPlan:
+    """One kind of item and its route in topological order."""
+
+    pipeline: str
+    name: str
+    stages: Mapping[str, StagePlan]
+    group: GroupPlan | None = None
+    gathered: bool = False  # its items are complete only later: the route begins with `GATHER`
+    route: str = ""
+
+    @property
+    def first(self) -> tuple[StagePlan, ...]:
+        """The stages that need no other."""
+        return tuple(stage for stage in self.stages.values() if not stage.before)
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """One source: where items of kind `item` come from, with the settings of its `kind` ("folder", "fetch", ...)."""
+
+    pipeline: str
+    name: str
+    kind: str
+    item: str
+    settings: Mapping[str, Any]
+    raw_type: str = ""
+    complete: int = 1
+    timeout: float = 0.0
+    on_timeout: str = "hold"
+    join_within: float = 0.0
+    late: str = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A pipeline file as loaded: its digest (sha256 of the canonical merged content), kinds and sources."""
+
+    pipeline: str
+    version: str
+    digest: bytes
+    kinds: Mapping[str, KindPlan]
+    sources: Mapping[str, SourcePlan]
+    content: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    citation: str = ""
+    doi: str = ""
+    number: int = 0
+
+    def stage(self, kind: str, name: str) -> StagePlan:
+        """The stage `name` of the route of `kind`."""
+        return self.kinds[kind].stages[name]
+
+    def groups_of(self, kind: str, stage: str) -> tuple[KindPlan, ...]:
+        """The kinds that group items of `kind` once they pass `stage`."""
+        return tuple(
+            plan for plan in self.kinds.values() if plan.group and (plan.group.of, plan.group.at) == (kind, stage)
+        )

@@ -1,0 +1,248 @@
+"""What a pipeline file says of a publication, and the names that products get in an archive.
+
+Promises that a name is one relative path made of safe components, whatever an item's key holds, and that two products
+of one publication never share a name. Never touches a disk.
+"""
+
+import hashlib
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from towpath.base import clock
+from towpath.base.errors import DefinitionError
+from towpath.base.ids import slug
+from towpath.base.model import Item, Product
+
+MANIFEST = "MANIFEST.json"
+PROVENANCE = "provenance.json"
+STAC = "item.json"
+RESERVED = frozenset({MANIFEST, PROVENANCE, STAC})
+
+_COMPRESSED = {".gz", ".xz", ".bz2", ".zst", ".lz4"}
+_EXTENSION = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){0,2}\Z")
+_LITERAL = re.compile(r"[A-Za-z0-9_.+=@~/-]*\Z")
+_OF_PRODUCT = {"stage", "output", "part", "ext"}
+_OF_ITEM = {"pipeline", "kind", "version"}
+_LONGEST = 200  # bytes of one component, so that a temporary or version mark still fits in 255
+_NAME = "{pipeline}/{kind}/{item.key}/v{version}/{stage}-{output}{ext}"
+
+
+class LicenceRules(BaseModel):
+    """Which licence a publication carries, and whether ancestors that may not be redistributed hold it back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    waive: frozenset[Literal["no", "unknown"]] = frozenset()
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _says_why(self) -> "LicenceRules":
+        if self.waive and not self.why:
+            raise ValueError("a waiver needs a reason: set why")
+        return self
+
+
+class PublishSettings(BaseModel):
+    """The parameters of a stage of kind `publish`.
+
+    `name` is the template of the place below the archive; its last component names the products in it if it mentions
+    one of stage, output, part or ext. `products` are ``stage`` or ``stage.output`` names (empty: all inputs). `requires`
+    are stages whose verdict must have passed. `embargo` is an ISO 8601 time or ``item.<attribute>`` that holds one.
+    Without `documents` a lone product is published by itself. `notify` names destinations (None: all).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    archive: str = "archive"
+    name: str = _NAME
+    products: tuple[str, ...] = ()
+    mode: Literal["copy", "move"] = "copy"
+    when: Literal["auto", "manual"] = "auto"
+    requires: tuple[str, ...] = ()
+    licence: LicenceRules = Field(default_factory=LicenceRules)
+    embargo: str = ""
+    documents: bool = True
+    notify: tuple[str, ...] | None = None
+
+    @field_validator("embargo")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        if value and not value.startswith("item."):
+            clock.seconds(value)
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _is_template(cls, value: str) -> str:
+        check_template(value)
+        return value
+
+
+def settings(params: Mapping[str, Any]) -> PublishSettings:
+    """The validated parameters of a `publish` stage.
+
+    Raises
+    ------
+    DefinitionError
+        If they are not valid; each problem names its field.
+    """
+    try:
+        return PublishSettings.model_validate(dict(params))
+    except ValueError as error:
+        raise DefinitionError(f"publish: {error}") from error
+
+
+# ---- templates
+
+
+def check_template(template: str) -> None:
+    """Raise `ValueError` with what is wrong with a template, if anything."""
+    mentioned = []
+    for literal, name, spec in _fields(template):
+        if not _LITERAL.match(literal):
+            raise ValueError(f"template {template!r}: {literal!r} may hold letters, digits and _.+=@~/- only")
+        if name is not None:
+            _check_field(template, name, spec)
+            mentioned.append(name)
+    folder, _ = split_template(template)
+    for component in template.split("/"):
+        if component in ("", ".", "..") or component.startswith((".", "{ext}")):
+            raise ValueError(f"template {template!r}: a component may not be empty or begin with a dot")
+    for _, name, _ in _fields(folder):
+        if name in _OF_PRODUCT:
+            raise ValueError(f"template {template!r}: {{{name}}} may stand in the last component only")
+    if not any(name.startswith("item.") for name in mentioned):
+        raise ValueError(f"template {template!r}: name the item, such as {{item.key}}, or all items share one place")
+
+
+def _check_field(template: str, name: str, spec: str) -> None:
+    known = name in _OF_PRODUCT or name in _OF_ITEM or name.startswith("item.")
+    if not known:
+        names = ", ".join(sorted(_OF_PRODUCT | _OF_ITEM))
+        raise ValueError(f"template {template!r}: no field {{{name}}}; fields are {names}, item.key, item.time and item.<attribute>")
+    if spec and name != "item.time":
+        raise ValueError(f"template {template!r}: only item.time takes a format, such as {{item.time:%Y-%m-%d}}")
+
+
+def _fields(template: str) -> list[tuple[str, str | None, str]]:
+    parsed = []
+    for literal, name, spec, conversion in string.Formatter().parse(template):
+        if conversion:
+            raise ValueError(f"template {template!r}: no conversions (!{conversion})")
+        parsed.append((literal, name, spec or ""))
+    return parsed
+
+
+def split_template(template: str) -> tuple[str, str]:
+    """The folder's template and that of the names in it ("": the standard names)."""
+    head, _, last = template.rpartition("/")
+    return (head, last) if any(name in _OF_PRODUCT for _, name, _ in _fields(last)) else (template, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where a publication goes: `target` below the archive (a folder, or the lone product), and each product's name.
+
+    `files` are the names by product id, relative to the folder; a lone product has its target's name.
+    """
+
+    target: str
+    folder: bool
+    files: Mapping[int, str] = field(default_factory=dict)
+
+
+def names(chosen: PublishSettings, item: Item, products: Sequence[Product], version: int) -> Names:
+    """The place and names of a publication of `products` of one item; `version` counts its publications from 1.
+
+    Raises
+    ------
+    DefinitionError
+        If the template needs what the item does not have, or gives two products one name.
+    """
+    folder_template, file_template = split_template(chosen.name)
+    versioned = any(name == "version" for _, name, _ in _fields(chosen.name))
+    mark = "" if versioned or version == 1 else f"~v{version}"
+    facts = _facts(item, version)
+    files = {product.id: _file_name(file_template or "{stage}-{output}{ext}", item, product, facts) for product in products}
+    _distinct(chosen.name, files)
+    folder = _path(folder_template, facts)
+    if len(products) == 1 and not chosen.documents:
+        name = files[products[0].id]
+        stem = name.removesuffix(_extension(item, products[0]))
+        marked = f"{stem}{mark}{name[len(stem) :]}"
+        return Names(f"{folder}/{marked}" if folder else marked, False, {products[0].id: marked})
+    if not folder:
+        raise DefinitionError(f"publish.name: {chosen.name!r} names no folder; several files need one of their own")
+    if not any(name and name.startswith("item.") for _, name, _ in _fields(folder_template)):
+        raise DefinitionError(f"publish.name: the folder of {chosen.name!r} must name the item, such as {{item.key}}")
+    return Names(folder + mark, True, files)
+
+
+def _facts(item: Item, version: int) -> dict[str, Any]:
+    return {"pipeline": item.pipeline, "kind": item.kind, "version": str(version), "item": item}
+
+
+def _file_name(template: str, item: Item, product: Product, facts: Mapping[str, Any]) -> str:
+    parted = any(name == "part" for _, name, _ in _fields(template))
+    output = product.output if parted or not product.part else f"{product.output}-{product.part}"
+    own = {"stage": product.stage or "raw", "output": output, "part": product.part, "ext": _extension(item, product)}
+    return _path(template, {**facts, **own})
+
+
+def _extension(item: Item, product: Product) -> str:
+    """The ending of a product's file name, with that of its compression: ``.fits``, ``.csv.xz``."""
+    name = PurePosixPath(product.path).name
+    name = name.removeprefix(f"{slug(item.key)}.{product.run[1]}.") if product.run[1] else name
+    suffixes = PurePosixPath(name).suffixes
+    kept = suffixes[-2:] if suffixes and suffixes[-1] in _COMPRESSED else suffixes[-1:]
+    return "".join(kept) if _EXTENSION.match("".join(kept)) else ""
+
+
+def _distinct(template: str, files: Mapping[int, str]) -> None:
+    seen: set[str] = set()
+    for name in files.values():
+        if name in RESERVED or name in seen:
+            raise DefinitionError(f"publish.name: {template!r} gives two files the name {name!r}; add {{output}} or {{part}}")
+        seen.add(name)
+
+
+def _path(template: str, facts: Mapping[str, Any]) -> str:
+    text = "".join(literal + (_value(name, spec, facts) if name else "") for literal, name, spec in _fields(template))
+    return "/".join(_component(part, template) for part in text.split("/")) if text else ""
+
+
+def _value(name: str, spec: str, facts: Mapping[str, Any]) -> str:
+    if name == "item.time":
+        return slug(_time(facts["item"], spec))
+    if name == "item.key":
+        return slug(facts["item"].key)
+    if name.startswith("item."):
+        attributes = facts["item"].attributes
+        attribute = name.removeprefix("item.")
+        if attribute not in attributes:
+            raise DefinitionError(f"publish.name: item {facts['item'].name} has no attribute {attribute!r}")
+        return slug(str(attributes[attribute]))
+    value = facts.get(name, "")
+    return str(value) if name == "ext" else slug(str(value)) if value else ""
+
+
+def _time(item: Item, spec: str) -> str:
+    if item.span is None:
+        raise DefinitionError(f"publish.name: item {item.name} has no time")
+    return clock.moment(item.span.begin).strftime(spec or "%Y%m%dT%H%M%SZ")
+
+
+def _component(text: str, template: str) -> str:
+    if text in ("", ".", "..") or text.startswith("."):
+        raise DefinitionError(f"publish.name: {template!r} gives {text!r}, which is empty or begins with a dot")
+    if len(text) <= _LONGEST:
+        return text
+    ending = PurePosixPath(text).suffix[:17]
+    return f"{text[: _LONGEST - 40]}~{hashlib.sha256(text.encode()).hexdigest()[:16]}{ending}"

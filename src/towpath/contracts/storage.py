@@ -1,0 +1,25 @@
+"""The store and other roots: turning (root, relative path) into places, safely."""
+
+from pathlib import Path
+from typing import Protocol
+
+from towpath.base.hashing import Content
+
+
+class Storage(Protocol):
+    """Files below named roots. Both the root and the path are resolved; a path that leaves its root is refused."""
+
+    def path(self, root: str, relative: str) -> Path:
+        """The absolute path. Raises `StorageError` if it leaves the root after links are followed."""
+
+    def relative(self, root: str, path: Path) -> str:
+        """The path relative to its root, with `/`. Raises `StorageError` if it lies elsewhere."""
+
+    def stat(self, root: str, relative: str, tree: bool) -> tuple[int, int] | None:
+        """Size in bytes and mtime in ns of a file or tree, None if there is none. Never reads content."""
+
+    def content(self, root: str, relative: str) -> Content:
+        """Size, mtime and sha256. Raises `FileNotFoundError`."""
+
+    def remove(self, path: Path) -> None:
+        """Delete a file or tree; nothing there is no error."""

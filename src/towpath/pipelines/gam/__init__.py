@@ -1,0 +1,1 @@
+"""The gam pipeline: geophysical surveys from stations to gridded anomalies and candidates."""

@@ -1,0 +1,99 @@
+"""What several tests need: the shared data folder, a user without privileges, a disk that fills up.
+
+A fixture that cannot do its work skips and says why. In CI (the variable `CI` is set) it fails instead, for
+there a skipped test would look like one that passed; only what needs root is skipped for others there too.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SMALL_DISK_BYTES = 1024 * 1024
+
+# Machines differ in speed, and one test may wait for another: how long an example takes proves nothing.
+settings.register_profile(
+    "towpath", settings.get_profile("ci" if os.environ.get("CI") else "default"), deadline=None
+)
+settings.load_profile("towpath")
+
+# Root without capabilities is bound by permissions as any owner of a file is. The bounding set (prctl 24) is
+# what the next exec may keep, so it is emptied first. Another uid would have to be able to reach the
+# interpreter and the folder of the test.
+WITHOUT_CAPABILITIES = """
+import ctypes, os, sys
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+for capability in range(64):
+    prctl(24, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Unprivileged(Protocol):
+    def __call__(
+        self, *argv: str | Path, check: bool = True, **options: object
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip with a reason on a person's machine, fail with it in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} (in CI this may not be skipped)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Give the folder of shared data: TOWPATH_DATA, or `shared/data` beside the repository."""
+    folder = Path(os.environ.get("TOWPATH_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        skip_or_fail(f"no shared data: {folder} is not a folder; set TOWPATH_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unprivileged() -> Unprivileged:
+    """Give a function that runs a command as a user whom permissions bind, also when the tests run as root.
+
+    `unprivileged(sys.executable, "-c", code)` returns the completed process with its output as text.
+    """
+    prefix = [sys.executable, "-c", WITHOUT_CAPABILITIES] if os.geteuid() == 0 else []
+
+    def run(*argv: str | Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(  # type: ignore[call-overload]
+            [*prefix, *map(str, argv)], capture_output=True, text=True, check=False, **options
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give an empty file system of one mebibyte, so that a full disk is a real one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    options = f"size={SMALL_DISK_BYTES},mode=0777"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "small", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        skip_or_fail(f"a small disk cannot be mounted: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        # Lazily: a process that a test has just killed may still hold a file.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
