@@ -14,7 +14,7 @@ from towpath.base import clock
 class _Facts(Formatter):
     """Fills ``{a.b}`` from nested mappings; a format with ``%`` writes a time, given as ISO 8601 text or seconds."""
 
-    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:  # noqa: ARG002
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return lookup(kwargs, field_name), field_name
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -52,7 +52,9 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
         return _FACTS.vformat(template, (), facts)
     except LookupError as error:
         known = ", ".join(sorted(facts)) or "none"
-        raise ValueError(f"template {template!r} asks for {error.args[0]!r}; the facts are: {known}") from None
+        raise ValueError(
+            f"template {template!r} asks for {error.args[0]!r}; the facts are: {known}"
+        ) from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"template {template!r} cannot be filled: {error}") from None
 

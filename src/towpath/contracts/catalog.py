@@ -181,8 +181,32 @@ class View(Protocol):
     def claimable(self, queues: Iterable[tuple[str, str, str]]) -> list[Queue]:
         """Those of the queues that have something to claim now."""
 
-    def next_due(self) -> float | None:
-        """When the next ready or running row falls due, if any."""
+    def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
+        """Work rows of stages that are neither done, rejected nor retired, by id."""
+
+    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
+        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
+
+    def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
+        """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
+
+    def item_keys(self, items: Sequence[int]) -> dict[int, str]:
+        """The keys of items by id."""
+
+    def component_inputs(self, inputs: Sequence[InputRow]) -> dict[str, Any]:
+        """Inputs as components of a key: name → hexadecimal sha256, or a list of them."""
+
+    def running_tokens(self) -> set[tuple[str, int]]:
+        """The (item key as a file name, token) of everything that is running."""
+
+    def sweepable(self, before: float) -> list[Product]:
+        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+
+    def trash(self) -> list[tuple[Product, float]]:
+        """Products in trash, with when they went there."""
+
+    def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
+        """When the next ready or running row of these queues falls due, seconds since the epoch; None if there is none."""
 
     def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
         """How many work rows by (pipeline, kind, stage, state)."""
@@ -248,6 +272,9 @@ class View(Protocol):
     def last_event(self) -> int:
         """The seq of the newest event."""
 
+    def sessions(self) -> list[tuple[int, str, int, str, bool]]:
+        """Open sessions: number, host, pid, lock file, attributable."""
+
     def definition(self, pipeline: str) -> tuple[int, bytes] | None:
         """The number and digest of the active definition of a pipeline."""
 
@@ -285,6 +312,9 @@ class Transaction(View, Protocol):
         set by `set_due`. Milestones reached on arrival and an event `registered` are written.
         """
 
+    def add_route(self, plan: KindPlan, items: Sequence[int]) -> int:
+        """Give items the work of stages that are new in their route; returns how many rows."""
+
     def update_item(self, item: int, *, attributes: Mapping[str, Any] | None = None, span: Span | None = None,
                     footprint: Box | None = None) -> None:
         """Change an item's facts; work that consumes its record is revised."""
@@ -294,6 +324,9 @@ class Transaction(View, Protocol):
 
     def add_members(self, group: int, items: Sequence[int]) -> None:
         """Add members to a group, in order. Members that are there already stay where they are."""
+
+    def order_members(self, group: int, items: Sequence[int]) -> None:
+        """Put the members of a group in this order."""
 
     def gathered(self, plan: KindPlan, item: int) -> None:
         """The item is complete: `GATHER` is done and its first stages become ready."""
@@ -405,9 +438,6 @@ class Transaction(View, Protocol):
 
     def close_session(self, session: int) -> None:
         """Forget a session; its leases have expired."""
-
-    def sessions(self) -> list[tuple[int, str, int, str, bool]]:
-        """Open sessions: number, host, pid, lock file, attributable."""
 
     def expire(self, session: int, *, give_back: bool) -> int:
         """The process of this session is dead: its leases expire now; `give_back` takes the death back."""

@@ -96,7 +96,11 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class KindPlan:
-    """One kind of item and its route in topological order."""
+    """One kind of item and its route in topological order.
+
+    `reaches` is the milestone of arrival and `priority` what its work begins with; `time` names the attributes that
+    hold an item's time (one, or begin and end), `footprint` those of its box (one list, or west, south, east, north).
+    """
 
     pipeline: str
     name: str
@@ -104,11 +108,31 @@ class KindPlan:
     group: GroupPlan | None = None
     gathered: bool = False  # its items are complete only later: the route begins with `GATHER`
     route: str = ""
+    reaches: str = ""
+    priority: int = 0
+    time: tuple[str, ...] = ()
+    footprint: tuple[str, ...] = ()
 
     @property
     def first(self) -> tuple[StagePlan, ...]:
         """The stages that need no other."""
         return tuple(stage for stage in self.stages.values() if not stage.before)
+
+    @property
+    def gather(self) -> StagePlan:
+        """The pseudo-stage `GATHER` at the head of the route."""
+        return StagePlan(
+            pipeline=self.pipeline,
+            kind=self.name,
+            name=GATHER,
+            depth=-1,
+            target="",
+            version="1",
+            params={},
+            fixed=Fixed.of(GATHER, "1", {}),
+            after=tuple(stage.name for stage in self.first),
+            service="gather",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +154,10 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A pipeline file as loaded: its digest (sha256 of the canonical merged content), kinds and sources."""
+    """A pipeline file as loaded: its digest (sha256 of the canonical merged content), kinds and sources.
+
+    `layout` is the template of a place below the store, without the item's own name.
+    """
 
     pipeline: str
     version: str
@@ -142,6 +169,7 @@ class Definition:
     citation: str = ""
     doi: str = ""
     number: int = 0
+    layout: str = "{pipeline}/{kind}/{stage}"
 
     def stage(self, kind: str, name: str) -> StagePlan:
         """The stage `name` of the route of `kind`."""

@@ -67,12 +67,17 @@ class Bundle:
 
 def written(document: Mapping[str, Any]) -> bytes:
     """A document as the bytes of its file: sorted, indented JSON in UTF-8."""
-    return (json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (
+        json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
 
 
 def manifest(entries: Iterable[Entry]) -> dict[str, Any]:
     """MANIFEST.json: every other file of the folder with its size in bytes and sha256."""
-    files = [{"path": e.path, "size": e.size, "sha256": e.sha256.hex()} for e in sorted(entries, key=lambda e: e.path)]
+    files = [
+        {"path": e.path, "size": e.size, "sha256": e.sha256.hex()}
+        for e in sorted(entries, key=lambda e: e.path)
+    ]
     return {"manifest": 1, "algorithm": "sha256", "files": files}
 
 
@@ -105,8 +110,13 @@ def _version_of(requirement: str, extra: str) -> dict[str, str]:
 def provenance(bundle: Bundle) -> dict[str, Any]:
     """The whole ancestry of the bundle's products as a PROV-JSON document."""
     lineage = bundle.lineage
-    entities = {_entity(lineage, product): _entity_facts(bundle, product) for product in lineage.products.values()}
-    activities = {_activity(lineage, run): _activity_facts(activity) for run, activity in lineage.activities.items()}
+    stated = {one.of: _stated(one) for one in statements(lineage)}
+    entities = {
+        _entity(lineage, one): _entity_facts(bundle, one, stated) for one in lineage.products.values()
+    }
+    activities = {
+        _activity(lineage, run): _activity_facts(activity) for run, activity in lineage.activities.items()
+    }
     facts = {
         _fact(row): {"prov:label": row.name, "towpath:sha256": row.sha256.hex(), **_value(row)}
         for activity in lineage.activities.values()
@@ -167,11 +177,14 @@ def _software(name: str) -> str:
     return f"towpath:software/{slug(name)}"
 
 
-def _entity_facts(bundle: Bundle, product: Product) -> dict[str, Any]:
+def _entity_facts(
+    bundle: Bundle, product: Product, stated: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    item = bundle.lineage.items[product.item]
     facts: dict[str, Any] = {
         "prov:label": label(product),
         "prov:type": product.type or "file",
-        "towpath:item": bundle.lineage.items[product.item].name,
+        "towpath:item": item.name,
         "towpath:sha256": product.sha256.hex(),
         "towpath:size": product.size,
         "towpath:tree": product.tree,
@@ -180,15 +193,17 @@ def _entity_facts(bundle: Bundle, product: Product) -> dict[str, Any]:
         facts["prov:location"] = bundle.files[product.id]
     if product.manual:
         facts["towpath:manual"] = True
-    item = bundle.lineage.items[product.item]
-    of = {item.name, f"{item.name} {product.stage}"}
-    stated = [one for one in statements(bundle.lineage) if one.of in of]
-    return facts | {f"towpath:{name}": value for one in stated for name, value in _stated(one).items()}
+    return {**facts, **stated.get(item.name, {}), **stated.get(f"{item.name} {product.stage}", {})}
 
 
 def _stated(one: Statement) -> dict[str, str]:
-    values = {"licence": one.licence, "citation": one.citation, "doi": one.doi, "redistribute": one.redistribute}
-    return {name: value for name, value in values.items() if value}
+    values = {
+        "licence": one.licence,
+        "citation": one.citation,
+        "doi": one.doi,
+        "redistribute": one.redistribute,
+    }
+    return {f"towpath:{name}": value for name, value in values.items() if value}
 
 
 def _activity_facts(activity: Activity) -> dict[str, Any]:
@@ -304,7 +319,9 @@ def canonical_stac(document: Mapping[str, Any]) -> dict[str, Any]:
     if properties.get("towpath:time_assumed"):
         del properties["datetime"]
     fixed = {
-        name: {key: value for key, value in asset.items() if "metadata" not in asset["roles"] or ":" not in key}
+        name: {
+            key: value for key, value in asset.items() if "metadata" not in asset["roles"] or ":" not in key
+        }
         for name, asset in document["assets"].items()
     }
     return {**document, "properties": properties, "assets": fixed}
@@ -372,7 +389,9 @@ def _projection(bundle: Bundle) -> dict[str, str]:
 
 
 def _assets(bundle: Bundle, provenance_entry: Entry) -> dict[str, Any]:
-    assets = {bundle.files[product.id]: _asset(bundle.files[product.id], product) for product in bundle.products}
+    assets = {
+        bundle.files[product.id]: _asset(bundle.files[product.id], product) for product in bundle.products
+    }
     assets[PROVENANCE] = {
         "href": f"./{PROVENANCE}",
         "type": "application/json",

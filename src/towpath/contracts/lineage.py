@@ -36,7 +36,7 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is stated of a source: licence, citation, DOI, and whether it may be redistributed (yes, no, unknown, "")."""
+    """What is stated of a source; `redistribute` is yes, no, unknown or "" (nothing stated)."""
 
     of: str
     licence: str = ""
@@ -111,9 +111,7 @@ def label(product: Product) -> str:
 
 def statements(lineage: Lineage) -> list[Statement]:
     """What runs (by measures) and items (by attributes) state under the names of `Statement`, in a stable order."""
-    found = [
-        _statement(item.name, item.attributes) for item in lineage.items.values()
-    ] + [
+    found = [_statement(item.name, item.attributes) for item in lineage.items.values()] + [
         _statement(
             f"{lineage.items[activity.run.item].name} {activity.run.stage}",
             {measure.name: measure.value for measure in activity.run.measures},
@@ -125,8 +123,7 @@ def statements(lineage: Lineage) -> list[Statement]:
 
 
 def _statement(of: str, facts: Mapping[str, Any]) -> Statement | None:
-    licence = facts.get("licence") or facts.get("license") or ""
-    values = [str(value or "") for value in (licence, facts.get("citation"), facts.get("doi"), facts.get("redistribute"))]
+    values = [str(facts.get(name) or "") for name in ("licence", "citation", "doi", "redistribute")]
     return Statement(of, *values) if any(values) else None
 
 

@@ -24,6 +24,8 @@ from pydantic import (
 from towpath.base import clock
 from towpath.base.errors import DefinitionError
 from towpath.base.model import Measure, RuleResult, Verdict
+from towpath.base.template import names
+from towpath.contracts.publication import PublishSettings
 from towpath.contracts.route import parse
 from towpath.contracts.stage import Context, Input, Stage
 
@@ -69,7 +71,7 @@ def _route(value: str) -> str:
 
 
 def _texts(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
@@ -281,14 +283,14 @@ class CodeTable(StageTable):
 
 
 class QualifyTable(StageTable):
-    """The built-in kind `qualify`: does the item qualify at all?"""
+    """The built-in kind `qualify`: whether the item qualifies at all."""
 
     kind: Literal["qualify"]  # type: ignore[assignment]  # each kind narrows the one of its base
     rules: tuple[Rule, ...] = ()
 
 
 class AssessTable(StageTable):
-    """The built-in kind `assess`: are the products good?"""
+    """The built-in kind `assess`: whether the products are good."""
 
     kind: Literal["assess"]  # type: ignore[assignment]  # each kind narrows the one of its base
     rules: tuple[Rule, ...] = ()
@@ -370,22 +372,10 @@ class CertifyTable(StageTable):
     quality: str = ""
 
 
-class PublishTable(StageTable):
-    """The built-in kind `publish`: the journaled move of products to an archive.
-
-    `archive` is a root; `name` the template of the place in it; `products` are ``"stage"`` or ``"stage.output"``
-    (default: all that the route made); `verdict` is the worst verdict that may be published.
-    """
+class PublishTable(StageTable, PublishSettings):
+    """The built-in kind `publish`: the journaled move of products to an archive (see `PublishSettings`)."""
 
     kind: Literal["publish"]  # type: ignore[assignment]  # each kind narrows the one of its base
-    archive: Name = "archive"
-    name: str = "{pipeline}/{kind}/{key}"
-    products: Texts = ()
-    mode: Literal["copy", "move"] = "copy"
-    publish: Literal["auto", "manual"] = "auto"
-    verdict: Literal["pass", "warn", "any"] = "warn"
-    licence_required: bool = False
-    embargo: Duration = 0.0
 
 
 BUILTIN: dict[str, type[StageTable]] = {
@@ -423,24 +413,29 @@ AnyStage = Annotated[
 class FolderTable(Model):
     """A watched folder: files below `root` whose path fits `pattern` are raw files of items.
 
-    `key` is the template of the item's key from the fields of the pattern, `time` the field that is its time;
-    `join_within` joins near-equal times; an item is complete with `complete` files, or at `timeout` after its first.
+    `key` and `part` are templates of the item's key and the file's part from the fields of the pattern; `time` is the
+    field that is the item's time and `duration` how long that lasts; `attributes` are constants of every item.
+    `join_within` joins near-equal times. An item is complete with `complete` files, or at `timeout` after its first.
     """
 
     kind: Literal["folder"]
     item: Name
-    pattern: str = Field(min_length=1)
+    pattern: Texts = Field(min_length=1)
     root: Name = "incoming"
     key: str = "{key}"
+    part: str | None = None
     time: str = ""
+    duration: Duration = 0.0
+    attributes: dict[str, Any] = {}
     join_within: Duration = 0.0
-    complete: int = Field(default=1, ge=1)
+    complete: int = Field(default=1, ge=0)
     timeout: Duration = 0.0
     on_timeout: OnTimeout = "hold"
     late: Late = "hold"
     settled: Literal["size", "marker", "rename"] = "size"
     marker: str = ".done"
     settle: Duration = 2.0
+    temporary: Texts | None = None
     scan_every: Duration = 60.0
     type: str = "raw/file"
 
@@ -542,9 +537,21 @@ class PipelineTable(Model):
 
 
 class StoreTable(Model):
-    """Where products go below the store: fields pipeline, kind, stage and item."""
+    """Where products go below the store; `layout` is the folder that the item's own name is put in."""
 
-    layout: str = "{pipeline}/{kind}/{stage}/{item}"
+    layout: str = "{pipeline}/{kind}/{stage}"
+
+    @field_validator("layout")
+    @classmethod
+    def _fields(cls, value: str) -> str:
+        try:
+            unknown = set(names(value)) - {"pipeline", "kind", "stage"}
+        except ValueError:
+            unknown = {value}
+        parts = value.split("/")
+        if unknown or "{stage}" not in value or {"", ".", ".."} & set(parts) or any(p.startswith(".") for p in parts):
+            raise ValueError("a relative path with {stage}, and if wanted {pipeline} and {kind}")
+        return value
 
 
 class PipelineFile(Model):

@@ -28,9 +28,10 @@ _COMPRESSED = {".gz", ".xz", ".bz2", ".zst", ".lz4"}
 _EXTENSION = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){0,2}\Z")
 _LITERAL = re.compile(r"[A-Za-z0-9_.+=@~/-]*\Z")
 _OF_PRODUCT = {"stage", "output", "part", "ext"}
-_OF_ITEM = {"pipeline", "kind", "version"}
+_OF_ITEM = {"pipeline", "kind", "version", "key"}
 _LONGEST = 200  # bytes of one component, so that a temporary or version mark still fits in 255
-_NAME = "{pipeline}/{kind}/{item.key}/v{version}/{stage}-{output}{ext}"
+_NAME = "{pipeline}/{kind}/{item.key}"
+_FILE = "{stage}-{output}{ext}"
 
 
 class LicenceRules(BaseModel):
@@ -53,8 +54,10 @@ class PublishSettings(BaseModel):
     """The parameters of a stage of kind `publish`.
 
     `name` is the template of the place below the archive; its last component names the products in it if it mentions
-    one of stage, output, part or ext. `products` are ``stage`` or ``stage.output`` names (empty: all inputs). `requires`
-    are stages whose verdict must have passed. `embargo` is an ISO 8601 time or ``item.<attribute>`` that holds one.
+    one of stage, output, part or ext. `products` are ``stage`` or ``stage.output`` (empty: all inputs).
+    `verdict` is the worst verdict that may be published; `requires` names stages that must have judged. `embargo` is an
+    ISO 8601 time, ``item.<attribute>`` that holds one, or seconds after the end of the item's time (without one: its
+    registration).
     Without `documents` a lone product is published by itself. `notify` names destinations (None: all).
     """
 
@@ -64,17 +67,19 @@ class PublishSettings(BaseModel):
     name: str = _NAME
     products: tuple[str, ...] = ()
     mode: Literal["copy", "move"] = "copy"
-    when: Literal["auto", "manual"] = "auto"
+    publish: Literal["auto", "manual"] = "auto"
+    verdict: Literal["pass", "warn", "any"] = "warn"
     requires: tuple[str, ...] = ()
     licence: LicenceRules = Field(default_factory=LicenceRules)
-    embargo: str = ""
+    licence_required: bool = False
+    embargo: float | str = 0.0
     documents: bool = True
     notify: tuple[str, ...] | None = None
 
     @field_validator("embargo")
     @classmethod
-    def _is_time(cls, value: str) -> str:
-        if value and not value.startswith("item."):
+    def _is_time(cls, value: float | str) -> float | str:
+        if isinstance(value, str) and value and not value.startswith("item."):
             clock.seconds(value)
         return value
 
@@ -83,6 +88,27 @@ class PublishSettings(BaseModel):
     def _is_template(cls, value: str) -> str:
         check_template(value)
         return value
+
+    def embargo_until(self, item: Item) -> float:
+        """When the embargo on an item ends, seconds since the epoch; 0 if there is none.
+
+        Raises
+        ------
+        DefinitionError
+            If it names an attribute that is no time.
+        """
+        if isinstance(self.embargo, float):
+            begins = item.span.end if item.span else item.registered
+            return begins + self.embargo if self.embargo else 0.0
+        if not self.embargo.startswith("item."):
+            return clock.seconds(self.embargo) if self.embargo else 0.0
+        value = item.attributes.get(self.embargo.removeprefix("item."), "")
+        try:
+            return clock.seconds(value) if value else 0.0
+        except (ValueError, TypeError, AttributeError):
+            raise DefinitionError(
+                f"publish.embargo: {self.embargo} of {item.name} is {value!r}, not a time"
+            ) from None
 
 
 def settings(params: Mapping[str, Any]) -> PublishSettings:
@@ -118,17 +144,26 @@ def check_template(template: str) -> None:
     for _, name, _ in _fields(folder):
         if name in _OF_PRODUCT:
             raise ValueError(f"template {template!r}: {{{name}}} may stand in the last component only")
-    if not any(name.startswith("item.") for name in mentioned):
-        raise ValueError(f"template {template!r}: name the item, such as {{item.key}}, or all items share one place")
+    if not any(map(_names_item, mentioned)):
+        raise ValueError(
+            f"template {template!r}: name the item, such as {{item.key}}, or all items share one place"
+        )
 
 
 def _check_field(template: str, name: str, spec: str) -> None:
     known = name in _OF_PRODUCT or name in _OF_ITEM or name.startswith("item.")
     if not known:
-        names = ", ".join(sorted(_OF_PRODUCT | _OF_ITEM))
-        raise ValueError(f"template {template!r}: no field {{{name}}}; fields are {names}, item.key, item.time and item.<attribute>")
+        fields = ", ".join(sorted(_OF_PRODUCT | _OF_ITEM))
+        others = "item.key, item.time and item.<attribute>"
+        raise ValueError(f"template {template!r}: no field {{{name}}}; fields are {fields}, {others}")
     if spec and name != "item.time":
-        raise ValueError(f"template {template!r}: only item.time takes a format, such as {{item.time:%Y-%m-%d}}")
+        raise ValueError(
+            f"template {template!r}: only item.time takes a format, such as {{item.time:%Y-%m-%d}}"
+        )
+
+
+def _names_item(name: str) -> bool:
+    return name == "key" or name.startswith("item.")
 
 
 def _fields(template: str) -> list[tuple[str, str | None, str]]:
@@ -170,7 +205,7 @@ def names(chosen: PublishSettings, item: Item, products: Sequence[Product], vers
     versioned = any(name == "version" for _, name, _ in _fields(chosen.name))
     mark = "" if versioned or version == 1 else f"~v{version}"
     facts = _facts(item, version)
-    files = {product.id: _file_name(file_template or "{stage}-{output}{ext}", item, product, facts) for product in products}
+    files = {product.id: _file_name(file_template or _FILE, item, product, facts) for product in products}
     _distinct(chosen.name, files)
     folder = _path(folder_template, facts)
     if len(products) == 1 and not chosen.documents:
@@ -179,9 +214,13 @@ def names(chosen: PublishSettings, item: Item, products: Sequence[Product], vers
         marked = f"{stem}{mark}{name[len(stem) :]}"
         return Names(f"{folder}/{marked}" if folder else marked, False, {products[0].id: marked})
     if not folder:
-        raise DefinitionError(f"publish.name: {chosen.name!r} names no folder; several files need one of their own")
-    if not any(name and name.startswith("item.") for _, name, _ in _fields(folder_template)):
-        raise DefinitionError(f"publish.name: the folder of {chosen.name!r} must name the item, such as {{item.key}}")
+        raise DefinitionError(
+            f"publish.name: {chosen.name!r} names no folder; several files need one of their own"
+        )
+    if not any(name and _names_item(name) for _, name, _ in _fields(folder_template)):
+        raise DefinitionError(
+            f"publish.name: the folder of {chosen.name!r} must name the item, such as {{item.key}}"
+        )
     return Names(folder + mark, True, files)
 
 
@@ -192,7 +231,12 @@ def _facts(item: Item, version: int) -> dict[str, Any]:
 def _file_name(template: str, item: Item, product: Product, facts: Mapping[str, Any]) -> str:
     parted = any(name == "part" for _, name, _ in _fields(template))
     output = product.output if parted or not product.part else f"{product.output}-{product.part}"
-    own = {"stage": product.stage or "raw", "output": output, "part": product.part, "ext": _extension(item, product)}
+    own = {
+        "stage": product.stage or "raw",
+        "output": output,
+        "part": product.part,
+        "ext": _extension(item, product),
+    }
     return _path(template, {**facts, **own})
 
 
@@ -209,19 +253,23 @@ def _distinct(template: str, files: Mapping[int, str]) -> None:
     seen: set[str] = set()
     for name in files.values():
         if name in RESERVED or name in seen:
-            raise DefinitionError(f"publish.name: {template!r} gives two files the name {name!r}; add {{output}} or {{part}}")
+            raise DefinitionError(
+                f"publish.name: {template!r} gives two files the name {name!r}; add {{output}} or {{part}}"
+            )
         seen.add(name)
 
 
 def _path(template: str, facts: Mapping[str, Any]) -> str:
-    text = "".join(literal + (_value(name, spec, facts) if name else "") for literal, name, spec in _fields(template))
+    text = "".join(
+        literal + (_value(name, spec, facts) if name else "") for literal, name, spec in _fields(template)
+    )
     return "/".join(_component(part, template) for part in text.split("/")) if text else ""
 
 
 def _value(name: str, spec: str, facts: Mapping[str, Any]) -> str:
     if name == "item.time":
         return slug(_time(facts["item"], spec))
-    if name == "item.key":
+    if name in ("key", "item.key"):
         return slug(facts["item"].key)
     if name.startswith("item."):
         attributes = facts["item"].attributes
@@ -241,7 +289,9 @@ def _time(item: Item, spec: str) -> str:
 
 def _component(text: str, template: str) -> str:
     if text in ("", ".", "..") or text.startswith("."):
-        raise DefinitionError(f"publish.name: {template!r} gives {text!r}, which is empty or begins with a dot")
+        raise DefinitionError(
+            f"publish.name: {template!r} gives {text!r}, which is empty or begins with a dot"
+        )
     if len(text) <= _LONGEST:
         return text
     ending = PurePosixPath(text).suffix[:17]

@@ -126,7 +126,9 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
         value, column = match[kind], match.start(kind) + 1
         if kind == "other":
             raise _wrong(
-                column, repr(value), "a stage's name (small letters, digits and _, a letter first), '->', '(', ')' or ','"
+                column,
+                repr(value),
+                "a stage's name (small letters, digits and _, a letter first), '->', '(', ')' or ','",
             )
         yield (value if kind == "sign" else kind), value, column
         position = match.end()
@@ -182,7 +184,8 @@ class _Parser:
         return (Word(name, self.takes("?")),)
 
     def branches(self, opened: int) -> Sequence:
-        outer, found = self.path, []
+        outer = self.path
+        found: list[Sequence] = []
         while True:
             self.path = (*outer, len(found))
             found.append(self.sequence())

@@ -22,6 +22,24 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Intake:
+    """One arrival as it is to be registered: which item it belongs to, as which part, with its sha256 (32 bytes).
+
+    `partition` is the key without the time, where items are joined by a time that is near (`when`, seconds since the
+    epoch); then `key`, `attributes` and `span` are those of the item that it begins if it is the first.
+    """
+
+    arrival: Arrival
+    key: str
+    part: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
+    partition: str = ""
+    when: float | None = None
+    sha256: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What one look at a source found: `settled` arrivals, how many wait to settle, and what could not be read."""
 

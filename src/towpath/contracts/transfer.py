@@ -10,19 +10,31 @@ Progress = Callable[[int], None]  # gets a number of bytes as they pass
 
 
 class Transfer(Protocol):
-    """Moves one product, file or folder, to its place in an archive in steps that can each be repeated."""
+    """Moves one product, file or folder, to its place in an archive in steps that can each be repeated.
+
+    A full, vanished or forbidding archive is an `OSError`; what a copy may not hold is a `StorageError`.
+    """
 
     def temporary(self, target: Path, publication: int, token: int) -> Path:
-        """The temporary place beside the target, on the archive's file system: ``.<id>.<token>.<mark of the target>``."""
+        """The temporary place beside the target, on the archive's file system: ``.<id>.<token>.<mark>``."""
+
+    def leftovers(self, target: Path, publication: int) -> list[Path]:
+        """Temporary places of any attempt at this publication that are still there."""
+
+    def prepare(self, root: Path, folder: Path) -> None:
+        """Make a folder below the archive's root, and its parents; the root itself must be there."""
 
     def copy(self, source: Path, temporary: Path, progress: Progress) -> None:
-        """Copy a file or folder to a new place, parents made, flushed to disk, times kept; links are refused by name."""
+        """Copy a file or folder to a new place, flushed to disk, times kept; links are refused by name."""
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a small new file beside what was copied, flushed to disk."""
 
     def content(self, path: Path, progress: Progress) -> Content | None:
-        """What is there, read back from the disk rather than from memory where the system can; None: nothing."""
+        """What is there, read back from the disk rather than from memory where the system can; None: nothing.
+
+        What cannot be a product (a link, a device) has a hash that no product has.
+        """
 
     def stamp(self, path: Path) -> tuple[object, ...] | None:
         """What changes when the bytes at `path` do, but not by `place`; without reading content. None: nothing."""

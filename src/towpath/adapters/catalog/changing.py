@@ -8,7 +8,7 @@ from typing import Any
 
 from towpath.adapters.catalog.needs import upstream
 from towpath.adapters.catalog.reading import PUBLICATION_COLUMNS, to_publication
-from towpath.adapters.catalog.sql import LIVE, WORK_COLUMNS, dump, item_values, load, marks
+from towpath.adapters.catalog.sql import LIVE, WORK_COLUMNS, dump, item_values, load
 from towpath.adapters.catalog.working import Working
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
@@ -140,10 +140,29 @@ class Changing(Working):
         queue = stages[0][0] if stages else None
         for item in ids:
             self._event("registered", item, queue, None, {})
+        if plan.reaches:
+            self._reach([(item, plan.reaches, now) for item in ids])
         if ids:
             self.recompute(
                 plan, ids, [stage.name for stage in plan.first if self._must_check(plan, stage.name)]
             )
+
+    def add_route(self, plan: KindPlan, items: Sequence[int]) -> int:
+        """Give items the work of stages that are new in their route; returns how many rows."""
+        known = self.work(items)
+        rows = [
+            (item, self.intern(stage.queue), State.WAITING.value, 0.0, stage.priority)
+            for item in items
+            for stage in plan.stages.values()
+            if stage.name not in {row.stage for row in known[item]}
+        ]
+        self.cursor.executemany(
+            "INSERT INTO work (item_id, queue_id, state, due, priority) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows
+        )
+        back = [row for item in items for row in known[item] if row.state is State.RETIRED and row.stage in plan.stages]
+        self._move(back, State.WAITING, "routed", "", "the stage is in the route again")
+        self.recompute(plan, items)
+        return len(rows) + len(back)
 
     def _must_check(self, plan: KindPlan, stage: str) -> bool:
         return any(needed.form == "calibration" for needed in plan.stages[stage].inputs)
@@ -232,6 +251,13 @@ class Changing(Working):
         self.cursor.executemany(
             "INSERT INTO members (group_id, item_id, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [(group, item, last + number) for number, item in enumerate(items, 1)],
+        )
+
+    def order_members(self, group: int, items: Sequence[int]) -> None:
+        """Put the members of a group in this order."""
+        self.cursor.executemany(
+            "UPDATE members SET position = ? WHERE group_id = ? AND item_id = ?",
+            [(number, group, item) for number, item in enumerate(items, 1)],
         )
 
     def gathered(self, plan: KindPlan, item: int) -> None:

@@ -13,7 +13,7 @@ from towpath.adapters.catalog.sql import (
     marks,
     to_item,
 )
-from towpath.base import states
+from towpath.base import ids, states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.model import (
     Event,
@@ -28,6 +28,7 @@ from towpath.base.model import (
     WorkRow,
 )
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
+from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
 _RUN_COLUMNS = (
     'r.work_id, r.token, w.item_id, w.queue_id, r.outcome, r.began, r.seconds, r."key", r.measures, r.caveats, r.steps, '
@@ -106,7 +107,8 @@ class Reading(Session):
         limit: int = 100,
     ) -> list[Item]:
         """Items by filter; `state` (with or without `stage`) means: has work in that state."""
-        where, values = ["id > ?"], [after]
+        where: list[str] = ["id > ?"]
+        values: list[Any] = [after]
         conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
         for clause, value in conditions:
             if value:
@@ -117,14 +119,14 @@ class Reading(Session):
             values += keys
         if text:
             where.append("\"key\" LIKE ? ESCAPE '!'")
-            values.append(f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")  # type: ignore[arg-type]
+            values.append(f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")
         if state or stage:
             queues = [number for number, name in self._queues() if not stage or name[2] == stage]
             clause = (
                 f"EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND w.queue_id IN ({marks(queues)})"
             )
             where.append(clause + (" AND w.state = ?)" if state else ")"))
-            values += [*queues, *([state.value] if state else [])]  # type: ignore[list-item]
+            values += [*queues, *([state.value] if state else [])]
         statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         return [to_item(row) for row in self.rows(statement, (*values, limit))]
 
@@ -184,15 +186,80 @@ class Reading(Session):
                 found.append(Queue(*queue, row[0], row[1]))
         return found
 
-    def next_due(self) -> float | None:
-        """When the next ready or running row falls due, if any."""
-        rows = [
-            self.one(
-                "SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,)
-            )[0]
-            for number, _ in self._queues()
+    def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
+        """Work rows of stages that are neither done, rejected nor retired, by id."""
+        queues = [number for number, name in self._queues() if not pipeline or name[0] == pipeline]
+        rows = self.rows(
+            f"SELECT {WORK_COLUMNS} FROM work WHERE id > ? AND subject = '' AND item_id > 0 AND queue_id IN ({marks(queues)}) "
+            "AND state NOT IN ('done', 'rejected', 'retired') ORDER BY id LIMIT ?",
+            (after, *queues, limit),
+        )
+        return [self.to_work(row) for row in rows]
+
+    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
+        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
+        queue, part = self.queue_id(stage.queue), self.part_id(stage.fixed)
+        rows = self.rows(
+            "SELECT w.id, w.item_id FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
+            "WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ? ORDER BY w.id",
+            (queue, part or 0),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
+        """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
+        names = [*kind.stages, *([GATHER] if kind.gathered else [])]
+        queues = [number for number in (self.queue_id((kind.pipeline, kind.name, name)) for name in names) if number]
+        lacking = self.rows(
+            "SELECT i.id FROM items i WHERE i.pipeline = ? AND i.kind = ? AND (SELECT count(*) FROM work w WHERE "
+            f"w.item_id = i.id AND w.subject = '' AND w.queue_id IN ({marks(queues)})) < ? ORDER BY i.id",
+            (kind.pipeline, kind.name, *queues, len(names)),
+        )
+        gone = self.rows(
+            "SELECT w.id FROM work w JOIN queues q ON q.id = w.queue_id WHERE q.pipeline = ? AND q.kind = ? AND w.item_id > 0 "
+            f"AND w.subject = '' AND w.state NOT IN ('retired', 'running') AND q.id NOT IN ({marks(queues)}) ORDER BY w.id",
+            (kind.pipeline, kind.name, *queues),
+        )
+        return [row[0] for row in lacking], [row[0] for row in gone]
+
+    def item_keys(self, items: Sequence[int]) -> dict[int, str]:
+        """The keys of items by id."""
+        return self._item_keys(sorted(set(items)))
+
+    def component_inputs(self, inputs: Sequence[InputRow]) -> dict[str, Any]:
+        """Inputs as components of a key: name → hexadecimal sha256, or a list of them."""
+        return component_inputs(inputs)
+
+    def running_tokens(self) -> set[tuple[str, int]]:
+        """The (item key as a file name, token) of everything that is running."""
+        rows = self.rows(
+            'SELECT i."key", w.token FROM work w JOIN items i ON i.id = w.item_id WHERE w.state = \'running\''
+        )
+        return {(ids.slug(row[0]), row[1]) for row in rows}
+
+    def sweepable(self, before: float) -> list[Product]:
+        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+        rows = self.rows(
+            f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND left_at <= ? AND queue_id > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id) "
+            "AND NOT EXISTS (SELECT 1 FROM work w WHERE w.state = 'running' AND w.began <= p.left_at) ORDER BY id",
+            (before,),
+        )
+        return [self.to_product(row) for row in rows]
+
+    def trash(self) -> list[tuple[Product, float]]:
+        """Products in trash, with when they went there."""
+        rows = self.rows(f"SELECT {PRODUCT_COLUMNS}, left_at FROM products WHERE state = 'trash' ORDER BY id")
+        return [(self.to_product(row), row[-1]) for row in rows]
+
+    def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
+        """When the next ready or running row of these queues falls due, if any."""
+        numbers = [number for number in (self.queue_id(queue) for queue in queues) if number is not None]
+        dues = [
+            self.one("SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,))[0]
+            for number in numbers
         ]
-        return min((due for due in rows if due is not None), default=None)
+        return min((due for due in dues if due is not None), default=None)
 
     def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
         """How many work rows by (pipeline, kind, stage, state)."""
@@ -348,14 +415,15 @@ class Reading(Session):
         self, kind: str = "", *, at: float | None = None, selector: str | None = None
     ) -> list[CalibrationRow]:
         """Certified calibrations, best first where `at` is given (quality, then the latest certified)."""
-        where, values = ["state = 'certified'"], []
+        where: list[str] = ["state = 'certified'"]
+        values: list[Any] = []
         for clause, value in (("kind = ?", kind or None), ("selector = ?", selector)):
             if value is not None:
                 where.append(clause)
                 values.append(value)
         if at is not None:
             where.append("begins <= ? AND ends > ?")
-            values += [at, at]  # type: ignore[list-item]
+            values += [at, at]
         order = "quality DESC, id DESC" if at is not None else "id"
         rows = self.rows(
             "SELECT id, product_id, kind, selector, begins, ends, quality, state, author, why FROM calibrations "
@@ -369,13 +437,14 @@ class Reading(Session):
         self, item: int = 0, *, states: Sequence[states.Publication] = (), after: int = 0, limit: int = 100
     ) -> list[PublicationRow]:
         """The publication journal."""
-        where, values = ["id > ?"], [after]
+        where: list[str] = ["id > ?"]
+        values: list[Any] = [after]
         if item:
             where.append("item_id = ?")
             values.append(item)
         if states:
             where.append(f"state IN ({marks(states)})")
-            values += [state.value for state in states]  # type: ignore[misc]
+            values += [state.value for state in states]
         statement = (
             f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         )
@@ -387,7 +456,8 @@ class Reading(Session):
         oldest = self.one("SELECT min(seq) FROM events")[0]
         if after and oldest is not None and after < oldest - 1:
             raise StateError(f"reset: events up to {oldest - 1} were pruned; read on from {oldest - 1}")
-        where, values = ["seq > ?"], [after]
+        where: list[str] = ["seq > ?"]
+        values: list[Any] = [after]
         if item:
             where.append("item_id = ?")
             values.append(item)

@@ -31,8 +31,8 @@ WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revis
 class Cursor(Protocol):
     """What the catalog needs of a DB-API cursor."""
 
-    rowcount: int
-
+    @property
+    def rowcount(self) -> int: ...  # noqa: D102
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Any: ...  # noqa: D102
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Any: ...  # noqa: D102
     def fetchall(self) -> list[Any]: ...  # noqa: D102

@@ -114,7 +114,7 @@ class SqliteCatalog:
             name: row.place for name, row in transaction.roots().items()
         }
         try:
-            result = work(transaction)  # type: ignore[arg-type]
+            result = work(transaction)
             transaction.flush_events()
             cursor.execute("COMMIT")
         except BaseException:

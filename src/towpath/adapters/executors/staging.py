@@ -102,7 +102,7 @@ def _sync_tree(path: str) -> None:
 
 
 class Folders:
-    """The folders of the store that runs of one batch use: made where missing, flushed once for all that was renamed."""
+    """The folders of the store that runs of one batch use: made where missing, flushed once for all renames."""
 
     def __init__(self, *, durable: bool) -> None:
         self.durable = durable
@@ -116,7 +116,7 @@ class Folders:
         above = folder
         while not os.path.isdir(above):  # noqa: PTH112  plain str, hot path
             above = os.path.dirname(above)  # noqa: PTH120
-            self._unsynced.add(above)
+            self.changed(above)
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         self._known.add(folder)
 
@@ -127,9 +127,8 @@ class Folders:
 
     def sync(self) -> None:
         """Flush all folders that changed since the last time, if the batch is durable."""
-        while self.durable and self._unsynced:
+        while self._unsynced:
             sync_file(self._unsynced.pop())
-        self._unsynced.clear()
 
 
 class Staging:

@@ -14,7 +14,7 @@ from towpath.base.model import Measure, StepRecord
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Report, Resources, Task, TaskFile
 
-_FILE = attrgetter(*TaskFile.__slots__)  # type: ignore[attr-defined]  # a dataclass with slots has them
+_FILE = attrgetter(*TaskFile.__slots__)
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -91,9 +91,14 @@ def batch_to_plain(batch: Batch) -> list[Any]:
 
 def batch_from_plain(data: list[Any]) -> Batch:
     """The batch that `batch_to_plain` made a list of."""
-    *head, single, tasks, optional, need, durable, verify = data
+    pipeline, kind, stage, target, params, outputs, single, tasks, optional, need, durable, verify = data
     return Batch(
-        *head,
+        pipeline,
+        kind,
+        stage,
+        target,
+        params,
+        outputs,
         frozenset(single),
         [_task(*task) for task in tasks],
         frozenset(optional),
@@ -119,7 +124,7 @@ def _task(
         place,
         {name: [TaskFile(*file) for file in many] for name, many in files.items()},
         values,
-        {name: TaskFile(*file) for name, file in previous.items()} if previous else previous,
+        {name: TaskFile(*file) for name, file in previous.items()},
     )
 
 

@@ -26,8 +26,32 @@ TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", "
 SETTLED = ("size", "marker", "rename")
 # Changes made by another machine are not told to this one.
 WITHOUT_EVENTS = frozenset(
-    "nfs nfs4 cifs smb smb2 smb3 smbfs 9p virtiofs lustre gpfs ceph beegfs glusterfs afs ncpfs panfs"
-    " fuse.sshfs fuse.glusterfs fuse.ceph fuse.s3fs fuse.rclone fuse.gcsfuse fuse.juicefs".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "9p",
+        "virtiofs",
+        "lustre",
+        "gpfs",
+        "ceph",
+        "beegfs",
+        "glusterfs",
+        "afs",
+        "ncpfs",
+        "panfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "fuse.gcsfuse",
+        "fuse.juicefs",
+    ]
 )
 _LOG = logging.getLogger("towpath.source")
 
@@ -78,7 +102,9 @@ class FolderSettings:
         if self.settle < 0:
             raise ValueError(f"settle: found {self.settle} s; expected 0 or more")
         if not self.marker or "/" in self.marker:
-            raise ValueError(f"marker: found {self.marker!r}; expected an ending such as '.done' or a file name")
+            raise ValueError(
+                f"marker: found {self.marker!r}; expected an ending such as '.done' or a file name"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +190,9 @@ class Folder:
                         yield entry
         except FileNotFoundError:
             if not prefix:
-                problems[""] = f"{self.root}: there is no such folder; the source looks again at the next scan"
+                problems[""] = (
+                    f"{self.root}: there is no such folder; the source looks again at the next scan"
+                )
         except OSError as error:
             problems[prefix] = f"{self.root / prefix}: the folder cannot be read: {error.strerror}"
 
@@ -173,7 +201,9 @@ class Folder:
         place = self.root / path
         target, root = os.path.realpath(place), os.path.realpath(self.root)
         if not target.startswith(f"{root}/"):
-            problems[path] = f"{place}: a link that leaves the source's folder, to {target}; put the file itself here"
+            problems[path] = (
+                f"{place}: a link that leaves the source's folder, to {target}; put the file itself here"
+            )
         elif not os.path.lexists(target):
             problems[path] = f"{place}: a link to {target}, where there is nothing"
 
@@ -221,7 +251,9 @@ class Folder:
 
     def _is_marked(self, file: _File, markers: Mapping[str, int]) -> bool:
         marker = self.settings.marker
-        beside = f"{file.path}{marker}" if marker.startswith(".") else file.path.rpartition("/")[0] + "/" + marker
+        beside = (
+            f"{file.path}{marker}" if marker.startswith(".") else file.path.rpartition("/")[0] + "/" + marker
+        )
         return markers.get(beside.lstrip("/"), -1) >= file.mtime_ns
 
     def _arrival(self, file: _File, problems: dict[str, str]) -> Arrival | None:
@@ -251,7 +283,9 @@ class Folder:
             _LOG.warning("source is scanned only: %s: %s", self.root, reason)
             return lambda: None
         stop = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(wake, stop), name=f"watch {self.root.name}", daemon=True)
+        thread = threading.Thread(
+            target=self._watch, args=(wake, stop), name=f"watch {self.root.name}", daemon=True
+        )
         thread.start()
 
         def end() -> None:
@@ -265,7 +299,11 @@ class Folder:
         if not self.root.is_dir():
             return "there is no such folder"
         kind = file_system(self.root)
-        return f"its file system, {kind}, does not tell of changes made elsewhere" if kind in WITHOUT_EVENTS else ""
+        return (
+            f"its file system, {kind}, does not tell of changes made elsewhere"
+            if kind in WITHOUT_EVENTS
+            else ""
+        )
 
     def _watch(self, wake: Callable[[], None], stop: threading.Event) -> None:
         quiet = max(int(self.settings.settle * 1000) + 50, 100)

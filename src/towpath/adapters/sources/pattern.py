@@ -73,17 +73,23 @@ class Pattern:
 
     def _compile(self) -> Iterator[str]:
         if not self.text or self.text.startswith("/") or "//" in self.text or "../" in self.text:
-            raise ValueError(f"pattern {self.text!r} must be a path below the source's root, such as '{{name}}.fits'")
+            raise ValueError(
+                f"pattern {self.text!r} must be a path below the source's root, such as '{{name}}.fits'"
+            )
         try:
             pieces = list(Formatter().parse(self.text))
         except ValueError as error:
-            raise ValueError(f"pattern {self.text!r}: {error}; fields are written {{name}} or {{name:format}}") from None
+            raise ValueError(
+                f"pattern {self.text!r}: {error}; fields are written {{name}} or {{name:format}}"
+            ) from None
         for literal, name, spec, conversion in pieces:
             yield self._literal(literal)
             if name is None:
                 continue
             if conversion:
-                raise ValueError(f"pattern {self.text!r}: !{conversion} after {name!r} has no meaning in a pattern")
+                raise ValueError(
+                    f"pattern {self.text!r}: !{conversion} after {name!r} has no meaning in a pattern"
+                )
             yield self._field(name, spec or "")
 
     def _literal(self, literal: str) -> str:
@@ -94,7 +100,9 @@ class Pattern:
 
     def _field(self, name: str, spec: str) -> str:
         if not _NAME.match(name):
-            raise ValueError(f"pattern {self.text!r}: {name!r} is not a field name; use letters, digits and _")
+            raise ValueError(
+                f"pattern {self.text!r}: {name!r} is not a field name; use letters, digits and _"
+            )
         if name in self.fields:
             if self.fields[name].spec != spec:
                 raise ValueError(f"pattern {self.text!r}: field {name!r} has two formats")
@@ -130,12 +138,16 @@ class Pattern:
             pieces.append(literal)
             if name is not None:
                 if name not in fields:
-                    raise ValueError(f"pattern {self.text!r} needs the field {name!r}; given: {', '.join(fields)}")
+                    raise ValueError(
+                        f"pattern {self.text!r} needs the field {name!r}; given: {', '.join(fields)}"
+                    )
                 pieces.append(self.fields[name].write(fields[name]))
         path = "".join(pieces)
         back = self.parse(path)
         if back is None or any(back[name] != fields[name] for name in back):
-            raise ValueError(f"pattern {self.text!r}: fields {dict(fields)!r} give {path!r}, which reads back as {back!r}")
+            raise ValueError(
+                f"pattern {self.text!r}: fields {dict(fields)!r} give {path!r}, which reads back as {back!r}"
+            )
         return path
 
     def __repr__(self) -> str:
@@ -161,7 +173,9 @@ def _field(name: str, spec: str) -> Field:
 
 def _integer(name: str, spec: str, match: re.Match[str]) -> Field:
     if match[2] and not match[1]:
-        raise ValueError(f"format {spec!r} would pad with blanks; write 0{spec} for exactly {match[2]} digits")
+        raise ValueError(
+            f"format {spec!r} would pad with blanks; write 0{spec} for exactly {match[2]} digits"
+        )
     digits = int(match[2] or 0)
     regex = rf"\d{{{digits}}}" if digits else r"-?\d+"
     return Field(name, spec, regex, int, lambda value: format(value, spec))
@@ -180,7 +194,9 @@ def _time(name: str, spec: str) -> Field:
     if not seen & {"%Y", "%y"}:
         raise ValueError(f"the time {spec!r} has no year; write %Y")
     regex = "".join(pieces) + re.escape(spec[end:])
-    return Field(name, spec, regex, lambda text: _read_time(text, spec), lambda value: _write_time(value, spec), True)
+    return Field(
+        name, spec, regex, lambda text: _read_time(text, spec), lambda value: _write_time(value, spec), True
+    )
 
 
 def _read_time(text: str, spec: str) -> str:

@@ -31,7 +31,9 @@ class LocalStorage:
         place = self._place(root)
         parts = relative.split("/")
         if not relative or relative.startswith("/") or ".." in parts or "\0" in relative:
-            raise StorageError(f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'")
+            raise StorageError(
+                f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'"
+            )
         path = f"{place}/{relative}"
         self._contain(root, place, path)
         return Path(path)
@@ -78,8 +80,12 @@ class LocalStorage:
     def remove(self, path: Path) -> None:
         """Delete a file or tree; nothing there is no error. A link goes, what it points at stays."""
         place = f"{os.path.realpath(path.parent)}/{path.name}"
-        if path.name in ("", "..") or not any(_below(place, os.path.realpath(base)) for base in self.places.values()):
-            raise StorageError(f"{path}: not removed: it lies below none of the roots {', '.join(self.places)}")
+        if path.name in ("", "..") or not any(
+            _below(place, os.path.realpath(base)) for base in self.places.values()
+        ):
+            raise StorageError(
+                f"{path}: not removed: it lies below none of the roots {', '.join(self.places)}"
+            )
         try:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -97,7 +103,9 @@ class LocalStorage:
         try:
             return os.path.normpath(self.places[root])
         except KeyError:
-            raise NotFoundError(f"no root {root!r}; the roots are {', '.join(self.places) or 'none'}") from None
+            raise NotFoundError(
+                f"no root {root!r}; the roots are {', '.join(self.places) or 'none'}"
+            ) from None
 
     def _contain(self, root: str, place: str, path: str) -> None:
         real = os.path.realpath(path)

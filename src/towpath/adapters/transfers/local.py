@@ -8,9 +8,11 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from towpath.base import hashing
@@ -33,11 +35,36 @@ class LocalTransfer:
 
         The mark of the target keeps two sites that publish into one folder apart: their numbers may be equal.
         """
-        mark = hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
-        return target.parent / f".{publication}.{token}.{mark}"
+        return target.parent / f".{publication}.{token}.{_mark(target)}"
+
+    def leftovers(self, target: Path, publication: int) -> list[Path]:
+        """Temporary places of any attempt at this publication that are still there, half removed ones included."""
+        ours = re.compile(rf"\.{publication}\.\d+\.{_mark(target)}(\.[0-9a-f]+\.trash)?\Z")
+        try:
+            with os.scandir(target.parent) as entries:
+                return [Path(entry.path) for entry in entries if ours.match(entry.name)]
+        except FileNotFoundError:
+            return []
+
+    def prepare(self, root: Path, folder: Path) -> None:
+        """Make a folder below the archive's root, and its parents, each flushed into the one that holds it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the root is not there: an archive that is not mounted must not be written beside.
+        """
+        if not root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the archive is not there", str(root))
+        place = root
+        for name in folder.relative_to(root).parts:
+            place = place / name
+            if not place.is_dir():
+                place.mkdir(exist_ok=True)
+                _flush_folder(place.parent)
 
     def copy(self, source: Path, temporary: Path, progress: Progress) -> None:
-        """Copy a file or folder to a new place, parents made, flushed to disk, times kept.
+        """Copy a file or folder to a new place, flushed to disk, times kept.
 
         Raises
         ------
@@ -46,18 +73,19 @@ class LocalTransfer:
         OSError
             If the disk is full, gone or not writable, or something is at `temporary`.
         """
-        if source.is_symlink():
-            raise StorageError(f"{source}: not published: it is a symbolic link to {os.readlink(source)}")
-        make_folders(temporary.parent)
-        if source.is_dir():
+        mode = source.lstat().st_mode
+        if stat.S_ISDIR(mode):
             _copy_tree(source, temporary, progress)
-        else:
+        elif stat.S_ISREG(mode):
             _copy_file(source, temporary, progress)
+        else:
+            raise StorageError(
+                f"{source}: not published: it is a link or a device; expected a file or folder"
+            )
         _flush_folder(temporary.parent)
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a small new file, flushed to disk."""
-        make_folders(path.parent)
         with path.open("xb") as file:
             file.write(content)
             file.flush()
@@ -65,21 +93,21 @@ class LocalTransfer:
         _flush_folder(path.parent)
 
     def content(self, path: Path, progress: Progress) -> hashing.Content | None:
-        """What is there, read back from the disk where `posix_fadvise` can drop it from memory; None: nothing."""
-        if not os.path.lexists(path):
+        """What is there, read back from the disk where `posix_fadvise` can drop it from memory; None: nothing.
+
+        What cannot be a product (a link, a device) has a hash that no product has.
+        """
+        try:
+            status = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        if path.is_symlink():
-            raise StorageError(f"{path}: a symbolic link stands where a publication belongs")
-        _forget([path] if path.is_file() else _members(path))
-        if path.is_file():
-            status = path.stat()
-            return hashing.Content(status.st_size, status.st_mtime_ns, hashing.file_sha256(path, progress))
-        entries = [
-            hashing.Entry(
-                file.relative_to(path).as_posix(), file.stat().st_size, hashing.file_sha256(file, progress)
-            )
-            for file in _members(path)
-        ]
+        try:
+            files = [path] if stat.S_ISREG(status.st_mode) else list(hashing.walk(path))
+        except (ValueError, NotADirectoryError) as error:
+            return hashing.Content(0, status.st_mtime_ns, hashing.digest({"not a product": str(error)}))
+        entries = [_read_back(path, file, progress) for file in files]
+        if stat.S_ISREG(status.st_mode):
+            return hashing.Content(entries[0].size, status.st_mtime_ns, entries[0].sha256)
         entries.sort(key=lambda entry: entry.path)
         size = sum(entry.size for entry in entries)
         return hashing.Content(size, hashing.tree_mtime_ns(path), hashing.tree_sha256(entries), tree=True)
@@ -88,9 +116,8 @@ class LocalTransfer:
         """Inode, size and mtime of each file: a rename keeps them, a write does not."""
         if not os.path.lexists(path):
             return None
-        files = [path] if not path.is_dir() or path.is_symlink() else _members(path)
         rows = []
-        for file in files:
+        for file in [path] if not path.is_dir() or path.is_symlink() else _everything(path):
             status = file.lstat()
             name = file.relative_to(path).as_posix()
             rows.append((name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
@@ -121,24 +148,20 @@ class LocalTransfer:
             return
 
 
-def make_folders(folder: Path) -> None:
-    """Make a folder and its parents, each flushed into the one that holds it."""
-    if folder.is_dir():
-        return
-    make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
+def _mark(target: Path) -> str:
+    return hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
 
 
-def _members(folder: Path) -> Iterable[Path]:
-    try:
-        return list(hashing.walk(folder))
-    except ValueError as error:
-        raise StorageError(str(error)) from error
+def _everything(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        yield from (Path(root, name) for name in (*folders, *files))
 
 
 def _copy_tree(source: Path, target: Path, progress: Progress) -> None:
-    files = _members(source)
+    try:
+        files = list(hashing.walk(source))
+    except ValueError as error:
+        raise StorageError(f"not published: {error}") from error
     target.mkdir()
     folders = sorted(Path(root) for root, _, _ in os.walk(source))
     for folder in folders[1:]:
@@ -183,16 +206,21 @@ def _flush_folder(folder: Path) -> None:
         os.close(number)
 
 
-def _forget(files: Iterable[Path]) -> None:
-    """Ask the system to drop files from memory, so that reading them reads the disk; a hint."""
+def _read_back(base: Path, file: Path, progress: Progress) -> hashing.Entry:
+    _forget(file)
+    name = file.relative_to(base).as_posix()
+    return hashing.Entry(name, file.lstat().st_size, hashing.file_sha256(file, progress))
+
+
+def _forget(file: Path) -> None:
+    """Ask the system to drop a file from memory, so that reading it reads the disk; a hint."""
     if not hasattr(os, "posix_fadvise"):
         return
-    for file in files:
-        number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(number)
+    number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(number)
 
 
 # ---- placing without replacing

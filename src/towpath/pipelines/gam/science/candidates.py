@@ -1,7 +1,8 @@
 """Finds candidates: local maxima and minima of the residual that stand out, are resolved and are supported by data.
 
-Confidence weighs the signal against the measured error of gridding and falls off away from stations. A candidate that
-is smaller than the spacing of the stations around it, or lies on the shoulder of a larger one, is refused and counted.
+Confidence weighs the signal against the measured error of gridding and falls off away from stations. An extreme that
+lies on the shoulder of a larger one, is smaller than the spacing of the stations around it, or as wide as the regional
+field that was removed, is refused and counted.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from .spacing import NEIGHBOURS, local_spacing, nearest_distances
 SMALLEST_ERROR_MGAL = 1.0
 ERRORS_FOR_EVEN_ODDS = 2.0
 SUPPORT_M = 25_000.0
+WIDEST_OF_REGIONAL = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def detect(
     Parameters
     ----------
     grid : xarray.Dataset
-        Grid with `residual` (mGal) and `robust_z`.
+        Grid with `residual` (mGal), `robust_z` and the attribute `regional_m`.
     stations : numpy.ndarray
         Easting and northing of the blocks of stations in metres, shape (n, 2).
     error_mgal : float
@@ -124,10 +126,11 @@ def detect(
     strong = np.abs(np.asarray(grid["robust_z"])) >= z_limit
     spacing = float(grid["easting"][1] - grid["easting"][0])
     nodes = find_extremes(residual, strong, max(round(separation_m / spacing), 1))
-    refused = Counter({"shoulder": 0, "unresolved": 0, "unsure": 0})
+    widest_km = WIDEST_OF_REGIONAL * float(grid.attrs["regional_m"]) / 1e3
+    refused = Counter({"shoulder": 0, "unresolved": 0, "regional": 0, "unsure": 0})
     found: list[Candidate] = []
     for candidate in _measure(grid, residual, nodes, stations, error_mgal):
-        reason = _refusal(candidate, least_confidence)
+        reason = _refusal(candidate, widest_km, least_confidence)
         if reason:
             refused[reason] += 1
         else:
@@ -211,9 +214,11 @@ def _measure(
         )
 
 
-def _refusal(candidate: Candidate, least_confidence: float) -> str | None:
+def _refusal(candidate: Candidate, widest_km: float, least_confidence: float) -> str | None:
     if not candidate.half_width_km:
         return "shoulder"
     if candidate.half_width_km < candidate.spacing_km:
         return "unresolved"
+    if candidate.half_width_km > widest_km:
+        return "regional"
     return "unsure" if candidate.confidence < least_confidence else None

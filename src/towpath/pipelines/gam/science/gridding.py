@@ -60,7 +60,9 @@ def make_grid(
     height = float(np.round(np.median(points[:, 2]))) if height_m is None else height_m
     easting, northing = grid_axes(points[:, 0], spacing_m), grid_axes(points[:, 1], spacing_m)
     if easting.size * northing.size > LARGEST_GRID:
-        raise ValueError(f"a grid of {northing.size} × {easting.size} nodes is too large: choose a wider spacing")
+        raise ValueError(
+            f"a grid of {northing.size} × {easting.size} nodes is too large: choose a wider spacing"
+        )
     nodes = np.column_stack([axis.ravel() for axis in np.meshgrid(easting, northing)])
     distance = nearest_distances(points[:, :2], nodes, 1)[:, 0]
     near = distance <= limit
@@ -78,7 +80,7 @@ def grid_axes(coordinate: FloatArray, spacing_m: float) -> FloatArray:
     """Return the multiples of a spacing that enclose a coordinate; all in metres."""
     first = int(np.floor(coordinate.min() / spacing_m))
     last = int(np.ceil(coordinate.max() / spacing_m))
-    return np.arange(first, last + 1) * float(spacing_m)
+    return np.arange(first, last + 1, dtype=np.float64) * spacing_m
 
 
 def describe_hold_out(grid: xr.Dataset, measured: HoldOut) -> xr.Dataset:

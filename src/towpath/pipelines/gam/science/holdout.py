@@ -133,7 +133,5 @@ def score(predicted: FloatArray, observed: FloatArray) -> Score:
 def _score_of(
     points: FloatArray, values: FloatArray, held: BoolArray, settings: SourceSettings, threads: int
 ) -> Score:
-    predicted = interpolate(
-        points[~held], values[~held], points[held], settings=settings, threads=threads
-    )
+    predicted = interpolate(points[~held], values[~held], points[held], settings=settings, threads=threads)
     return score(predicted, values[held])

@@ -17,7 +17,8 @@ CRUST_KG_M3 = 2670.0
 WATER_KG_M3 = 1040.0
 MGAL_PER_SI = 1e5
 MAD_TO_SIGMA = 1.4826
-SMALLEST_SPREAD_MGAL = 0.05
+SMALLEST_SPREAD_MGAL = 0.3
+FEWEST_NEIGHBOURS = 8
 
 
 def gravity_disturbance(latitude: FloatArray, height: FloatArray, gravity: FloatArray) -> FloatArray:
@@ -57,8 +58,14 @@ def bouguer_slab(
     return np.asarray(2.0 * np.pi * G * MGAL_PER_SI * density * height, dtype=np.float64)
 
 
-def outlier_score(points: FloatArray, values: FloatArray, *, neighbours: int = 20) -> FloatArray:
-    """Compare each value with the nearest others: |value − median| in robust standard deviations (1.4826 MAD).
+def is_outlier(
+    points: FloatArray, values: FloatArray, *, neighbours: int = 20, limit: float = 10.0
+) -> BoolArray:
+    """Mark values that disagree with the nearest others.
+
+    Each value is compared with a robust plane through the others, which keeps a station on a steep slope from being
+    taken for an outlier. Its deviation is an outlier when it lies further from the median of the others' deviations
+    than `limit` robust standard deviations, and is the worst of its close surroundings.
 
     Parameters
     ----------
@@ -68,28 +75,52 @@ def outlier_score(points: FloatArray, values: FloatArray, *, neighbours: int = 2
         Values in mGal.
     neighbours : int
         How many others; the station itself is not among them.
+    limit : float
+        Robust standard deviations (1.4826 MAD).
 
     Returns
     -------
     numpy.ndarray
-        Scores without unit, zero when there are no others.
+        True for outliers; all False when there are too few others to compare with.
     """
     count = min(neighbours, len(values) - 1)
-    if count < 3:
-        return np.zeros(len(values))
+    if count < FEWEST_NEIGHBOURS:
+        return np.zeros(len(values), dtype=np.bool_)
     _, nearest = cKDTree(points).query(points, k=count + 1)
     others = _without_self(nearest)
-    around = values[others]
-    median = np.median(around, axis=1)
-    spread = MAD_TO_SIGMA * np.median(np.abs(around - median[:, None]), axis=1)
-    return np.asarray(np.abs(values - median) / np.maximum(spread, SMALLEST_SPREAD_MGAL))
+    deviation = values - _plane_through(points[others] - points[:, None], values[others])
+    median = np.median(deviation[others], axis=1)
+    spread = MAD_TO_SIGMA * np.median(np.abs(deviation[others] - median[:, None]), axis=1)
+    score = np.abs(deviation - median) / np.maximum(spread, SMALLEST_SPREAD_MGAL)
+    worst = score >= score[others[:, :FEWEST_NEIGHBOURS]].max(axis=1)
+    return np.asarray(worst & (score > limit))
+
+
+def _plane_through(offset: FloatArray, values: FloatArray, rounds: int = 4) -> FloatArray:
+    """Fit a plane to each row's values at its offsets, and return it at the origin.
+
+    Near values weigh more; those far from the plane of the round before weigh less (Huber's weights).
+    """
+    offset = offset / np.maximum(np.abs(offset).max(axis=(1, 2), keepdims=True), 1.0)
+    terms = np.concatenate([np.ones((*values.shape, 1)), offset], axis=2)
+    near = 1.0 / (0.1 + np.hypot(offset[..., 0], offset[..., 1]))
+    weight = near
+    plane = np.zeros((len(values), 3))
+    for _ in range(rounds):
+        weighted = terms * weight[..., None]
+        normal = np.swapaxes(weighted, 1, 2) @ terms + 1e-6 * np.eye(3)
+        plane = np.linalg.solve(normal, np.swapaxes(weighted, 1, 2) @ values[..., None])[..., 0]
+        misfit = np.abs(values - (terms @ plane[..., None])[..., 0])
+        scale = MAD_TO_SIGMA * np.median(misfit, axis=1, keepdims=True) + SMALLEST_SPREAD_MGAL
+        weight = near / np.maximum(1.0, misfit / (1.5 * scale))
+    return np.asarray(plane[:, 0])
 
 
 def _without_self(nearest: IntArray) -> IntArray:
-    """Drop each row's own index, or its last one where a twin at the same place took its turn."""
+    """Drop each row's own index, or its last one where twins at the same place took its turn."""
     is_self = nearest == np.arange(len(nearest))[:, None]
     is_self[~is_self.any(axis=1), -1] = True
-    return nearest[~is_self].reshape(len(nearest), -1)
+    return np.asarray(nearest[~is_self].reshape(len(nearest), -1), dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +224,3 @@ def block_medians(
 def _median_by_block(values: FloatArray, block: IntArray, start: IntArray, count: IntArray) -> FloatArray:
     ordered = values[np.lexsort((values, block))]
     return np.asarray((ordered[start + (count - 1) // 2] + ordered[start + count // 2]) / 2.0)
-
-
-def is_outlier(points: FloatArray, values: FloatArray, *, neighbours: int = 20, limit: float = 6.0) -> BoolArray:
-    """Mark values whose `outlier_score` is above a limit."""
-    return outlier_score(points, values, neighbours=neighbours) > limit

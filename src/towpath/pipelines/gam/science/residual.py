@@ -45,7 +45,9 @@ def gaussian_mean(values: FloatArray, sigma: float) -> FloatArray:
     finite = np.isfinite(values)
     weight = gaussian_filter(finite.astype(np.float64), sigma, mode="constant", truncate=3.0)
     total = gaussian_filter(np.where(finite, values, 0.0), sigma, mode="constant", truncate=3.0)
-    return np.divide(total, weight, out=np.full_like(total, np.nan), where=finite)
+    mean = np.full(values.shape, np.nan)
+    mean[finite] = total[finite] / weight[finite]
+    return mean
 
 
 def robust_z(values: FloatArray) -> FloatArray:

@@ -90,9 +90,7 @@ def interpolate(
     return field
 
 
-def _map(
-    solve: Callable[[_Tile], FloatArray], tiles: list[_Tile], threads: int
-) -> Iterable[FloatArray]:
+def _map(solve: Callable[[_Tile], FloatArray], tiles: list[_Tile], threads: int) -> Iterable[FloatArray]:
     if threads <= 1:
         return [solve(tile) for tile in tiles]
     with ThreadPoolExecutor(threads) as pool:

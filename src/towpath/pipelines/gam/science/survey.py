@@ -13,8 +13,15 @@ from pyproj import CRS
 
 from .arrays import FloatArray, IntArray
 from .projection import project, survey_crs, unproject
-from .reduction import Trend, block_medians, bouguer_slab, fit_trend, gravity_disturbance, is_outlier
-from .reduction import CRUST_KG_M3
+from .reduction import (
+    CRUST_KG_M3,
+    Trend,
+    block_medians,
+    bouguer_slab,
+    fit_trend,
+    gravity_disturbance,
+    is_outlier,
+)
 from .stations import Stations
 
 FEWEST_BLOCKS = 20
@@ -57,7 +64,7 @@ def reduce_stations(
     *,
     density_kg_m3: float = CRUST_KG_M3,
     neighbours: int = 20,
-    outlier_limit: float = 6.0,
+    outlier_limit: float = 10.0,
     trend_degree: int = 3,
     block_m: float = 5_000.0,
 ) -> Reduced:
@@ -102,7 +109,9 @@ def reduce_stations(
     columns = np.column_stack([surface, values - trend(places[:, 0], places[:, 1])])
     blocks, medians, count = block_medians(places, columns, block_m)
     if len(blocks) < FEWEST_BLOCKS:
-        raise ValueError(f"{len(blocks)} blocks of {block_m:g} m are too few to grid (at least {FEWEST_BLOCKS})")
+        raise ValueError(
+            f"{len(blocks)} blocks of {block_m:g} m are too few to grid (at least {FEWEST_BLOCKS})"
+        )
     points = np.column_stack([blocks, medians[:, 0]])
     return Reduced(points, medians[:, 1], count, trend, crs, len(stations), int((~kept).sum()))
 
@@ -119,7 +128,9 @@ def to_dataset(reduced: Reduced) -> xr.Dataset:
         },
         coords={
             "easting": _column(reduced.points[:, 0], "easting", "m", standard_name="projection_x_coordinate"),
-            "northing": _column(reduced.points[:, 1], "northing", "m", standard_name="projection_y_coordinate"),
+            "northing": _column(
+                reduced.points[:, 1], "northing", "m", standard_name="projection_y_coordinate"
+            ),
             "height": _column(reduced.points[:, 2], "height above the ellipsoid", "m", positive="up"),
             "latitude": _column(latitude, "latitude", "degrees_north", standard_name="latitude"),
             "longitude": _column(longitude, "longitude", "degrees_east", standard_name="longitude"),

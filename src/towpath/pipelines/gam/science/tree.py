@@ -31,7 +31,8 @@ def write_tree(path: Path | str, dataset: xr.Dataset) -> None:
 def read_tree(path: Path | str) -> xr.Dataset:
     """Read a dataset whole into memory from a tree that `write_tree` made."""
     with xr.open_zarr(path, zarr_format=3, consolidated=False, chunks=None) as dataset:
-        return dataset[sorted(map(str, dataset.data_vars))].load()
+        loaded: xr.Dataset = dataset[sorted(map(str, dataset.data_vars))].load()
+    return loaded
 
 
 def _encoding(variable: xr.Variable) -> dict[str, object]:

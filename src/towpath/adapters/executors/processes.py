@@ -1,0 +1,95 @@
+"""What a worker arranges with the system about its own process and its children, and how a death is put in words.
+
+On Linux a worker dies with its parent, is the first choice when memory runs out, and inherits the orphans of its runs.
+Elsewhere the functions do what they can and never fail.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+_PDEATHSIG, _CHILD_SUBREAPER = 1, 36
+_NAMED = {
+    signal.SIGSEGV: "segmentation fault (SIGSEGV)",
+    signal.SIGBUS: "bus error (SIGBUS)",
+    signal.SIGABRT: "aborted (SIGABRT)",
+    signal.SIGFPE: "floating point exception (SIGFPE)",
+    signal.SIGILL: "illegal instruction (SIGILL)",
+    signal.SIGKILL: "killed by SIGKILL (perhaps out of memory)",
+}
+_TRACKERS = (("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+             ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"))  # fmt: skip
+
+
+def describe_exit(status: int) -> str:
+    """How a process ended, from its return code as `subprocess` gives it (a signal is negative)."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        number = signal.Signals(-status)
+    except ValueError:
+        return f"killed by signal {-status}"
+    return _NAMED.get(number, f"killed by {number.name}")
+
+
+def megabytes(size: float) -> str:
+    """Bytes in words, such as ``"312 MB"`` (10⁶ bytes)."""
+    return f"{size / 1e6:.0f} MB"
+
+
+def settle_in(parent: int) -> None:
+    """Arrange that this process dies with `parent`, inherits orphans, and is killed first for want of memory."""
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+            file.write("500")
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _children() -> list[int]:
+    found: list[int] = []
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208  plain str
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children") as file:  # noqa: PTH123
+            found += map(int, file.read().split())
+    return found
+
+
+def _kept() -> set[int]:
+    """Processes of the interpreter itself, which live as long as it does."""
+    kept = set()
+    for module, name, attribute in _TRACKERS:
+        if module in sys.modules:
+            kept.add(getattr(getattr(sys.modules[module], name, None), attribute, None) or 0)
+    return kept
+
+
+def end_children() -> int:
+    """End the children that a run left behind, orphans of its children included; returns how many were still alive."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    if not os.path.isdir("/proc/self/task"):  # noqa: PTH112  not this system
+        return 0
+    alive = 0
+    while left := [child for child in _children() if child not in _kept()]:  # orphans of the killed come after them
+        for child in left:
+            alive += _end(child)
+    return alive
+
+
+def _end(child: int) -> bool:
+    """Kill and reap; whether it was still alive."""
+    try:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    except (ChildProcessError, ProcessLookupError):
+        return False
+    return True

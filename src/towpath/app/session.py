@@ -1,0 +1,68 @@
+"""Sessions: how a process shows that it lives, and how the leases of a dead one expire at once.
+
+Each process holds a lock on a file of its own. Lock free: the process is dead and its leases have expired. Lock held:
+the clock decides. A session of another host is never judged by its file.
+"""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from towpath.contracts.catalog import Catalog, Transaction
+
+
+class Session:
+    """This process, registered in the catalog with a locked file."""
+
+    def __init__(self, catalog: Catalog, folder: Path, *, attributable: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._catalog = catalog
+        self.host, pid = socket.gethostname(), os.getpid()
+        stem = f"{self.host}-{pid}-{os.urandom(4).hex()}.lock"
+        self.path = folder / stem
+        self._file = self.path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.number = catalog.write(
+            lambda tx: tx.open_session(self.host, pid, str(self.path), attributable=attributable)
+        )
+
+    def close(self) -> None:
+        """Give up the session: what it still holds expires now."""
+        self._catalog.write(self._leave)
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _leave(self, tx: Transaction) -> None:
+        tx.expire(self.number, give_back=True)
+        tx.close_session(self.number)
+
+
+def bury(catalog: Catalog, host: str) -> int:
+    """Expire the leases of this host's dead sessions; returns how many pieces of work came free."""
+    with catalog.read() as view:
+        sessions = [session for session in view.sessions() if session[1] == host]
+    freed = 0
+    for number, _, _, lock, attributable in sessions:
+        if is_free(Path(lock)):
+            freed += catalog.write(lambda tx, n=number, a=attributable: _expire(tx, n, a))  # type: ignore[misc]
+            Path(lock).unlink(missing_ok=True)
+    return freed
+
+
+def _expire(tx: Transaction, number: int, attributable: bool) -> int:
+    count: int = tx.expire(number, give_back=not attributable)
+    tx.close_session(number)
+    return count
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock on this file (a file that is gone is free)."""
+    try:
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""The worker loop: sources are looked at, work is run, time-outs and messages are seen to, until nothing is left or for ever.
+
+Everything it knows is in the catalog: it may be killed at any instant and started again.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from towpath.app.session import bury
+from towpath.base.states import Outcome
+from towpath.contracts.catalog import Catalog
+from towpath.contracts.definition import Definition
+from towpath.flow.process import Process
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 60.0  # seconds that a single run waits for work which is due later (backoff)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one run of a site did: runs by outcome, seconds, and why it ended."""
+
+    runs: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    registered: int = 0
+    findings: int = 0
+    ended: str = "nothing left to do"
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether nothing ran, arrived or was found wrong."""
+        return not (self.runs or self.registered or self.findings)
+
+
+class Worker:
+    """Runs a process loop on a site.
+
+    Parameters
+    ----------
+    process
+        The loop of claims and completions.
+    definitions
+        The active definitions by pipeline.
+    arrivals
+        Looks at all sources now, or those that are due; returns how many files and items are new, and how many
+        arrivals have yet to settle.
+    reload
+        Looks whether a pipeline file changed; called about once a second while watching.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        process: Process,
+        host: str,
+        *,
+        definitions: Callable[[], Mapping[str, Definition]],
+        arrivals: Callable[[bool], tuple[int, int]],
+        reload: Callable[[], None] = lambda: None,
+        chores: Callable[[], list[tuple[str, str, str]]] = list,
+    ) -> None:
+        self._catalog, self._process, self._host = catalog, process, host
+        self._definitions, self._arrivals, self._reload, self._chores = definitions, arrivals, reload, chores
+        self._stop, self._kill = threading.Event(), threading.Event()
+        self._registered = 0
+
+    def stop(self) -> None:
+        """End soon: finish what runs (asked again: give it up)."""
+        if self._stop.is_set():
+            self._kill.set()
+        self._stop.set()
+
+    def once(self, *, patience: float = PATIENCE, tick: Callable[[], None] = lambda: None) -> Summary:
+        """Look at every source, run until nothing is left that could run."""
+        started = time.monotonic()
+        bury(self._catalog, self._host)
+        unsettled = self._look(True)
+        ended = "nothing left to do"
+        while not self._stop.is_set():
+            busy = self._process.step(0.2)
+            tick()
+            if busy:
+                continue
+            wait = self._wait(patience, unsettled)
+            if wait is None:
+                break
+            self._stop.wait(min(wait, 0.5))
+            unsettled = self._look(True) if unsettled else 0
+            bury(self._catalog, self._host)
+        else:
+            ended = "stopped"
+        return self._end(started, ended)
+
+    def watch(self, *, tick: Callable[[], None] = lambda: None) -> Summary:
+        """Run until stopped: sources by event and period, due work, changed pipeline files."""
+        started, looked = time.monotonic(), 0.0
+        self._look(True)
+        while not self._stop.is_set():
+            now = time.monotonic()
+            if now - looked > 1.0:
+                bury(self._catalog, self._host)
+                self._reload()
+                looked = now
+            self._look(False)
+            if not self._process.step(0.1):
+                self._catalog.wait(0.1)
+            tick()
+        return self._end(started, "stopped")
+
+    def _look(self, everything: bool) -> int:
+        count, unsettled = self._arrivals(everything)
+        self._registered += count
+        return unsettled
+
+    def _wait(self, patience: float, unsettled: int) -> float | None:
+        """Seconds until there may be something to do, None if there is nothing within our patience."""
+        with self._catalog.read() as view:
+            now, due = view.now(), view.next_due(self._queues())
+        if unsettled:
+            return 0.2
+        if due is None or due - now > patience:
+            return None
+        return max(due - now, 0.05)
+
+    def _queues(self) -> list[tuple[str, str, str]]:
+        return [
+            (kind.pipeline, kind.name, stage)
+            for definition in self._definitions().values()
+            for kind in definition.kinds.values()
+            for stage in kind.stages
+        ] + self._chores()
+
+    def _end(self, started: float, ended: str) -> Summary:
+        if not self._kill.is_set():
+            self._process.drain(30.0)
+        runs = {outcome.value: n for outcome, n in self._process.tally.runs.items() if n and outcome is not Outcome.DRAINED}
+        return Summary(runs, time.monotonic() - started, self._registered, ended=ended)
+
+
+@contextmanager
+def until_signalled(worker: Worker) -> Iterator[None]:
+    """SIGTERM and SIGINT end the worker in good order; a second one gives up what runs."""
+
+    def act(_number: int, _frame: object) -> None:
+        worker.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, act) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

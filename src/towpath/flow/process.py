@@ -1,0 +1,400 @@
+"""Process: claim ready work, hand it to the executor in batches, complete what comes back.
+
+Promises: nothing is held longer than its lease, what is lost comes back, and a report is written only by the owner of
+its row. Never runs a stage itself and never decides what follows one: the completing transaction does.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from towpath.base import ids
+from towpath.base.model import Product
+from towpath.base.states import Outcome
+from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
+from towpath.contracts.definition import Definition, KindPlan, StagePlan
+from towpath.contracts.executor import Batch, Executor, Progress, Report, Task, TaskFile
+from towpath.contracts.storage import Storage
+
+log = logging.getLogger(__name__)
+
+LEASE = 60.0
+AIM = 0.3  # seconds of work per claim
+LARGEST = 256
+
+Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
+
+
+class Service(Protocol):
+    """Work that the daemon does itself, in a thread: `publish`, `certify`. Returns the report of the run."""
+
+    def __call__(self, kind: KindPlan, stage: StagePlan, claimed: Claimed) -> Report: ...  # noqa: D102
+
+
+class Chore(Protocol):
+    """Work that is not a stage: it ends its own row (`tx.finish`)."""
+
+    def __call__(self, claimed: Claimed) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Held:
+    """A row that is ours, with where it came from."""
+
+    claimed: Claimed
+    kind: KindPlan
+    stage: StagePlan
+    fraction: float | None = None
+    note: str = ""
+    log: tuple[str, int] | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this process has done since it began: runs by outcome, rows that needed nothing, seconds of stages."""
+
+    runs: dict[Outcome, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, finished: Finished) -> None:
+        """Count what a completing transaction did."""
+        for outcome, count in finished.ended.items():
+            self.runs[outcome] = self.runs.get(outcome, 0) + count
+
+
+class Pace:
+    """How many runs of a stage make a batch of about `AIM` seconds, from what they took so far."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str, str], float] = {}
+        self._last: dict[tuple[str, str, str], int] = {}
+
+    def size(self, queue: tuple[str, str, str]) -> int:
+        """The next batch: 1 at first, at most four times the last, at most `LARGEST`."""
+        seconds = self._seconds.get(queue)
+        aim = 1 if seconds is None else int(AIM / max(seconds, 1e-6))
+        size = max(1, min(aim, LARGEST, 4 * self._last.get(queue, 1)))
+        if seconds is not None:
+            self._last[queue] = size
+        return size
+
+    def learn(self, queue: tuple[str, str, str], seconds: float, runs: int) -> None:
+        """Take in what `runs` runs took together."""
+        mean = seconds / runs
+        old = self._seconds.get(queue)
+        self._seconds[queue] = mean if old is None else 0.7 * old + 0.3 * mean
+
+
+class Process:
+    """The loop of one daemon: `step` until told to stop."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        executor: Executor,
+        storage: Storage,
+        *,
+        owner: int,
+        definitions: Callable[[], Mapping[str, Definition]],
+        places: Callable[[], Mapping[str, str]],
+        logs: Path,
+        collect_log: Callable[[str, int, int, Path], None],
+        services: Mapping[str, Service] | None = None,
+        chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
+        hooks: Sequence[Hook] = (),
+        durable: bool = False,
+        listener: Callable[[Report, KindPlan, StagePlan, Claimed], None] | None = None,
+    ) -> None:
+        self._catalog, self._executor, self._storage = catalog, executor, storage
+        self._owner, self._definitions, self._places = owner, definitions, places
+        self._logs, self._collect_log = logs, collect_log
+        self._services, self._chores, self._hooks = services or {}, chores, hooks
+        self._durable, self._listener = durable, listener
+        self._held: dict[tuple[int, int], _Held] = {}
+        self._futures: dict[Future[Report], _Held] = {}
+        self._chore_futures: dict[Future[None], Claimed] = {}
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
+        self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
+        self._only: frozenset[int] | None = None
+        self.tally = Tally()
+        self.progress: dict[tuple[int, int], _Held] = self._held
+
+    # ---- the loop
+    def step(self, timeout: float) -> bool:
+        """Claim what fits, take in what came back, beat; returns whether anything happened."""
+        claimed = self._fill()
+        busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
+        wait = 0.0 if claimed else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
+        came = self._take_in(self._executor.poll(wait) if busy else ())
+        self._heartbeat()
+        return claimed or came or busy
+
+    def idle(self) -> bool:
+        """Whether this process holds nothing."""
+        return not (self._held or self._futures or self._chore_futures)
+
+    def drain(self, seconds: float = 30.0) -> None:
+        """Give back what has not begun, finish what has, for at most `seconds`."""
+        self._executor.drain()
+        end = time.monotonic() + seconds
+        while not self.idle() and time.monotonic() < end:
+            self._take_in(self._executor.poll(0.05))
+            self._heartbeat()
+
+    def close(self) -> None:
+        """End the service threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    # ---- claiming
+    def _fill(self) -> bool:
+        any_claimed = False
+        while True:
+            queues = self._open_queues()
+            if not queues or not self._claim_first(queues):
+                return any_claimed
+            any_claimed = True
+
+    def _open_queues(self) -> dict[tuple[str, str, str], tuple[KindPlan, StagePlan]]:
+        """The queues that we could claim from now: those whose stage would find a free place."""
+        found = {}
+        threads = len(self._futures) + len(self._chore_futures)
+        for definition in self._definitions().values():
+            for kind in definition.kinds.values():
+                gather = (kind.gather,) if kind.gathered else ()
+                for stage in (*gather, *kind.stages.values()):
+                    free = threads < 4 if stage.service else self._executor.free(stage.resources) > 0
+                    if free:
+                        found[stage.queue] = (kind, stage)
+        return found
+
+    def _claim_first(self, open_queues: Mapping[tuple[str, str, str], tuple[KindPlan, StagePlan]]) -> bool:
+        """Claim from the best queue that gives something: priority first, then the deepest stage; False if none does."""
+        chores = self._chores() if len(self._futures) + len(self._chore_futures) < 4 else {}
+        with self._catalog.read() as view:
+            queues = view.claimable([*open_queues, *chores])
+        for queue in sorted(queues, key=lambda q: self._rank(q, open_queues)):
+            name = (queue.pipeline, queue.kind, queue.stage)
+            if name in chores:
+                if self._claim_chore(name, chores[name]):
+                    return True
+            elif self._claim_stage(*open_queues[name]):
+                return True
+        return False
+
+    @staticmethod
+    def _rank(
+        queue: Queue, plans: Mapping[tuple[str, str, str], tuple[KindPlan, StagePlan]]
+    ) -> tuple[int, int, float]:
+        plan = plans.get((queue.pipeline, queue.kind, queue.stage))
+        return -queue.priority, -(plan[1].depth if plan else 99), queue.due
+
+    def _claim_stage(self, kind: KindPlan, stage: StagePlan) -> bool:
+        size = 1 if stage.service else self._pace.size(stage.queue)
+        rows = self._catalog.write(lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner))
+        if not rows:
+            return False
+        same = [row for row in rows if row.unchanged and self._intact(row, stage)]
+        if same:
+            self._complete(kind, stage, [(row, Report(row.work, row.token, Outcome.UNCHANGED)) for row in same])
+        done = {row.work for row in same}
+        self._begin(kind, stage, [row for row in rows if row.work not in done])
+        return True
+
+    def _intact(self, claimed: Claimed, stage: StagePlan) -> bool:
+        """Whether the outputs of finished work are there as the catalog says, by stat."""
+        if stage.service:
+            return False
+        with self._catalog.read() as view:
+            products = view.products([claimed.item], stages=[stage.name])
+        named = {product.output for product in products}
+        whole = set(stage.outputs) - set(stage.optional_outputs) <= named
+        return whole and all(self._is_as_said(product) for product in products)
+
+    def _is_as_said(self, product: Product) -> bool:
+        return self._storage.stat(product.root, product.path, product.tree) == (product.size, product.mtime_ns)
+
+    def _begin(self, kind: KindPlan, stage: StagePlan, rows: Sequence[Claimed]) -> None:
+        if not rows:
+            return
+        for row in rows:
+            self._held[row.work, row.token] = _Held(row, kind, stage)
+        if stage.service:
+            for row in rows:
+                held = self._held[row.work, row.token]
+                self._futures[self._threads.submit(self._services[stage.service], kind, stage, row)] = held
+            return
+        self._executor.submit(self._batch(kind, stage, rows))
+
+    def _claim_chore(self, queue: tuple[str, str, str], chore: Chore) -> bool:
+        rows = self._catalog.write(lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner))
+        for row in rows:
+            self._chore_futures[self._threads.submit(chore, row)] = row
+        return bool(rows)
+
+    # ---- the batch that is handed over
+    def _batch(self, kind: KindPlan, stage: StagePlan, rows: Sequence[Claimed]) -> Batch:
+        places = self._places()
+        folder = f"{places['store']}{kind.pipeline}/{kind.name}/{stage.name}"
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103  the hot path
+        single = frozenset(plan.name for plan in stage.inputs if plan.form in ("one", "calibration"))
+        former = self._former(stage, [row.item for row in rows if row.done_key is not None])
+        tasks = [self._task(stage, row, folder, places, former.get(row.item, ())) for row in rows]
+        return Batch(
+            kind.pipeline,
+            kind.name,
+            stage.name,
+            stage.target,
+            stage.params,
+            stage.outputs,
+            single,
+            tasks,
+            stage.optional_outputs,
+            stage.resources,
+            self._durable,
+        )
+
+    def _former(self, stage: StagePlan, items: Sequence[int]) -> dict[int, list[Product]]:
+        found: dict[int, list[Product]] = {}
+        if items:
+            with self._catalog.read() as view:
+                for product in view.products(items, stages=[stage.name]):
+                    found.setdefault(product.item, []).append(product)
+        return found
+
+    @staticmethod
+    def _task(
+        stage: StagePlan, row: Claimed, folder: str, places: Mapping[str, str], former: Sequence[Product]
+    ) -> Task:
+        files: dict[str, list[TaskFile]] = {
+            plan.name: [] for plan in stage.inputs if plan.form in ("one", "many", "calibration")
+        }
+        values = {}
+        for given in row.inputs:
+            if given.product is not None:
+                files[given.name].append(task_file(given.product, given.item or row.item_key, places))
+            else:
+                values[given.name] = given.value
+        previous = {product.output: task_file(product, row.item_key, places) for product in former}
+        place = f"{folder}/{ids.slug(row.item_key)}"
+        return Task(row.work, row.token, row.item_key, place, files, values, previous)
+
+    # ---- what comes back
+    def _take_in(self, arrived: Iterable[Report | Progress]) -> bool:
+        reports = [*self._service_reports()]
+        for one in arrived:
+            if isinstance(one, Progress):
+                self._note(one)
+            else:
+                reports.append(one)
+        self._end_chores()
+        groups: dict[tuple[str, str, str], list[tuple[Claimed, Report]]] = {}
+        plans: dict[tuple[str, str, str], tuple[KindPlan, StagePlan]] = {}
+        for report in reports:
+            held = self._held.pop((report.work, report.token), None)
+            if held is not None:
+                groups.setdefault(held.stage.queue, []).append((held.claimed, report))
+                plans[held.stage.queue] = held.kind, held.stage
+        for queue, pairs in groups.items():
+            self._complete(*plans[queue], pairs)
+        return bool(groups)
+
+    def _service_reports(self) -> list[Report]:
+        found = []
+        for future in [future for future in self._futures if future.done()]:
+            held = self._futures.pop(future)
+            error = future.exception()
+            if error is not None:
+                log.error("service failed", exc_info=error)
+                claimed = held.claimed
+                found.append(Report(claimed.work, claimed.token, Outcome.FAILED, error=f"{type(error).__name__}: {error}"))
+            else:
+                found.append(future.result())
+        return found
+
+    def _end_chores(self) -> None:
+        for future in [future for future in self._chore_futures if future.done()]:
+            claimed = self._chore_futures.pop(future)
+            error = future.exception()
+            if error is not None:
+                text = f"{type(error).__name__}: {error}"
+                log.error("chore failed: %s", text, exc_info=error)
+                self._catalog.write(lambda tx, c=claimed, t=text: tx.finish(c, error=t))  # type: ignore[misc]
+
+    def _note(self, progress: Progress) -> None:
+        held = self._held.get((progress.work, progress.token))
+        if held is not None:
+            held.fraction, held.note = progress.fraction, progress.note
+            if progress.log:
+                held.log = progress.log, progress.begin
+
+    def _complete(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]) -> None:
+        pairs = [(claimed, self._keep_log(report)) for claimed, report in pairs]
+        definition = self._definitions()[kind.pipeline]
+
+        def transact(tx: Transaction) -> Finished:
+            finished = tx.complete(kind, stage, pairs)
+            for hook in self._hooks:
+                hook(tx, definition, kind, stage, [item for _, item in finished.done])
+            return finished
+
+        finished = self._catalog.write(transact)
+        self.tally.add(finished)
+        for path in finished.orphans:
+            self._storage.remove(Path(path))
+        ran = [report for _, report in pairs if report.seconds > 0]
+        if ran:
+            seconds = sum(report.seconds for report in ran)
+            self._pace.learn(stage.queue, seconds, len(ran))
+            self.tally.seconds += seconds
+        if self._listener:
+            for claimed, report in pairs:
+                self._listener(report, kind, stage, claimed)
+
+    def _keep_log(self, report: Report) -> Report:
+        """Copy a run's part of its worker's log to the site's logs, if there is any."""
+        if report.log is None:
+            return report
+        file, begin, end = report.log
+        target = self._logs / f"{report.work // 1000:04d}" / f"{report.work}.{report.token}.log"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._collect_log(file, begin, end, target)
+        return replace(report, log=(str(target.relative_to(self._logs)), 0, end - begin))
+
+    # ---- leases
+    def _heartbeat(self) -> None:
+        now = time.monotonic()
+        due = now - self._beat >= LEASE / 4
+        if not due and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
+            return
+        self._looked = now
+        services = [(claimed.work, claimed.token) for claimed in self._chore_futures.values()]
+        runs = [*self._held, *services]
+        if not runs:
+            return
+        self._beat = now
+        progress = {work: (held.fraction, held.note) for (work, _), held in self._held.items() if held.note or held.fraction}
+        lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
+        if lost:
+            self._executor.stop(lost)
+
+
+def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:
+    """A product as a run reads it."""
+    return TaskFile(
+        places[product.root] + product.path,
+        product.type,
+        item,
+        product.part,
+        product.size,
+        product.mtime_ns,
+        product.sha256.hex(),
+        product.tree,
+        product.id,
+        product.stage,
+        product.output,
+    )

@@ -1,0 +1,801 @@
+"""Publish: carry products from the store to an archive, step by step, each step a row of the journal.
+
+Promises that a published place is whole or not there, is never overwritten, and that a kill at any instant leaves a
+state from which the next attempt goes on. Never holds a transaction while bytes move, and never acts without its token.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from towpath.base import clock, hashing
+from towpath.base.errors import DefinitionError, IntegrityError, NotFoundError, StateError, StorageError
+from towpath.base.hashing import Entry
+from towpath.base.model import Item, Product
+from towpath.base.states import Outcome, Work
+from towpath.base.states import Product as ProductState
+from towpath.base.states import Publication as State
+from towpath.contracts.catalog import Catalog, Claimed, PublicationRow, Transaction, View
+from towpath.contracts.definition import Definition, KindPlan, StagePlan
+from towpath.contracts.documents import Bundle, library_versions, manifest, provenance, stac_item, written
+from towpath.contracts.executor import Report
+from towpath.contracts.lineage import Lineage, ancestry, closed, label, outdated, statements
+from towpath.contracts.publication import (
+    MANIFEST,
+    PROVENANCE,
+    STAC,
+    Names,
+    PublishSettings,
+    names,
+    settings,
+)
+from towpath.contracts.storage import Storage
+from towpath.contracts.transfer import Transfer
+
+T = TypeVar("T")
+
+WAITING = "waiting for publish: `towpath publish`"
+PLACED = frozenset({State.COMMITTED, State.RELEASED, State.SUPERSEDED, State.WITHDRAWN})
+UNPLACED = frozenset({State.INTENDED, State.COPIED, State.VERIFIED})
+_GRAVITY = {"pass": 0, "warn": 1, "hold": 2, "reject": 3}
+_WORST = {"pass": 0, "warn": 1, "any": 3}
+_LOOK = 2.0  # seconds between two looks, during a copy, whether the work is still ours
+
+
+# ---- decisions
+
+
+class Action(StrEnum):
+    """What a publication needs next."""
+
+    COPY = "copy"
+    VERIFY = "verify"
+    CHECK = "check"
+    PLACE = "place"
+    COMMIT = "commit"
+    CONFLICT = "conflict"
+    ROLL_BACK = "roll back"
+    RELEASE = "release"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in the archive: the sha256 of this attempt's temporary and of the target, None for nothing."""
+
+    temporary: bytes | None = None
+    target: bytes | None = None
+
+
+def next_step(row: PublicationRow, found: Found) -> Action:
+    """What a publication in this state needs next, given what was found in the archive.
+
+    It is the same for one that goes on and for one that is found after a kill: state and disk tell all.
+    """
+    whole = found.temporary == row.sha256
+    match row.state:
+        case State.INTENDED:
+            return Action.COPY
+        case State.COPIED:
+            return Action.VERIFY if whole else Action.ROLL_BACK
+        case State.VERIFIED:
+            return Action.CHECK if whole else Action.ROLL_BACK
+        case State.PLACING if found.target is None:
+            return Action.PLACE if whole else Action.ROLL_BACK
+        case State.PLACING:
+            return Action.COMMIT if found.target == row.sha256 else Action.CONFLICT
+        case State.COMMITTED:
+            return Action.RELEASE
+        case State.FAILED | State.CONFLICT:
+            return Action.ROLL_BACK
+        case _:
+            return Action.FINISH
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a publication may not be placed now, and how its run ends for it: `after` is in seconds."""
+
+    outcome: Outcome
+    reason: str
+    after: float = 0.0
+
+
+def objections(
+    view: View, chosen: PublishSettings, kind: KindPlan, item: Item, lineage: Lineage, licence: str
+) -> list[Objection]:
+    """All that speaks against publishing products of this lineage now, what may pass by itself last."""
+    found = [Objection(Outcome.BLOCKED, reason) for reason in outdated(view, lineage)]
+    stated = statements(lineage)
+    refused = [*closed(stated, chosen.licence.waive), *_unjudged(view, chosen, kind, item)]
+    if chosen.licence_required and not (licence or any(one.licence for one in stated)):
+        refused.append("no licence is known, and licence_required is set")
+    found += [Objection(Outcome.FAILED, reason) for reason in refused]
+    until, now = chosen.embargo_until(item), view.now()
+    if until > now:
+        found.append(Objection(Outcome.TRANSIENT, f"under embargo until {clock.text(until)}", until - now))
+    return found
+
+
+def _unjudged(view: View, chosen: PublishSettings, kind: KindPlan, item: Item) -> list[str]:
+    """Verdicts that are worse than allowed, and stages that should have judged and did not."""
+    last = {
+        stage: (verdict, who) for stage, verdict, _, who in view.verdicts(item.id) if stage in kind.stages
+    }
+    reasons = [f"{stage} has given no verdict" for stage in chosen.requires if stage not in last]
+    for stage, (verdict, who) in last.items():
+        gravity = min(_GRAVITY[verdict.result], 1) if who else _GRAVITY[verdict.result]
+        if gravity > _WORST[chosen.verdict]:
+            reasons.append(f"the verdict of {stage} is {verdict.result}; {chosen.verdict} is needed")
+    return reasons
+
+
+def choose(chosen: PublishSettings, claimed: Claimed) -> tuple[Product, ...]:
+    """The products to publish: those of the claimed inputs that the settings name, in a stable order.
+
+    Raises
+    ------
+    DefinitionError
+        If a name fits no input, or nothing is left to publish.
+    """
+    offered = {row.product.id: row.product for row in claimed.inputs if row.product is not None}
+    wanted = set(chosen.products)
+    taken = [
+        one for one in offered.values() if not wanted or {one.stage, f"{one.stage}.{one.output}"} & wanted
+    ]
+    fitting = {name for one in taken for name in (one.stage, f"{one.stage}.{one.output}")}
+    if wanted - fitting or not taken:
+        have = ", ".join(sorted(label(one) for one in offered.values())) or "nothing"
+        asked = ", ".join(sorted(wanted - fitting)) or "at least one product"
+        raise DefinitionError(f"publish.products: {asked}; the stage's inputs are {have}")
+    return tuple(sorted(taken, key=lambda one: (one.item, one.stage, one.output, one.part)))
+
+
+def version_of(rows: Iterable[PublicationRow], before: int | None = None) -> int:
+    """Which publication of its work this is, from 1: one more than those placed (before the row `before`)."""
+    return 1 + sum(row.state in PLACED for row in rows if before is None or row.id < before)
+
+
+# ---- one attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be published where: products under their names, documents, and the identity of the whole.
+
+    `sha256` is that of `hashing.content` of the target; `size` is in bytes.
+    """
+
+    item: Item
+    products: tuple[Product, ...]
+    names: Names
+    documents: Mapping[str, bytes]
+    sha256: bytes
+    size: int
+    lineage: Lineage
+    licence: str
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What one attempt knows, in memory only."""
+
+    kind: KindPlan
+    stage: StagePlan
+    claimed: Claimed
+    settings: PublishSettings
+    transfer: Transfer
+    root: Path
+    row: PublicationRow | None = None
+    copied: bool = False
+    placed: bool = False
+    refreshed: tuple[tuple[int, int], ...] = ()
+    known: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    total: int = 0
+    passed: int = 0
+    looked: float = 0.0
+
+
+class _Lost(Exception):
+    """The work is no longer ours: it was stopped, or its lease expired and another has it."""
+
+
+class _Ended(Exception):
+    """The attempt ends here, with this outcome."""
+
+    def __init__(self, outcome: Outcome, reason: str, **more: Any) -> None:
+        self.outcome, self.reason, self.more = outcome, reason, more
+        super().__init__(reason)
+
+
+class Publisher:
+    """The service "publish": carries one claimed piece of work through the journal.
+
+    Parameters
+    ----------
+    catalog, storage
+        Where the journal is, and where the products are.
+    transfers
+        How bytes reach each archive, by the name of its root.
+    definitions
+        The active definitions by pipeline.
+    destinations
+        Who is told of a publication, unless the pipeline file says.
+    libraries
+        The library versions that the provenance states for a pipeline.
+    progress
+        Gets the claimed work, a fraction in [0, 1] and what is being done.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        transfers: Mapping[str, Transfer],
+        *,
+        definitions: Callable[[], Mapping[str, Definition]],
+        destinations: Sequence[str] = (),
+        libraries: Callable[[str], Mapping[str, str]] = library_versions,
+        progress: Callable[[Claimed, float, str], None] | None = None,
+    ) -> None:
+        self._catalog, self._storage, self._transfers = catalog, storage, transfers
+        self._definitions, self._destinations = definitions, tuple(destinations)
+        self._libraries, self._progress = libraries, progress
+        self._steps: Mapping[Action, Callable[[_Attempt, Plan, PublicationRow], PublicationRow]] = {
+            Action.COPY: self._copy,
+            Action.VERIFY: self._verified,
+            Action.CHECK: self._check,
+            Action.PLACE: self._place,
+            Action.COMMIT: lambda attempt, _plan, row: self._commit(attempt, row),
+            Action.CONFLICT: self._conflict,
+            Action.ROLL_BACK: self._roll_back,
+            Action.RELEASE: lambda attempt, _plan, row: self._release(attempt, row),
+        }
+
+    def __call__(self, kind: KindPlan, stage: StagePlan, claimed: Claimed) -> Report:
+        """Carry the publication as far as it goes; returns the report of the run."""
+        began = clock.now()
+        attempt = self._attempt(kind, stage, claimed)
+        try:
+            outcome, more = self._publish(attempt), {}
+        except _Lost as lost:
+            self._sweep_own(attempt)
+            outcome, more = Outcome.STOPPED, {"reasons": (str(lost),)}
+        except _Ended as ended:
+            outcome, more = self._give_up(attempt, ended)
+        except IntegrityError as error:
+            outcome, more = self._give_up(attempt, self._blame(attempt, error))
+        except StorageError as error:
+            outcome, more = self._give_up(attempt, _Ended(Outcome.FAILED, str(error)))
+        except OSError as error:
+            outcome, more = self._give_up(attempt, self._blame(attempt, error))
+        report = Report(claimed.work, claimed.token, outcome, began, clock.now() - began, **more)
+        return replace(report, refreshed=attempt.refreshed)
+
+    def _attempt(self, kind: KindPlan, stage: StagePlan, claimed: Claimed) -> _Attempt:
+        chosen = settings(stage.params)
+        with self._catalog.read() as view:
+            roots = view.roots()
+        if chosen.archive not in roots or chosen.archive not in self._transfers:
+            raise NotFoundError(
+                f"no archive {chosen.archive!r}; roots are {sorted(roots)}; add it to [roots]"
+            )
+        place = Path(roots[chosen.archive].place)
+        return _Attempt(kind, stage, claimed, chosen, self._transfers[chosen.archive], place)
+
+    def _publish(self, attempt: _Attempt) -> Outcome:
+        self._settle(attempt)
+        former = self._published(attempt)
+        if former is not None and former.state is State.RELEASED:
+            return Outcome.UNCHANGED
+        if former is not None:
+            self._release(attempt, former)
+            return Outcome.DONE
+        plan = self._plan(attempt)
+        row = self._open(attempt, plan)
+        self._object(attempt, plan)
+        attempt.total = 2 * plan.size
+        action = next_step(row, self._found(attempt, row))
+        while action is not Action.FINISH:
+            attempt.row = row = self._steps[action](attempt, plan, row)
+            action = next_step(row, self._found(attempt, row))
+        return Outcome.DONE
+
+    # ---- what earlier attempts left
+    def _own_rows(self, attempt: _Attempt) -> list[PublicationRow]:
+        with self._catalog.read() as view:
+            return _rows_of(view, attempt.claimed)
+
+    def _settle(self, attempt: _Attempt) -> None:
+        """Finish what was killed while it was placed: the temporary goes first, so that no late worker can place it."""
+        for row in self._own_rows(attempt):
+            if row.state is State.PLACING:
+                attempt.row = row
+                self._sweep(attempt, row)
+                target = self._look(attempt, self._target(row))
+                match next_step(row, Found(target=target)):
+                    case Action.COMMIT:
+                        self._commit(attempt, row)
+                    case Action.CONFLICT:
+                        self._move(attempt, row, State.CONFLICT, error=_other_content(row))
+                    case _:
+                        self._move(attempt, row, State.INTENDED)
+                attempt.row = None
+
+    def _published(self, attempt: _Attempt) -> PublicationRow | None:
+        """The journal row that already holds these products at the place they would get, if there is one."""
+        products = choose(attempt.settings, attempt.claimed)
+        rows = self._own_rows(attempt)
+        with self._catalog.read() as view:
+            item = view.item(attempt.claimed.item)
+        for row in reversed(rows):
+            if row.state in (State.COMMITTED, State.RELEASED) and row.archive == attempt.settings.archive:
+                named = names(attempt.settings, item, products, version_of(rows, row.id))
+                if (row.target, dict(row.files)) == (named.target, dict(named.files)):
+                    return row
+        return None
+
+    # ---- the plan
+    def _plan(self, attempt: _Attempt) -> Plan:
+        products = choose(attempt.settings, attempt.claimed)
+        definition = self._definitions()[attempt.stage.pipeline]
+        self._check_sources(attempt, products)
+        with self._catalog.read() as view:
+            item = view.item(attempt.claimed.item)
+            version = version_of(_rows_of(view, attempt.claimed))
+            lineage = ancestry(view, products)
+        licence = attempt.settings.licence.name or definition.licence
+        named = names(attempt.settings, item, products, version)
+        bundle = Bundle(
+            item,
+            version,
+            named.files,
+            products,
+            lineage,
+            pipeline_version=definition.version,
+            definition=definition.digest.hex(),
+            licence=licence,
+            citation=definition.citation,
+            doi=definition.doi,
+            libraries=self._libraries(item.pipeline),
+        )
+        entries = self._entries(products, named)
+        documents = _documents(bundle, entries) if named.folder and attempt.settings.documents else {}
+        entries += [_entry(name, content) for name, content in documents.items()]
+        sha256 = _whole(entries) if named.folder else products[0].sha256
+        size = sum(entry.size for entry in entries)
+        return Plan(item, products, named, documents, sha256, size, lineage, licence)
+
+    def _entries(self, products: Sequence[Product], named: Names) -> list[Entry]:
+        """Every file of the products under its published name; a tree's manifest must be the one in the catalog."""
+        entries = []
+        for product in products:
+            name = named.files[product.id]
+            if not product.tree:
+                entries.append(Entry(name, product.size, product.sha256))
+                continue
+            members = self._manifest(product)
+            if hashing.tree_sha256(members) != product.sha256:
+                raise _changed([(product, "changed")])
+            entries += [Entry(f"{name}/{one.path}", one.size, one.sha256) for one in members]
+        return entries
+
+    def _manifest(self, product: Product) -> list[Entry]:
+        path = self._storage.path(product.root, product.path)
+        try:
+            return hashing.manifest(path)
+        except ValueError as error:
+            raise StorageError(f"not published: {error}") from error
+
+    def _check_sources(self, attempt: _Attempt, products: Sequence[Product], *, deep: bool = False) -> None:
+        """Stat every source, hash what differs (all if `deep`), and end the attempt if one is not what it was."""
+        wrong, refreshed = [], []
+        for product in products:
+            status = self._storage.stat(product.root, product.path, product.tree)
+            if status is None:
+                wrong.append((product, "missing"))
+            elif deep or status != (product.size, product.mtime_ns):
+                content = self._storage.content(product.root, product.path)
+                if content.sha256 != product.sha256:
+                    wrong.append((product, "changed"))
+                elif content.mtime_ns != product.mtime_ns:
+                    refreshed.append((product.id, content.mtime_ns))
+        attempt.refreshed = tuple(refreshed)
+        if wrong:
+            raise _changed(wrong)
+
+    # ---- the journal
+    def _open(self, attempt: _Attempt, plan: Plan) -> PublicationRow:
+        """The journal row of this plan, `intended`; rows that were begun for other products have failed."""
+        rows = self._own_rows(attempt)
+        stale = [row for row in rows if row.state in UNPLACED and row.sha256 != plan.sha256]
+        for row in stale:
+            self._sweep(attempt, row)
+        former = next((row.id for row in reversed(rows) if row.state in (State.COMMITTED, State.RELEASED)), 0)
+        new = _new_row(attempt, plan, former)
+
+        def write(tx: Transaction) -> tuple[PublicationRow, bool]:
+            for row in stale:
+                token = attempt.claimed.token
+                tx.move_publication(row, State.FAILED, error="other products took its place", token=token)
+            try:
+                row = tx.open_publication(attempt.claimed, new)
+            except StateError as error:
+                raise _Ended(Outcome.FAILED, f"conflict: {error}") from error
+            if row.state is not State.INTENDED:
+                row = tx.move_publication(row, State.INTENDED, token=attempt.claimed.token)
+            return row, attempt.settings.publish == "auto" or _approved(tx, row)
+
+        attempt.row, approved = self._write(attempt, write)
+        if attempt.row.target != new.target:
+            raise _Ended(
+                Outcome.FAILED, f"these bytes are meant for {attempt.row.target}, not for {new.target}"
+            )
+        if attempt.claimed.token > 1:
+            self._sweep(attempt, attempt.row)
+        if not approved:
+            raise _Ended(Outcome.HELD, WAITING)
+        return attempt.row
+
+    def _object(self, attempt: _Attempt, plan: Plan) -> None:
+        """Ask once before bytes move; what counts is asked again when the products are placed."""
+        with self._catalog.read() as view:
+            found = self._objections(view, attempt, plan)
+        if found:
+            raise _objected(found)
+
+    @staticmethod
+    def _objections(view: View, attempt: _Attempt, plan: Plan) -> list[Objection]:
+        lineage = ancestry(view, [view.product(product.id) for product in plan.products])
+        return objections(view, attempt.settings, attempt.kind, plan.item, lineage, plan.licence)
+
+    def _copy(self, attempt: _Attempt, plan: Plan, row: PublicationRow) -> PublicationRow:
+        target, transfer = self._target(row), attempt.transfer
+        temporary = transfer.temporary(target, row.id, attempt.claimed.token)
+        transfer.prepare(attempt.root, temporary if row.folder else temporary.parent)
+        attempt.copied = True
+        for product in plan.products:
+            source = self._storage.path(product.root, product.path)
+            place = temporary / plan.names.files[product.id] if row.folder else temporary
+            transfer.copy(source, place, self._passing(attempt, "copy"))
+        for name, content in plan.documents.items():
+            transfer.write(temporary / name, content)
+        return self._move(attempt, row, State.COPIED)
+
+    def _verified(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        return self._move(attempt, row, State.VERIFIED)
+
+    def _check(self, attempt: _Attempt, plan: Plan, row: PublicationRow) -> PublicationRow:
+        """Everything that must hold is asked again in the transaction that makes it `placing`."""
+
+        def write(tx: Transaction) -> PublicationRow | list[Objection]:
+            found = self._objections(tx, attempt, plan)
+            return found or tx.move_publication(row, State.PLACING, token=attempt.claimed.token)
+
+        done = self._write(attempt, write)
+        if isinstance(done, list):
+            raise _objected(done)
+        return done
+
+    def _place(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        target = self._target(row)
+        temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
+        attempt.placed = attempt.transfer.place(temporary, target)
+        return row
+
+    def _conflict(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        """Other content stands at the target. If we have just put it there, it changed on the way: take it back."""
+        if not attempt.placed:
+            raise _Ended(Outcome.FAILED, _other_content(row), conflict=True)
+        target = self._target(row)
+        attempt.transfer.place(target, attempt.transfer.temporary(target, row.id, attempt.claimed.token))
+        raise IntegrityError(f"{row.archive}:{row.target} changed while it was placed and was taken back")
+
+    def _roll_back(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        if attempt.copied:
+            raise IntegrityError(
+                f"the copy for {row.archive}:{row.target} differs from what the catalog says"
+            )
+        self._sweep(attempt, row)
+        return self._move(attempt, row, State.INTENDED)
+
+    def _commit(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
+        """It stands in its place: say so, supersede the former one and tell the destinations, all in one."""
+        self._sweep(attempt, row)
+        chosen, token = attempt.settings, attempt.claimed.token
+
+        def write(tx: Transaction) -> PublicationRow:
+            rows = _rows_of(tx, attempt.claimed)
+            done = tx.move_publication(row, State.COMMITTED, token=token)
+            former = [
+                one for one in rows if one.state in (State.COMMITTED, State.RELEASED) and one.id < row.id
+            ]
+            for one in former:
+                tx.move_publication(one, State.SUPERSEDED, token=token)
+            body = _message(tx, done, version_of(rows, row.id), former)
+            for destination in self._destinations if chosen.notify is None else chosen.notify:
+                tx.post(destination, body["item"], body)
+            return done
+
+        return self._write(attempt, write)
+
+    def _release(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
+        """The source may go. In mode move the catalog says where the bytes are now, for good, before they are removed."""
+        with self._catalog.read() as view:
+            products = [view.product(number) for number, _ in row.files] if row.mode == "move" else []
+        moving = [one for one in products if one.root != row.archive and one.state is ProductState.CURRENT]
+        places, sources = dict(row.files), [self._storage.path(one.root, one.path) for one in moving]
+
+        def write(tx: Transaction) -> tuple[PublicationRow, bool]:
+            for one in moving:
+                path = f"{row.target}/{places[one.id]}" if row.folder else row.target
+                tx.move_product(one.id, path, root=row.archive)
+            return tx.move_publication(row, State.RELEASED, token=attempt.claimed.token), _is_read(
+                tx, attempt
+            )
+
+        done, is_read = self._write(attempt, write)
+        if moving:
+            self._catalog.flush()
+            for source in sources if not is_read else ():  # without a row the sweeper takes it later
+                self._storage.remove(source)
+        return done
+
+    # ---- the archive
+    def _target(self, row: PublicationRow) -> Path:
+        return self._storage.path(row.archive, row.target)
+
+    def _found(self, attempt: _Attempt, row: PublicationRow) -> Found:
+        """Look only at what the state makes worth a look."""
+        if row.state not in (State.COPIED, State.VERIFIED, State.PLACING):
+            return Found()
+        target = self._target(row)
+        temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
+        there = self._look(attempt, target) if row.state is State.PLACING else None
+        return Found(self._look(attempt, temporary) if there is None else None, there)
+
+    def _look(self, attempt: _Attempt, path: Path) -> bytes | None:
+        """The sha256 of what is at `path`, read back once: what was read and has not been written since is known."""
+        stamp = attempt.transfer.stamp(path)
+        if stamp is None:
+            return None
+        if stamp not in attempt.known:
+            content = attempt.transfer.content(path, self._passing(attempt, "verify"))
+            if content is None:
+                return None
+            attempt.known[stamp] = content.sha256
+        return attempt.known[stamp]
+
+    def _sweep(self, attempt: _Attempt, row: PublicationRow) -> None:
+        for path in attempt.transfer.leftovers(self._target(row), row.id):
+            attempt.transfer.remove(path)
+
+    def _sweep_own(self, attempt: _Attempt) -> None:
+        """Take away the temporary of an attempt that lost its work; the row is no longer its to touch."""
+        if attempt.row is not None:
+            target = self._target(attempt.row)
+            temporary = attempt.transfer.temporary(target, attempt.row.id, attempt.claimed.token)
+            try:
+                attempt.transfer.remove(temporary)
+            except OSError:
+                return  # the next attempt sweeps it
+
+    def _passing(self, attempt: _Attempt, doing: str) -> Callable[[int], None]:
+        def passed(count: int) -> None:
+            attempt.passed += count
+            if clock.now() - attempt.looked > _LOOK:
+                attempt.looked = clock.now()
+                with self._catalog.read() as view:
+                    _fence(view, attempt.claimed)
+                if self._progress:
+                    self._progress(attempt.claimed, min(attempt.passed / (attempt.total or 1), 1.0), doing)
+
+        return passed
+
+    # ---- the catalog
+    def _write(self, attempt: _Attempt, work: Callable[[Transaction], T]) -> T:
+        def fenced(tx: Transaction) -> T:
+            _fence(tx, attempt.claimed)
+            return work(tx)
+
+        return self._catalog.write(fenced)
+
+    def _move(
+        self, attempt: _Attempt, row: PublicationRow, *states: State, error: str = ""
+    ) -> PublicationRow:
+        def write(tx: Transaction) -> PublicationRow:
+            now = row
+            for state in states:
+                now = tx.move_publication(now, state, error=error, token=attempt.claimed.token)
+            return now
+
+        return self._write(attempt, write)
+
+    # ---- how an attempt ends early
+    def _blame(self, attempt: _Attempt, error: OSError | IntegrityError) -> _Ended:
+        """Whose fault it was: a source that is gone or differs blocks, an archive in trouble is tried again."""
+        text = str(error) if isinstance(error, IntegrityError) else _trouble(error)
+        try:
+            products = choose(attempt.settings, attempt.claimed)
+            self._check_sources(attempt, products, deep=isinstance(error, IntegrityError))
+        except _Ended as changed:
+            return changed
+        except (OSError, StorageError) as other:
+            return _Ended(Outcome.TRANSIENT, f"{text}; the source: {other}")
+        return _Ended(Outcome.TRANSIENT, text)
+
+    def _give_up(self, attempt: _Attempt, ended: _Ended) -> tuple[Outcome, dict[str, Any]]:
+        """Write the reason into the journal and leave no temporary; what cannot be told stays as it is."""
+        more = dict(ended.more)
+        conflict = more.pop("conflict", False)
+        row = attempt.row
+        try:
+            if row is not None and ended.outcome is not Outcome.HELD:
+                states = self._ways_out(attempt, row, conflict=conflict)
+                if states:
+                    self._move(attempt, row, *states, error=ended.reason)
+        except _Lost as lost:
+            return Outcome.STOPPED, {"reasons": (str(lost),)}
+        told = {"error": ended.reason} if ended.outcome in (Outcome.FAILED, Outcome.TRANSIENT) else {}
+        return ended.outcome, {**more, **(told or {"reasons": (ended.reason,)})}
+
+    def _ways_out(self, attempt: _Attempt, row: PublicationRow, *, conflict: bool) -> tuple[State, ...]:
+        """The states through which a row that failed goes; none if the archive does not let us know what is there."""
+        gone = True
+        try:
+            self._sweep(attempt, row)
+            gone = row.state is not State.PLACING or attempt.transfer.stamp(self._target(row)) is None
+        except (OSError, StorageError):
+            gone = row.state is not State.PLACING
+        if row.state is State.PLACING and conflict:
+            return (State.CONFLICT,)
+        if row.state is State.PLACING:
+            return (State.INTENDED, State.FAILED) if gone else ()
+        return (State.FAILED,) if row.state in UNPLACED else ()
+
+
+# ---- what people do
+
+
+def approve(tx: Transaction, work: int, who: str, why: str = "") -> PublicationRow:
+    """Let a publication that waits for a person go on: exactly these products to exactly that place.
+
+    Raises
+    ------
+    StateError
+        If nothing of this work waits.
+    """
+    row = tx.work_row(work)
+    waiting = [one for one in _publications(tx, row.item) if one.work == work and one.state is State.INTENDED]
+    if row.state is not Work.HELD or not waiting:
+        raise StateError(f"work {work} is {row.state.value}: no publication waits for a person")
+    slot = tx.slot("publish", str(work))
+    tx.set_slot(slot, {"approved": _approval(waiting[-1]), "who": who, "why": why, "time": tx.now()})
+    tx.event("publication approved", item=row.item, publication=waiting[-1].id, who=who, why=why)
+    tx.release([work], who, why)
+    return waiting[-1]
+
+
+def withdraw(tx: Transaction, publication: PublicationRow, who: str, why: str) -> PublicationRow:
+    """Declare a publication withdrawn; its files stay, and the same place is free for none but a newer version."""
+    return tx.move_publication(publication, State.WITHDRAWN, error=f"withdrawn by {who}: {why}")
+
+
+def _approval(row: PublicationRow) -> str:
+    return hashing.digest([row.archive, row.target, sorted(row.files)]).hex()
+
+
+def _approved(tx: Transaction, row: PublicationRow) -> bool:
+    return tx.slot("publish", str(row.work)).data.get("approved") == _approval(row)
+
+
+# ---- small parts
+
+
+def _fence(view: View, claimed: Claimed) -> None:
+    row = view.work_row(claimed.work)
+    if row.token != claimed.token or row.state is not Work.RUNNING:
+        raise _Lost("this publication is no longer ours: it was stopped, or its lease expired")
+
+
+def _publications(view: View, item: int) -> list[PublicationRow]:
+    rows: list[PublicationRow] = []
+    while page := view.publications(item, after=rows[-1].id if rows else 0):
+        rows += page
+    return rows
+
+
+def _rows_of(view: View, claimed: Claimed) -> list[PublicationRow]:
+    """The journal of this work, oldest first."""
+    return [row for row in _publications(view, claimed.item) if row.work == claimed.work]
+
+
+def _new_row(attempt: _Attempt, plan: Plan, former: int) -> PublicationRow:
+    return PublicationRow(
+        id=0,
+        work=attempt.claimed.work,
+        token=attempt.claimed.token,
+        item=attempt.claimed.item,
+        archive=attempt.settings.archive,
+        target=plan.names.target,
+        state=State.INTENDED,
+        sha256=plan.sha256,
+        files=tuple((product.id, plan.names.files[product.id]) for product in plan.products),
+        folder=plan.names.folder,
+        mode=attempt.settings.mode,
+        supersedes=former,
+    )
+
+
+def _documents(bundle: Bundle, entries: Sequence[Entry]) -> dict[str, bytes]:
+    told = written(provenance(bundle))
+    described = written(stac_item(bundle, _entry(PROVENANCE, told)))
+    listed = written(manifest([*entries, _entry(PROVENANCE, told), _entry(STAC, described)]))
+    return {PROVENANCE: told, STAC: described, MANIFEST: listed}
+
+
+def _entry(name: str, content: bytes) -> Entry:
+    return Entry(name, len(content), hashing.bytes_sha256(content))
+
+
+def _whole(entries: Iterable[Entry]) -> bytes:
+    """The identity of the folder that holds these files."""
+    return hashing.tree_sha256(sorted(entries, key=lambda entry: entry.path))
+
+
+def _message(
+    view: View, row: PublicationRow, version: int, former: Sequence[PublicationRow]
+) -> dict[str, Any]:
+    item = view.item(row.item)
+    return {
+        "type": "published",
+        "item": item.name,
+        "pipeline": item.pipeline,
+        "kind": item.kind,
+        "key": item.key,
+        "publication": row.id,
+        "archive": row.archive,
+        "target": row.target,
+        "version": version,
+        "folder": row.folder,
+        "sha256": row.sha256.hex(),
+        "files": [name for _, name in row.files],
+        "supersedes": [one.target for one in former],
+    }
+
+
+def _is_read(view: View, attempt: _Attempt) -> bool:
+    """Whether other work of the item or its groups runs, and so may read the source."""
+    item = attempt.claimed.item
+    rows = view.work([item, *view.groups_of([item])])
+    return any(
+        row.state is Work.RUNNING and row.id != attempt.claimed.work
+        for found in rows.values()
+        for row in found
+    )
+
+
+def _changed(wrong: Sequence[tuple[Product, str]]) -> _Ended:
+    reason = "; ".join(f"{product.root}:{product.path} is {what}" for product, what in wrong)
+    changed = tuple((product.id, what) for product, what in wrong)
+    return _Ended(Outcome.BLOCKED, reason, changed=changed)
+
+
+def _objected(found: Sequence[Objection]) -> _Ended:
+    """All reasons, under the outcome of the first; a wait takes as long as the longest."""
+    reason = "; ".join(one.reason for one in found)
+    return _Ended(found[0].outcome, reason, after=max(one.after for one in found))
+
+
+def _other_content(row: PublicationRow) -> str:
+    return (
+        f"{row.archive}:{row.target} is there already with other content and is never overwritten; "
+        "move it away, then `towpath publish --retry`"
+    )
+
+
+def _trouble(error: OSError) -> str:
+    place = f": {error.filename2 or error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{place}"
