@@ -112,7 +112,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
         return Problem((*key, "kind"), repr(tag) if tag else "nothing", choose(tag, set(_tagged(at)) - {"code"}))
     if _is_union(at):
         return Problem(key, describe(value), " or ".join(dict.fromkeys(_TYPES[bare(part)] for part in get_args(at))))
-    return Problem(key, describe(value), _expected(error))
+    return Problem(key, "what is no text" if at is SecretStr else describe(value), _expected(error))
 
 
 def _expected(error: dict[str, Any]) -> str:

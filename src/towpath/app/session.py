@@ -13,7 +13,7 @@ from towpath.contracts.catalog import Catalog, Transaction
 
 
 class Session:
-    """This process, registered in the catalog with a locked file."""
+    """The present process, registered in the catalog with a locked file."""
 
     def __init__(self, catalog: Catalog, folder: Path, *, attributable: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)

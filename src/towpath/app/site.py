@@ -8,6 +8,7 @@ import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +19,10 @@ from towpath.base import clock, ids, states
 from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.base.hashing import content
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
-from towpath.contracts.catalog import PublicationRow, View
-from towpath.contracts.definition import GATHER, Definition
+from towpath.contracts.catalog import PublicationRow, Transaction, View
+from towpath.contracts.definition import GATHER, Definition, KindPlan
 from towpath.flow import plan as planning
-from towpath.flow import reconcile
+from towpath.flow import reconcile as disk
 from towpath.flow.plan import Explanation, Planned
 from towpath.flow.reconcile import Finding
 
@@ -164,12 +165,16 @@ class Site:
                 if tick:
                     tick(progress)
 
-            summary = worker.loop.watch(tick=beat) if watch else worker.loop.once(patience=patience, tick=beat)
+            summary = (
+                worker.loop.watch(tick=beat) if watch else worker.loop.once(patience=patience, tick=beat)
+            )
         return Summary(summary.runs, summary.seconds, summary.registered, len(findings), summary.ended)
 
-    def check(self, *, write: bool = True, scrub: bool = False, progress: Callable[[int], None] | None = None) -> list[Finding]:
+    def check(
+        self, *, write: bool = True, scrub: bool = False, progress: Callable[[int], None] | None = None
+    ) -> list[Finding]:
         """Compare every product with the disk: by stat, or by hash with `scrub`."""
-        return reconcile.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
+        return disk.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
 
     # ---- looking
     def status(self) -> Status:
@@ -215,7 +220,11 @@ class Site:
         for definition in self.definitions.values():
             for kind in definition.kinds:
                 for prefix in (f"{definition.pipeline}/{kind}/", f"{kind}/", ""):
-                    item = view.find(definition.pipeline, kind, name[len(prefix) :]) if name.startswith(prefix) else None
+                    item = (
+                        view.find(definition.pipeline, kind, name[len(prefix) :])
+                        if name.startswith(prefix)
+                        else None
+                    )
                     if item is not None:
                         found[item.id] = item
         if len(found) == 1:
@@ -229,7 +238,9 @@ class Site:
         """Everything the catalog knows of one item."""
         with self.catalog.read() as view:
             item = self._find(view, name)
-            products = view.products([item.id], states=(states.Product.CURRENT, states.Product.MISSING, states.Product.CHANGED))
+            products = view.products(
+                [item.id], states=(states.Product.CURRENT, states.Product.MISSING, states.Product.CHANGED)
+            )
             return Details(
                 item,
                 tuple(view.work([item.id])[item.id]),
@@ -320,16 +331,21 @@ class Site:
             item = self._find(view, name)
             rows = view.work([item.id])[item.id]
         if stage and stage not in {row.stage for row in rows}:
-            raise NotFoundError(f"{item.name} has no stage {stage!r}; its stages are {', '.join(r.stage for r in rows)}")
+            raise NotFoundError(
+                f"{item.name} has no stage {stage!r}; its stages are {', '.join(r.stage for r in rows)}"
+            )
         return [
             row.id
             for row in rows
-            if (row.stage == stage if stage else row.stage != GATHER) and (not in_states or row.state in in_states)
+            if (row.stage == stage if stage else row.stage != GATHER)
+            and (not in_states or row.state in in_states)
         ]
 
     def retry(self, name: str, stage: str = "") -> int:
         """Try failed, poisoned and stopped work of an item again; returns how many stages."""
-        works = self._works(name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED))
+        works = self._works(
+            name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
+        )
         return self.catalog.write(lambda tx: tx.retry(works, _user()))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
@@ -337,7 +353,9 @@ class Site:
         with self.catalog.read() as view:
             item = self._find(view, name)
         first = [plan.name for plan in self.definitions[item.pipeline].kinds[item.kind].first]
-        works = self._works(name, stage) if stage else [work for one in first for work in self._works(name, one)]
+        works = (
+            self._works(name, stage) if stage else [work for one in first for work in self._works(name, one)]
+        )
         return self.catalog.write(lambda tx: tx.revise(works, why, force=True))
 
     def stop(self, name: str, stage: str = "", *, why: str = "") -> int:
@@ -349,7 +367,9 @@ class Site:
 
     def hold(self, name: str, stage: str = "", *, why: str = "") -> int:
         """Hold work of an item that has not begun."""
-        works = self._works(name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED))
+        works = self._works(
+            name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED)
+        )
         return self.catalog.write(lambda tx: tx.hold(works, why, _user()))
 
     def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
@@ -373,9 +393,7 @@ class Site:
         """
         with self.catalog.read() as view:
             item = self._find(view, name)
-            changed = [
-                p for p in view.products([item.id], states=(states.Product.CHANGED,), stages=[stage])
-            ]
+            changed = [p for p in view.products([item.id], states=(states.Product.CHANGED,), stages=[stage])]
         if changed:
             for product in changed:
                 found = content(self.place(product))
@@ -383,7 +401,9 @@ class Site:
             return len(changed)
         explained = self.explain(name, stage)[0]
         if explained.key is None or not explained.differences:
-            raise StateError(f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt")
+            raise StateError(
+                f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt"
+            )
         self.catalog.write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", _user(), why))
         return 1
 
@@ -402,10 +422,12 @@ class Site:
             routes = {kind.name: view.unrouted(kind) for kind in definition.kinds.values()}
         for kind, (items, gone) in routes.items():
             plan = definition.kinds[kind]
-            changes += [Planned(f"{kind}/…", "", "apply", f"{len(items)} items get stages that are new in the route")] * bool(items)
+            changes += [
+                Planned(f"{kind}/…", "", "apply", f"{len(items)} items get stages that are new in the route")
+            ] * bool(items)
             changes += [Planned(f"{kind}/…", "", "apply", f"{len(gone)} stages left the route")] * bool(gone)
             if write and (items or gone):
-                self.catalog.write(lambda tx, p=plan, i=items, g=gone: (tx.add_route(p, i), tx.retire(g, "left the route")))  # type: ignore[misc]
+                self.catalog.write(partial(_reroute, plan=plan, items=items, gone=gone))
         works = [change.work for change in changes if change.work]
         if write and works:
             self.catalog.write(lambda tx: tx.revise(works, "the pipeline file changed"))
@@ -423,7 +445,7 @@ class Site:
         """Live products by (root, pipeline/kind, stage): how many, and bytes."""
         sums: dict[tuple[str, str, str], tuple[int, int]] = {}
         with self.catalog.read() as view:
-            products = view.products(states=reconcile.LIVE)
+            products = view.products(states=disk.LIVE)
             names = {item.id: f"{item.pipeline}/{item.kind}" for item in view.items(limit=10_000_000)}
         for product in products:
             key = (product.root, names.get(product.item, ""), product.stage or "(raw)")
@@ -432,7 +454,12 @@ class Site:
         return [(*key, *value) for key, value in sorted(sums.items())]
 
     def reconcile(
-        self, root: str = "store", *, write: bool = False, scrub: bool = False, progress: Callable[[int], None] | None = None
+        self,
+        root: str = "store",
+        *,
+        write: bool = False,
+        scrub: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> list[Finding]:
         """Compare a root with the catalog both ways: missing, changed, moved by hash, extra. Acts only with `write`."""
         with self.catalog.read() as view:
@@ -440,19 +467,21 @@ class Site:
                 raise NotFoundError(f"no root {root!r}; roots are {', '.join(view.roots())}")
         findings = [
             one
-            for one in reconcile.check(self.catalog, self.storage, write=False, scrub=scrub, progress=progress)
+            for one in disk.check(
+                self.catalog, self.storage, write=False, scrub=scrub, progress=progress
+            )
             if one.root == root
         ]
-        others = reconcile.survey(self.catalog, self.storage, root, findings=findings)
+        others = disk.survey(self.catalog, self.storage, root, findings=findings)
         if write:
-            reconcile.check(self.catalog, self.storage, write=True, scrub=scrub)
-            reconcile.act_on_moved(self.catalog, others)
+            disk.check(self.catalog, self.storage, write=True, scrub=scrub)
+            disk.act_on_moved(self.catalog, others)
         moved = {one.product for one in others if one.what == "moved"}
         return [one for one in findings if one.product not in moved] + others
 
-    def sweep(self, *, older: float = reconcile.DAY, grace: float = reconcile.DAY) -> dict[str, int]:
+    def sweep(self, *, older: float = disk.DAY, grace: float = disk.DAY) -> dict[str, int]:
         """Remove orphans, move superseded products that nobody reads to trash, delete what lay in trash for `grace` s."""
-        return reconcile.sweep(self.catalog, self.storage, older=older, grace=grace)
+        return disk.sweep(self.catalog, self.storage, older=older, grace=grace)
 
     def remap(self, root: str, place: str | os.PathLike[str], *, write: bool = False) -> dict[str, int]:
         """Say that a root lies elsewhere now: one row. Without `write` only counts what is there.
@@ -470,7 +499,11 @@ class Site:
         with self.catalog.read() as view:
             if root not in view.roots():
                 raise NotFoundError(f"no root {root!r}; roots are {', '.join(view.roots())}")
-            products = [product for product in view.products(states=reconcile.LIVE, limit=1000) if product.root == root]
+            products = [
+                product
+                for product in view.products(states=disk.LIVE, limit=1000)
+                if product.root == root
+            ]
         there = sum((target / product.path).exists() for product in products)
         if write:
             self._parts.move_root(root, target)
@@ -499,6 +532,11 @@ class Progress:
         """Work by (pipeline, kind, stage, state)."""
         with self.site.catalog.read() as view:
             return view.counts()
+
+
+def _reroute(tx: Transaction, plan: KindPlan, items: Sequence[int], gone: Sequence[int]) -> None:
+    tx.add_route(plan, items)
+    tx.retire(gone, "left the route")
 
 
 def _user() -> str:

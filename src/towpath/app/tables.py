@@ -71,18 +71,25 @@ def dotted(key: Key) -> str:
 
 
 def merge(base: Table, over: Table) -> Table:
-    """`base` with `over` laid on it: tables are merged, anything else is replaced."""
+    """`base` with `over` laid on it: tables are merged, anything else is replaced. Each value keeps its origin."""
     origins = dict(base.origins)
-    content = _merged(base.content, over.content, (), origins)
-    return Table(content, {**origins, **over.origins})
+    joined: set[Key] = {()} if base.origins else set()
+    content = _merged(base.content, over.content, (), origins, joined)
+    for key, _ in leaves(over.content):
+        if origin := over.origin(key):
+            origins[key] = origin
+    return Table(content, origins | {key: origin for key, origin in over.origins.items() if key not in joined})
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any], key: Key, origins: dict[Key, Origin]) -> dict[str, Any]:
+def _merged(
+    base: Mapping[str, Any], over: Mapping[str, Any], key: Key, origins: dict[Key, Origin], joined: set[Key]
+) -> dict[str, Any]:
     result = dict(base)
     for name, value in over.items():
         old, place = result.get(name), (*key, name)
         if isinstance(old, dict) and isinstance(value, dict):
-            result[name] = _merged(old, value, place, origins)
+            joined.add(place)
+            result[name] = _merged(old, value, place, origins, joined)
             continue
         result[name] = value
         for path in [path for path in origins if path[: len(place)] == place]:
@@ -242,7 +249,7 @@ def _parse_yaml(text: str, label: str) -> Table:
         raise DefinitionError(f"found what is not YAML ({what}); expected YAML", label) from None
     finally:
         if composer is not None:
-            composer.dispose()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+            composer.dispose()
     reader = _YamlReader(label)
     if node is not None and not isinstance(node, yaml.MappingNode):
         raise reader.wrong(node, (), "something else", "a table (key: value) at the top")
@@ -295,4 +302,6 @@ class _YamlReader:
             raise self.wrong(node, key, "nothing (null)", "a value, or no such key")
         if kind == "float" and text.endswith(("inf", "nan")):
             raise self.wrong(node, key, text, "a finite number")
-        return {"bool": lambda: text == "true", "int": lambda: int(text), "float": lambda: float(text)}[kind]()
+        if kind == "bool":
+            return text == "true"
+        return int(text) if kind == "int" else float(text)

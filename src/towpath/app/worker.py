@@ -7,10 +7,11 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from towpath.app.arrivals import Arrivals
 from towpath.app.session import bury
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog
@@ -48,8 +49,7 @@ class Worker:
     definitions
         The active definitions by pipeline.
     arrivals
-        Looks at all sources now, or those that are due; returns how many files and items are new, and how many
-        arrivals have yet to settle.
+        Looks at the sources.
     reload
         Looks whether a pipeline file changed; called about once a second while watching.
     """
@@ -58,17 +58,16 @@ class Worker:
         self,
         catalog: Catalog,
         process: Process,
+        arrivals: Arrivals,
         host: str,
         *,
         definitions: Callable[[], Mapping[str, Definition]],
-        arrivals: Callable[[bool], tuple[int, int]],
-        reload: Callable[[], None] = lambda: None,
-        chores: Callable[[], list[tuple[str, str, str]]] = list,
+        reload: Callable[[], object] = lambda: None,
+        chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
     ) -> None:
-        self._catalog, self._process, self._host = catalog, process, host
-        self._definitions, self._arrivals, self._reload, self._chores = definitions, arrivals, reload, chores
+        self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
+        self._definitions, self._reload, self._chores = definitions, reload, chores
         self._stop, self._kill = threading.Event(), threading.Event()
-        self._registered = 0
 
     def stop(self) -> None:
         """End soon: finish what runs (asked again: give it up)."""
@@ -80,7 +79,7 @@ class Worker:
         """Look at every source, run until nothing is left that could run."""
         started = time.monotonic()
         bury(self._catalog, self._host)
-        unsettled = self._look(True)
+        unsettled = self._arrivals.look()
         ended = "nothing left to do"
         while not self._stop.is_set():
             busy = self._process.step(0.2)
@@ -91,7 +90,7 @@ class Worker:
             if wait is None:
                 break
             self._stop.wait(min(wait, 0.5))
-            unsettled = self._look(True) if unsettled else 0
+            unsettled = self._arrivals.look() if unsettled else 0
             bury(self._catalog, self._host)
         else:
             ended = "stopped"
@@ -100,30 +99,26 @@ class Worker:
     def watch(self, *, tick: Callable[[], None] = lambda: None) -> Summary:
         """Run until stopped: sources by event and period, due work, changed pipeline files."""
         started, looked = time.monotonic(), 0.0
-        self._look(True)
-        while not self._stop.is_set():
-            now = time.monotonic()
-            if now - looked > 1.0:
-                bury(self._catalog, self._host)
-                self._reload()
-                looked = now
-            self._look(False)
-            if not self._process.step(0.1):
-                self._catalog.wait(0.1)
-            tick()
+        self._arrivals.start()
+        try:
+            while not self._stop.is_set():
+                if time.monotonic() - looked > 1.0:
+                    looked = time.monotonic()
+                    bury(self._catalog, self._host)
+                    self._reload()
+                if not self._process.step(0.1):
+                    self._catalog.wait(0.1)
+                tick()
+        finally:
+            self._arrivals.stop()
         return self._end(started, "stopped")
-
-    def _look(self, everything: bool) -> int:
-        count, unsettled = self._arrivals(everything)
-        self._registered += count
-        return unsettled
 
     def _wait(self, patience: float, unsettled: int) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""
-        with self._catalog.read() as view:
-            now, due = view.now(), view.next_due(self._queues())
         if unsettled:
             return 0.2
+        with self._catalog.read() as view:
+            now, due = view.now(), view.next_due(self._queues())
         if due is None or due - now > patience:
             return None
         return max(due - now, 0.05)
@@ -134,13 +129,17 @@ class Worker:
             for definition in self._definitions().values()
             for kind in definition.kinds.values()
             for stage in kind.stages
-        ] + self._chores()
+        ] + list(self._chores())
 
     def _end(self, started: float, ended: str) -> Summary:
         if not self._kill.is_set():
             self._process.drain(30.0)
-        runs = {outcome.value: n for outcome, n in self._process.tally.runs.items() if n and outcome is not Outcome.DRAINED}
-        return Summary(runs, time.monotonic() - started, self._registered, ended=ended)
+        runs = {
+            outcome.value: n
+            for outcome, n in self._process.tally.runs.items()
+            if n and outcome is not Outcome.DRAINED
+        }
+        return Summary(runs, time.monotonic() - started, self._arrivals.registered, ended=ended)
 
 
 @contextmanager

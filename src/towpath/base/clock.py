@@ -67,5 +67,7 @@ def duration(value: str | float) -> float:
             break
         total, end = total + float(match[1]) * _UNITS[match[2]], match.end()
     if end != len(value) or not value:
-        raise ValueError(f"not a duration: {value!r}; write a number and one of {', '.join(_UNITS)}, such as '10 min'")
+        raise ValueError(
+            f"not a duration: {value!r}; write a number and one of {', '.join(_UNITS)}, such as '10 min'"
+        )
     return total

@@ -1,16 +1,16 @@
 """Every error of Towpath, in one tree.
 
-    TowpathError
-    ├── UsageError            what was asked cannot be done as asked
-    │   ├── DefinitionError   a pipeline or site file is wrong
-    │   ├── NotFoundError     no such item, stage, product, root or run
-    │   └── StateError        the thing is not in a state that allows it
-    ├── SiteError             the site cannot work (file system, catalog, migrations)
-    ├── StorageError          bytes could not be read, written or moved
-    │   └── IntegrityError    bytes are not what the catalog says
-    └── StageOutcome          raised by stages
-        ├── Reject            the item does not qualify: a result, not a fault
-        └── Transient         try again later
+TowpathError
+├── UsageError            what was asked cannot be done as asked
+│   ├── DefinitionError   a pipeline or site file is wrong
+│   ├── NotFoundError     no such item, stage, product, root or run
+│   └── StateError        the thing is not in a state that allows it
+├── SiteError             the site cannot work (file system, catalog, migrations)
+├── StorageError          bytes could not be read, written or moved
+│   └── IntegrityError    bytes are not what the catalog says
+└── StageOutcome          raised by stages
+    ├── Reject            the item does not qualify: a result, not a fault
+    └── Transient         try again later
 """
 
 from collections.abc import Sequence

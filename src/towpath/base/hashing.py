@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_SMALL = 1 << 16  # asking for more costs more than reading a small file
 
 
 def canonical(value: Any) -> bytes:
     """`value` as canonical JSON: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def digest(value: Any) -> bytes:
@@ -25,11 +28,21 @@ def digest(value: Any) -> bytes:
     return hashlib.sha256(canonical(value)).digest()
 
 
+def bytes_sha256(content: bytes) -> bytes:
+    """sha256 (32 bytes) of a file's content that is in memory."""
+    return hashlib.sha256(content).digest()
+
+
+def data_sha256(data: bytes) -> bytes:
+    """sha256 (32 bytes) of bytes that have been read already."""
+    return hashlib.sha256(data).digest()
+
+
 def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> bytes:
     """sha256 (32 bytes) of a file's content; `progress` gets the number of bytes of each chunk read."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  the hot path of small files
-        chunk = file.read(_CHUNK)
-        if len(chunk) < _CHUNK and not file.read(1):
+        chunk = os.read(file.fileno(), _SMALL)
+        if len(chunk) < _SMALL and not os.read(file.fileno(), 1):
             return hashlib.sha256(chunk).digest()
         file.seek(0)
         total, buffer = hashlib.sha256(), bytearray(_CHUNK)
@@ -80,7 +93,8 @@ def walk(folder: Path) -> Iterator[Path]:
 def manifest(folder: Path) -> list[Entry]:
     """The files of a tree, sorted by relative path."""
     entries = [
-        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in walk(folder)
+        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path))
+        for path in walk(folder)
     ]
     return sorted(entries, key=lambda entry: entry.path)
 

@@ -3,6 +3,7 @@
 A span is half open, [begin, end). A footprint is a box in degrees, west may exceed east across the antimeridian.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -46,7 +47,9 @@ class Box:
         if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
             raise ValueError(f"longitude out of [-180, 180]: west {self.west}, east {self.east}")
         if not -90 <= self.south <= self.north <= 90:
-            raise ValueError(f"latitude out of [-90, 90] or south above north: south {self.south}, north {self.north}")
+            raise ValueError(
+                f"latitude out of [-90, 90] or south above north: south {self.south}, north {self.north}"
+            )
 
     def parts(self) -> tuple["Box", ...]:
         """The box as one or two boxes that do not cross the antimeridian."""
@@ -61,3 +64,26 @@ class Box:
             for a in self.parts()
             for b in other.parts()
         )
+
+
+def hull(spans: Iterable[Span | None]) -> Span | None:
+    """The span from the first begin to the last end; None if there is none."""
+    known = [span for span in spans if span is not None]
+    return Span(min(span.begin for span in known), max(span.end for span in known)) if known else None
+
+
+def cover(boxes: Iterable[Box | None]) -> Box | None:
+    """The narrowest box that holds all, across the antimeridian if that is narrower; None if there is none."""
+    known = [box for box in boxes if box is not None]
+    if not known:
+        return None
+    south, north = min(box.south for box in known), max(box.north for box in known)
+    parts = sorted((part.west, part.east) for box in known for part in box.parts())
+    gaps, reach = [], parts[0][1]
+    for west, east in parts[1:]:
+        gaps.append((west - reach, reach, west))
+        reach = max(reach, east)
+    width, east, west = max(gaps, default=(0.0, 0.0, 0.0))
+    if width > max(parts[0][0] + 360 - reach, 0.0):
+        return Box(west, south, east, north)
+    return Box(parts[0][0], south, reach, north)

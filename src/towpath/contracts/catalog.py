@@ -258,7 +258,9 @@ class View(Protocol):
     def needs(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Need]:
         """For each item, what the stage would read now and the key that gives: the claim's arithmetic, without it."""
 
-    def calibrations(self, kind: str = "", *, at: float | None = None, selector: str | None = None) -> list[CalibrationRow]:
+    def calibrations(
+        self, kind: str = "", *, at: float | None = None, selector: str | None = None
+    ) -> list[CalibrationRow]:
         """Certified calibrations, best first where `at` is given."""
 
     def publications(
@@ -295,7 +297,9 @@ class Transaction(View, Protocol):
     def set_definition(self, definition: Definition) -> int:
         """Record a definition (once by digest) and make it the active one; returns its number."""
 
-    def event(self, type: str, *, item: int = 0, stage: str = "", run: str = "", pipeline: str = "", **data: Any) -> None:
+    def event(
+        self, type: str, *, item: int = 0, stage: str = "", run: str = "", pipeline: str = "", **data: Any
+    ) -> None:
         """Append to the story. The number is given when the transaction ends."""
 
     def slot(self, rule: str, partition: str) -> Slot:
@@ -315,8 +319,14 @@ class Transaction(View, Protocol):
     def add_route(self, plan: KindPlan, items: Sequence[int]) -> int:
         """Give items the work of stages that are new in their route; returns how many rows."""
 
-    def update_item(self, item: int, *, attributes: Mapping[str, Any] | None = None, span: Span | None = None,
-                    footprint: Box | None = None) -> None:
+    def update_item(
+        self,
+        item: int,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        span: Span | None = None,
+        footprint: Box | None = None,
+    ) -> None:
         """Change an item's facts; work that consumes its record is revised."""
 
     def add_raw(self, products: Sequence[Product]) -> list[int]:
@@ -334,32 +344,50 @@ class Transaction(View, Protocol):
     def set_due(self, work: int, due: float) -> None:
         """Set when a waiting `GATHER` row is to be looked at (time-out), seconds since the epoch."""
 
-    def add_work(self, queue: tuple[str, str, str], *, item: int = 0, subject: str = "", due: float = 0.0,
-                 payload: Mapping[str, Any] | None = None, priority: int = 0) -> int:
+    def add_work(
+        self,
+        queue: tuple[str, str, str],
+        *,
+        item: int = 0,
+        subject: str = "",
+        due: float = 0.0,
+        payload: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> int:
         """A piece of work that is not a stage: a message, a scan, a sweep. Known (queue, item, subject): unchanged."""
 
     # ---- claim and complete
-    def claim(self, kind: KindPlan, stage: StagePlan, limit: int, *, lease: float, owner: int) -> list[Claimed]:
+    def claim(
+        self, kind: KindPlan, stage: StagePlan, limit: int, *, lease: float, owner: int
+    ) -> list[Claimed]:
         """Take up to `limit` rows of a stage, ready or with an expired lease, best priority first, and compute keys.
 
         A row with deaths > 0 is taken alone; one with more than three is poisoned instead. A row whose needs no
         longer hold (input not current, no calibration) goes back to waiting.
         """
 
-    def claim_other(self, queue: tuple[str, str, str], limit: int, *, lease: float, owner: int) -> list[Claimed]:
+    def claim_other(
+        self, queue: tuple[str, str, str], limit: int, *, lease: float, owner: int
+    ) -> list[Claimed]:
         """The same for work that is not a stage (a message, a scan, a time-out): no inputs and no key.
 
         Of rows whose payload names a subject only the first of each subject is taken.
         """
 
-    def complete(self, kind: KindPlan, stage: StagePlan, reports: Sequence[tuple[Claimed, Report]]) -> Finished:
+    def complete(
+        self, kind: KindPlan, stage: StagePlan, reports: Sequence[tuple[Claimed, Report]]
+    ) -> Finished:
         """Write runs, products, verdicts, rows, milestones and events; make ready what follows, all in one.
 
         Reports whose token or state no longer fits are dropped; the others are written.
         """
 
-    def heartbeat(self, runs: Sequence[tuple[int, int]], lease: float,
-                  progress: Mapping[int, tuple[float | None, str]] | None = None) -> list[tuple[int, int]]:
+    def heartbeat(
+        self,
+        runs: Sequence[tuple[int, int]],
+        lease: float,
+        progress: Mapping[int, tuple[float | None, str]] | None = None,
+    ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
 
     def finish(self, claimed: Claimed, *, again: float | None = None, error: str = "") -> bool:
@@ -396,8 +424,18 @@ class Transaction(View, Protocol):
     def add_flag(self, flag: Flag) -> int:
         """Add a flag; work that consumes flags is revised."""
 
-    def certify(self, product: int, kind: str, selector: str, begin: float, end: float, *, quality: float = 0.0,
-                by: str = "", why: str = "") -> int:
+    def certify(
+        self,
+        product: int,
+        kind: str,
+        selector: str,
+        begin: float,
+        end: float,
+        *,
+        quality: float = 0.0,
+        by: str = "",
+        why: str = "",
+    ) -> int:
         """Certify a calibration. Raises `StateError` if it would overlap another that is not superseded."""
 
     def decertify(self, calibration: int, by: str, why: str) -> None:
@@ -418,15 +456,16 @@ class Transaction(View, Protocol):
     def refresh(self, product: int, mtime_ns: int) -> None:
         """The bytes are equal by hash, only the time stamp differs."""
 
-    def move_product(self, product: int, path: str) -> None:
-        """The bytes are found, by hash, at another path of the same root."""
+    def move_product(self, product: int, path: str, *, root: str = "") -> None:
+        """The bytes are found, by hash, at another path of the same root, or were moved to another `root`."""
 
     # ---- publication
     def open_publication(self, claimed: Claimed, row: PublicationRow) -> PublicationRow:
         """The journal row of this work, made `intended` if there is none; fenced by the claim's token."""
 
-    def move_publication(self, row: PublicationRow, state: PublicationState, *, error: str = "",
-                         token: int | None = None) -> PublicationRow:
+    def move_publication(
+        self, row: PublicationRow, state: PublicationState, *, error: str = "", token: int | None = None
+    ) -> PublicationRow:
         """Move a publication on, if the table allows it and the token is still the work's. Raises `StateError`."""
 
     def post(self, destination: str, subject: str, body: Mapping[str, Any]) -> int:
@@ -453,6 +492,9 @@ class Catalog(Protocol):
 
     def read(self) -> AbstractContextManager[View]:
         """A short read."""
+
+    def flush(self) -> None:
+        """Make every committed transaction outlive a power cut, at every durability level."""
 
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for a change by another process; a hint."""

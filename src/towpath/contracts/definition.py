@@ -5,10 +5,13 @@ definition it began with.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from towpath.base import clock
+from towpath.base.model import Item
 from towpath.base.provenance import Fixed
+from towpath.base.spacetime import Box, Span
 from towpath.contracts.executor import Resources
 
 GATHER = "@gather"  # the pseudo-stage at the head of a route whose item must first be complete
@@ -118,6 +121,26 @@ class KindPlan:
         """The stages that need no other."""
         return tuple(stage for stage in self.stages.values() if not stage.before)
 
+    def placed(self, item: Item) -> Item:
+        """The item with the time and the footprint that its attributes hold, where it has none yet.
+
+        Raises
+        ------
+        ValueError
+            If the attributes named by `time` and `footprint` are no times or no box in degrees.
+        """
+        span, box = item.span, item.footprint
+        try:
+            if span is None and (times := _values(item.attributes, self.time)):
+                moments = [clock.seconds(time) for time in times]
+                span = Span(moments[0], moments[-1])
+            if box is None and (corners := _values(item.attributes, self.footprint)):
+                box = Box(*(float(corner) for corner in corners))
+        except (TypeError, ValueError) as error:
+            named = ", ".join((*self.time, *self.footprint))
+            raise ValueError(f"{item.name}: attributes {named}: {error}") from None
+        return replace(item, span=span, footprint=box)
+
     @property
     def gather(self) -> StagePlan:
         """The pseudo-stage `GATHER` at the head of the route."""
@@ -133,6 +156,14 @@ class KindPlan:
             after=tuple(stage.name for stage in self.first),
             service="gather",
         )
+
+
+def _values(attributes: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
+    """The values of these attributes, a list among them spread out; nothing if one is missing."""
+    if any(attributes.get(name) is None for name in names):
+        return []
+    found = [attributes[name] for name in names]
+    return [one for value in found for one in (value if isinstance(value, list | tuple) else [value])]
 
 
 @dataclass(frozen=True, slots=True)

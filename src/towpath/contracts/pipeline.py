@@ -1,19 +1,17 @@
-"""The pipeline file as strict frozen models, the rules that judge, and what a pipeline's `plugin.py` declares.
+"""The pipeline file as strict frozen models, and what a pipeline's `plugin.py` declares.
 
-Promises that an unknown key or a value of the wrong kind is refused, and that a rule is judged without reading
-anything but its measures. Knows neither files nor the catalog; `app.definitions` resolves these models.
+Promises that an unknown key or a value of the wrong kind is refused. Knows neither files nor the catalog:
+`app.definitions` reads files into these models and resolves them.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -23,11 +21,16 @@ from pydantic import (
 
 from towpath.base import clock
 from towpath.base.errors import DefinitionError
-from towpath.base.model import Measure, RuleResult, Verdict
 from towpath.base.template import names
+from towpath.contracts.judging import MEASURES as MEASURES
+from towpath.contracts.judging import Measured as Measured
+from towpath.contracts.judging import Model as Model
+from towpath.contracts.judging import Rule as Rule
+from towpath.contracts.judging import judge as judge
+from towpath.contracts.judging import measure as measure
 from towpath.contracts.publication import PublishSettings
 from towpath.contracts.route import parse
-from towpath.contracts.stage import Context, Input, Stage
+from towpath.contracts.stage import Stage
 
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -82,164 +85,6 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 OnTimeout = Literal["hold", "process", "reject"]
 Late = Literal["hold", "revise"]
-Fail = Literal["hold", "reject", "warn"]
-Op = Literal["==", "!=", "<", "<=", ">", ">=", "in", "between"]
-
-
-class Model(BaseModel):
-    """A table of the pipeline file: frozen, strict, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-# ---- rules
-
-
-class Rule(Model):
-    """One rule: the value of `measure` must stand in relation `op` to `limit`, or else `fail` follows.
-
-    `limit` is a list for ``in`` (the allowed values) and for ``between`` (lowest and highest, both allowed). `unit`,
-    where given, must be that of the measure.
-    """
-
-    measure: str
-    op: Op
-    limit: float | int | bool | str | tuple[float | int | bool | str, ...]
-    name: str = ""
-    unit: str = ""
-    fail: Fail = "hold"
-
-    @model_validator(mode="after")
-    def _limit_fits(self) -> Self:
-        if self.op == "between" and not _is_range(self.limit):
-            raise ValueError("for 'between' a limit of two numbers, the lower first")
-        if self.op == "in" and not (isinstance(self.limit, tuple) and self.limit):
-            raise ValueError("for 'in' a limit that is a list of the allowed values")
-        if self.op in ("<", "<=", ">", ">=") and not _is_number(self.limit):
-            raise ValueError(f"for {self.op!r} a limit that is a number")
-        if self.op in ("==", "!=") and isinstance(self.limit, tuple):
-            raise ValueError(f"for {self.op!r} a limit that is one value")
-        return self
-
-    @property
-    def title(self) -> str:
-        """The rule's name, or else that of its measure."""
-        return self.name or self.measure
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_range(limit: Any) -> bool:
-    return isinstance(limit, tuple) and len(limit) == 2 and all(map(_is_number, limit)) and limit[0] <= limit[1]
-
-
-def holds(op: str, value: Any, limit: Any) -> bool:
-    """Whether `value` stands in relation `op` to `limit`; a value that is missing or not a number never does."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return False
-    if op in ("==", "!="):
-        return bool(value == limit) is (op == "==")
-    if op == "in":
-        return value in limit
-    if not _is_number(value):
-        return isinstance(value, float) and math.isinf(value) and (value > 0) is (op in (">", ">="))
-    comparisons: dict[str, Callable[[], bool]] = {
-        "<": lambda: value < limit,
-        "<=": lambda: value <= limit,
-        ">": lambda: value > limit,
-        ">=": lambda: value >= limit,
-        "between": lambda: limit[0] <= value <= limit[1],
-    }
-    return comparisons[op]()
-
-
-def judge(
-    rules: Sequence[Rule], measures: Mapping[str, Measure], faults: Mapping[str, str] | None = None
-) -> Verdict:
-    """Judge rules by measures. `faults` says of a measure that could not be computed what went wrong.
-
-    The verdict is the gravest of what the failed rules ask for: reject, hold, warn; pass if none failed.
-    """
-    results = tuple(_judged(rule, measures.get(rule.measure), (faults or {}).get(rule.measure, "")) for rule in rules)
-    asked = {result.action for result in results}
-    return Verdict(next((grave for grave in ("reject", "hold", "warn") if grave in asked), "pass"), results)
-
-
-def _judged(rule: Rule, measure: Measure | None, fault: str) -> RuleResult:
-    value, unit = (measure.value, measure.unit) if measure else (None, rule.unit)
-    passed = measure is not None and not fault and holds(rule.op, value, rule.limit)
-    if passed and rule.unit and rule.unit != unit:
-        fault = f"its unit is {unit or 'none'}, the rule's is {rule.unit}"
-    elif not measure and not fault:
-        fault = "nothing measured it"
-    passed = passed and not fault
-    if fault:
-        value = f"not measured: {fault}"
-    elif isinstance(value, float) and not math.isfinite(value):
-        value = str(value)  # JSON has no NaN
-    limit = list(rule.limit) if isinstance(rule.limit, tuple) else rule.limit
-    action = "" if passed else rule.fail
-    result = "pass" if passed else "warn" if rule.fail == "warn" else "fail"
-    return RuleResult(rule.title, rule.measure, value, rule.op, limit, result, rule.unit or unit, action)
-
-
-def reason(result: RuleResult) -> str:
-    """A judged rule as a sentence: ``rms 12.3 mGal: must be <= 10``."""
-    value = f"{result.value:.6g}" if isinstance(result.value, float) else str(result.value)
-    unit = f" {result.unit}" if result.unit and not value.startswith("not measured") else ""
-    limit = result.limit
-    if result.op == "between":
-        return f"{result.rule} {value}{unit}: must be between {limit[0]} and {limit[1]}"
-    if result.op == "in":
-        return f"{result.rule} {value}{unit}: must be one of {', '.join(map(str, limit))}"
-    return f"{result.rule} {value}{unit}: must be {result.op} {limit}"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A function that computes one measure, with its unit, its inputs and its version. Calling it calls the function.
-
-    `consumes` declares inputs as a stage does; they enter the key of the stage that judges. Change `version` when the
-    value would change.
-    """
-
-    name: str
-    function: Callable[[Context], Any]
-    unit: str = ""
-    consumes: Mapping[str, Input] = field(default_factory=dict)
-    version: str = "1"
-
-    def __call__(self, context: Context) -> Any:
-        """Compute the value."""
-        return self.function(context)
-
-    @property
-    def target(self) -> str:
-        """Where it is found: ``module:name``."""
-        return f"{self.function.__module__}:{self.function.__qualname__}"
-
-
-def measure(
-    *, unit: str = "", consumes: Mapping[str, Input] | None = None, name: str = "", version: str = "1"
-) -> Callable[[Callable[[Context], Any]], Measured]:
-    """Declare that a function ``(context) -> value`` computes a measure, in `unit`, from the inputs it `consumes`.
-
-    Examples
-    --------
-    >>> from towpath.contracts.stage import One
-    >>> @measure(unit="mGal", consumes={"grid": One("grid/zarr")})
-    ... def rms(context):
-    ...     return 1.5
-    >>> rms.name, rms.unit
-    ('rms', 'mGal')
-    """
-
-    def declare(function: Callable[[Context], Any]) -> Measured:
-        return Measured(name or function.__name__, function, unit, dict(consumes or {}), version)
-
-    return declare
 
 
 # ---- stages
@@ -272,14 +117,14 @@ class StageTable(Model):
     backoff: Duration = 10.0
     priority: int = 0
     verify: Literal["stat", "hash"] = "stat"
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str] = Field(default_factory=dict)
 
 
 class CodeTable(StageTable):
     """A stage written in Python: ``uses = "pipeline.Class"`` or ``"module:Class"``, with its parameters."""
 
     uses: str = ""
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class QualifyTable(StageTable):
@@ -309,23 +154,24 @@ class FetchTable(StageTable):
 
     kind: Literal["fetch"]  # type: ignore[assignment]  # each kind narrows the one of its base
     provider: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
     type: str = ""
 
 
 class CommandInput(Model):
-    """An input of a command: a product type; all of them with ``many``, none needed with ``optional``."""
+    """An input of a command: one product of `type`, or with ``form = "many"`` all of them and at least `least`."""
 
     type: str
-    many: bool = False
+    form: Literal["one", "many"] = "one"
     optional: bool = False
+    least: int = Field(default=1, ge=0)
 
 
 class CommandOutput(Model):
-    """An output of a command: its product type and the file name that it gets."""
+    """An output of a command: its product type and the name of the file (or folder) that the program makes."""
 
     type: str
-    file: str = ""
-    optional: bool = False
+    file: str = Field(default="", pattern=r"^[^/]*$")
 
 
 def _typed(value: Any) -> Any:
@@ -335,24 +181,24 @@ def _typed(value: Any) -> Any:
 class CommandTable(StageTable):
     """The built-in kind `command`: a program with declared inputs and outputs; no shell reads its arguments.
 
-    `command` is a list of arguments with the placeholders ``{input.NAME}``, ``{output.NAME}``, ``{param.NAME}``,
-    ``{item.key}``, ``{scratch}`` and ``{cores}``; `exits` maps exit codes to outcomes (0 is done, others failed).
+    In `argv` and `env` stand ``{input.NAME}``, ``{output.NAME}``, ``{param.NAME}``, ``{item.key}``, ``{scratch}`` and
+    ``{cores}``; `exit_codes` say which exit codes reject the item or ask to be tried again (0 is done, others failed).
     """
 
     kind: Literal["command"]  # type: ignore[assignment]  # each kind narrows the one of its base
-    command: tuple[str, ...] = Field(min_length=1)
-    consumes: dict[str, Annotated[CommandInput, BeforeValidator(_typed)]] = {}
-    produces: dict[str, Annotated[CommandOutput, BeforeValidator(_typed)]] = {}
-    params: dict[str, str | int | float | bool] = {}
-    env: dict[str, str] = {}
-    exits: dict[str, Literal["done", "caveat", "reject", "transient", "fail"]] = {}
-    version: str = "1"
+    argv: tuple[str, ...] = Field(min_length=1)
+    consumes: dict[str, Annotated[CommandInput, BeforeValidator(_typed)]] = Field(default_factory=dict)
+    produces: dict[str, Annotated[CommandOutput, BeforeValidator(_typed)]] = Field(default_factory=dict)
+    params: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    exit_codes: dict[str, Literal["reject", "transient"]] = Field(default_factory=dict)
+    program_version: str = ""
 
-    @field_validator("exits")
+    @field_validator("exit_codes")
     @classmethod
     def _codes(cls, value: dict[str, str]) -> dict[str, str]:
-        if any(not code.isdigit() or int(code) > 255 for code in value):
-            raise ValueError("exit codes from 0 to 255 as keys")
+        if any(not code.isdigit() or not 0 < int(code) < 256 for code in value):
+            raise ValueError("exit codes from 1 to 255 as keys")
         return value
 
 
@@ -376,6 +222,14 @@ class PublishTable(StageTable, PublishSettings):
     """The built-in kind `publish`: the journaled move of products to an archive (see `PublishSettings`)."""
 
     kind: Literal["publish"]  # type: ignore[assignment]  # each kind narrows the one of its base
+
+    @field_validator("embargo", mode="before")
+    @classmethod
+    def _of_duration(cls, value: Any) -> Any:
+        try:
+            return _duration(value)
+        except ValueError:
+            return value
 
 
 BUILTIN: dict[str, type[StageTable]] = {
@@ -426,7 +280,7 @@ class FolderTable(Model):
     part: str | None = None
     time: str = ""
     duration: Duration = 0.0
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] = Field(default_factory=dict)
     join_within: Duration = 0.0
     complete: int = Field(default=1, ge=0)
     timeout: Duration = 0.0
@@ -445,18 +299,23 @@ class RequestTable(Model):
 
     key: str = Field(min_length=1)
     file: str = ""
-    params: dict[str, Any] = {}
-    attributes: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    attributes: dict[str, Any] = Field(default_factory=dict)
     footprint: tuple[float, float, float, float] | None = None
     time: Texts = ()
 
 
 class FetchSourceTable(Model):
-    """Requests that a provider of the pipeline answers; each becomes an item, its stage `fetch` gets the bytes."""
+    """Requests that a provider answers; each becomes an item, its stage `fetch` gets the bytes.
+
+    `provider` is one of the pipeline's, ``local`` (files that are there already) or ``"module:Class"``; it is made with
+    `settings`.
+    """
 
     kind: Literal["fetch"]
     item: Name
-    provider: str = Field(min_length=1)
+    provider: str = "local"
+    settings: dict[str, Any] = Field(default_factory=dict)
     requests: tuple[RequestTable, ...] = ()
     scan_every: Duration = 3600.0
     type: str = "raw/file"
@@ -514,7 +373,7 @@ class ItemTable(Model):
     priority: int = 0
     time: Texts = Field(default=(), max_length=2)
     footprint: Texts = ()
-    stages: dict[str, AnyStage] = {}
+    stages: dict[str, AnyStage] = Field(default_factory=dict)
 
     @field_validator("footprint")
     @classmethod
@@ -559,7 +418,7 @@ class PipelineFile(Model):
 
     pipeline: PipelineTable
     items: dict[Name, ItemTable] = Field(min_length=1)
-    sources: dict[Name, AnySource] = {}
+    sources: dict[Name, AnySource] = Field(default_factory=dict)
     store: StoreTable = StoreTable()
 
 

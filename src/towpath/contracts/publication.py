@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from towpath.base import clock
+from towpath.base import clock, template
 from towpath.base.errors import DefinitionError
 from towpath.base.ids import slug
 from towpath.base.model import Item, Product
@@ -32,6 +32,7 @@ _OF_ITEM = {"pipeline", "kind", "version", "key"}
 _LONGEST = 200  # bytes of one component, so that a temporary or version mark still fits in 255
 _NAME = "{pipeline}/{kind}/{item.key}"
 _FILE = "{stage}-{output}{ext}"
+_TIME = "%Y%m%dT%H%M%SZ"
 
 
 class LicenceRules(BaseModel):
@@ -40,7 +41,7 @@ class LicenceRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
-    waive: frozenset[Literal["no", "unknown"]] = frozenset()
+    waive: tuple[Literal["no", "unknown"], ...] = ()
     why: str = ""
 
     @model_validator(mode="after")
@@ -79,7 +80,12 @@ class PublishSettings(BaseModel):
     @field_validator("embargo")
     @classmethod
     def _is_time(cls, value: float | str) -> float | str:
-        if isinstance(value, str) and value and not value.startswith("item."):
+        """A duration becomes seconds; a time or an attribute stays as it is."""
+        if not isinstance(value, str) or not value or value.startswith("item."):
+            return value
+        try:
+            return clock.duration(value)
+        except ValueError:
             clock.seconds(value)
         return value
 
@@ -128,37 +134,37 @@ def settings(params: Mapping[str, Any]) -> PublishSettings:
 # ---- templates
 
 
-def check_template(template: str) -> None:
+def check_template(pattern: str) -> None:
     """Raise `ValueError` with what is wrong with a template, if anything."""
     mentioned = []
-    for literal, name, spec in _fields(template):
+    for literal, name, spec in _fields(pattern):
         if not _LITERAL.match(literal):
-            raise ValueError(f"template {template!r}: {literal!r} may hold letters, digits and _.+=@~/- only")
+            raise ValueError(f"template {pattern!r}: {literal!r} may hold letters, digits and _.+=@~/- only")
         if name is not None:
-            _check_field(template, name, spec)
+            _check_field(pattern, name, spec)
             mentioned.append(name)
-    folder, _ = split_template(template)
-    for component in template.split("/"):
+    folder, _ = split_template(pattern)
+    for component in pattern.split("/"):
         if component in ("", ".", "..") or component.startswith((".", "{ext}")):
-            raise ValueError(f"template {template!r}: a component may not be empty or begin with a dot")
+            raise ValueError(f"template {pattern!r}: a component may not be empty or begin with a dot")
     for _, name, _ in _fields(folder):
         if name in _OF_PRODUCT:
-            raise ValueError(f"template {template!r}: {{{name}}} may stand in the last component only")
+            raise ValueError(f"template {pattern!r}: {{{name}}} may stand in the last component only")
     if not any(map(_names_item, mentioned)):
         raise ValueError(
-            f"template {template!r}: name the item, such as {{item.key}}, or all items share one place"
+            f"template {pattern!r}: name the item, such as {{item.key}}, or all items share one place"
         )
 
 
-def _check_field(template: str, name: str, spec: str) -> None:
+def _check_field(pattern: str, name: str, spec: str) -> None:
     known = name in _OF_PRODUCT or name in _OF_ITEM or name.startswith("item.")
     if not known:
         fields = ", ".join(sorted(_OF_PRODUCT | _OF_ITEM))
         others = "item.key, item.time and item.<attribute>"
-        raise ValueError(f"template {template!r}: no field {{{name}}}; fields are {fields}, {others}")
-    if spec and name != "item.time":
+        raise ValueError(f"template {pattern!r}: no field {{{name}}}; fields are {fields}, {others}")
+    if "/" in spec or (spec and name != "item.time"):
         raise ValueError(
-            f"template {template!r}: only item.time takes a format, such as {{item.time:%Y-%m-%d}}"
+            f"template {pattern!r}: only item.time takes a format, such as {{item.time:%Y-%m-%d}}, without /"
         )
 
 
@@ -166,19 +172,19 @@ def _names_item(name: str) -> bool:
     return name == "key" or name.startswith("item.")
 
 
-def _fields(template: str) -> list[tuple[str, str | None, str]]:
+def _fields(pattern: str) -> list[tuple[str, str | None, str]]:
     parsed = []
-    for literal, name, spec, conversion in string.Formatter().parse(template):
+    for literal, name, spec, conversion in string.Formatter().parse(pattern):
         if conversion:
-            raise ValueError(f"template {template!r}: no conversions (!{conversion})")
+            raise ValueError(f"template {pattern!r}: no conversions (!{conversion})")
         parsed.append((literal, name, spec or ""))
     return parsed
 
 
-def split_template(template: str) -> tuple[str, str]:
+def split_template(pattern: str) -> tuple[str, str]:
     """The folder's template and that of the names in it ("": the standard names)."""
-    head, _, last = template.rpartition("/")
-    return (head, last) if any(name in _OF_PRODUCT for _, name, _ in _fields(last)) else (template, "")
+    head, _, last = pattern.rpartition("/")
+    return (head, last) if any(name in _OF_PRODUCT for _, name, _ in _fields(last)) else (pattern, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +231,18 @@ def names(chosen: PublishSettings, item: Item, products: Sequence[Product], vers
 
 
 def _facts(item: Item, version: int) -> dict[str, Any]:
-    return {"pipeline": item.pipeline, "kind": item.kind, "version": str(version), "item": item}
+    own = {**item.attributes, "key": item.key, **({"time": item.span.begin} if item.span else {})}
+    return {
+        "pipeline": item.pipeline,
+        "kind": item.kind,
+        "key": item.key,
+        "version": str(version),
+        "item": own,
+    }
 
 
-def _file_name(template: str, item: Item, product: Product, facts: Mapping[str, Any]) -> str:
-    parted = any(name == "part" for _, name, _ in _fields(template))
+def _file_name(pattern: str, item: Item, product: Product, facts: Mapping[str, Any]) -> str:
+    parted = any(name == "part" for _, name, _ in _fields(pattern))
     output = product.output if parted or not product.part else f"{product.output}-{product.part}"
     own = {
         "stage": product.stage or "raw",
@@ -237,7 +250,7 @@ def _file_name(template: str, item: Item, product: Product, facts: Mapping[str, 
         "part": product.part,
         "ext": _extension(item, product),
     }
-    return _path(template, {**facts, **own})
+    return _path(pattern, {**facts, **own})
 
 
 def _extension(item: Item, product: Product) -> str:
@@ -249,48 +262,37 @@ def _extension(item: Item, product: Product) -> str:
     return "".join(kept) if _EXTENSION.match("".join(kept)) else ""
 
 
-def _distinct(template: str, files: Mapping[int, str]) -> None:
+def _distinct(pattern: str, files: Mapping[int, str]) -> None:
     seen: set[str] = set()
     for name in files.values():
         if name in RESERVED or name in seen:
             raise DefinitionError(
-                f"publish.name: {template!r} gives two files the name {name!r}; add {{output}} or {{part}}"
+                f"publish.name: {pattern!r} gives two files the name {name!r}; add {{output}} or {{part}}"
             )
         seen.add(name)
 
 
-def _path(template: str, facts: Mapping[str, Any]) -> str:
+def _path(pattern: str, facts: Mapping[str, Any]) -> str:
     text = "".join(
-        literal + (_value(name, spec, facts) if name else "") for literal, name, spec in _fields(template)
+        literal + (_value(name, spec, facts) if name else "") for literal, name, spec in _fields(pattern)
     )
-    return "/".join(_component(part, template) for part in text.split("/")) if text else ""
+    return "/".join(_component(part, pattern) for part in text.split("/")) if text else ""
 
 
 def _value(name: str, spec: str, facts: Mapping[str, Any]) -> str:
-    if name == "item.time":
-        return slug(_time(facts["item"], spec))
-    if name in ("key", "item.key"):
-        return slug(facts["item"].key)
-    if name.startswith("item."):
-        attributes = facts["item"].attributes
-        attribute = name.removeprefix("item.")
-        if attribute not in attributes:
-            raise DefinitionError(f"publish.name: item {facts['item'].name} has no attribute {attribute!r}")
-        return slug(str(attributes[attribute]))
-    value = facts.get(name, "")
-    return str(value) if name == "ext" else slug(str(value)) if value else ""
+    """One field as part of a path: each value by itself is made safe."""
+    spec = spec or (_TIME if name == "item.time" else "")
+    try:
+        text = template.render(f"{{{name}:{spec}}}" if spec else f"{{{name}}}", facts)
+    except ValueError as error:
+        raise DefinitionError(f"publish.name: {error}") from error
+    return text if name == "ext" else slug(text) if text else ""
 
 
-def _time(item: Item, spec: str) -> str:
-    if item.span is None:
-        raise DefinitionError(f"publish.name: item {item.name} has no time")
-    return clock.moment(item.span.begin).strftime(spec or "%Y%m%dT%H%M%SZ")
-
-
-def _component(text: str, template: str) -> str:
+def _component(text: str, pattern: str) -> str:
     if text in ("", ".", "..") or text.startswith("."):
         raise DefinitionError(
-            f"publish.name: {template!r} gives {text!r}, which is empty or begins with a dot"
+            f"publish.name: {pattern!r} gives {text!r}, which is empty or begins with a dot"
         )
     if len(text) <= _LONGEST:
         return text

@@ -18,8 +18,8 @@ class Transfer(Protocol):
     def temporary(self, target: Path, publication: int, token: int) -> Path:
         """The temporary place beside the target, on the archive's file system: ``.<id>.<token>.<mark>``."""
 
-    def leftovers(self, target: Path, publication: int) -> list[Path]:
-        """Temporary places of any attempt at this publication that are still there."""
+    def leftovers(self, target: Path, publication: int, token: int) -> list[Path]:
+        """Temporary places of this attempt and of those before it that are still there; never those of a later one."""
 
     def prepare(self, root: Path, folder: Path) -> None:
         """Make a folder below the archive's root, and its parents; the root itself must be there."""

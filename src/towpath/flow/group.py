@@ -5,225 +5,368 @@ comes from its first member and stays, and that a member that comes too late is 
 (rule, partition) is locked while it decides. Never reads anything but the catalog.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 from towpath.base import clock
-from towpath.base.errors import NotFoundError, StateError
+from towpath.base.errors import StateError
 from towpath.base.hashing import canonical
-from towpath.base.model import Item, WorkRow
-from towpath.base.spacetime import Box, Span
+from towpath.base.model import Item
+from towpath.base.spacetime import cover, hull
 from towpath.base.states import Outcome, Work
 from towpath.base.template import lookup, render
 from towpath.contracts.catalog import Claimed, Slot, Transaction
 from towpath.contracts.definition import GATHER, Definition, GroupPlan, KindPlan
 from towpath.contracts.executor import Report
+from towpath.contracts.grouping import (
+    KEPT,
+    Extend,
+    Group,
+    Late,
+    Member,
+    Order,
+    Partition,
+    Start,
+    decide,
+    grown,
+    judge_time_out,
+    rank,
+)
 
-_CLOSED_KEPT = 32  # how many groups of a partition are remembered after they close, to know what comes late
-
-# ---- values
+# ---- facts of members
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Member:
-    """An item that is to be grouped: where it stands in the order, its id, and when it came (seconds)."""
+def facts_of(item: Item) -> dict[str, Any]:
+    """What `by`, `order_by` and the template `key` may name: attributes, also as ``attributes.x``, key, kind, time."""
+    time = {"begin": item.span.begin, "mid": item.span.mid, "end": item.span.end} if item.span else None
+    attributes = dict(item.attributes)
+    own = {"key": item.key, "kind": item.kind, "attributes": attributes, "registered": item.registered}
+    return {**attributes, **own, **({"time": time} if time else {})}
 
-    order: float
-    item: int
-    since: float = field(default=0.0, compare=False)
 
+def order_of(plan: GroupPlan, facts: Mapping[str, Any]) -> Order:
+    """Where a member stands in the order: a number, seconds of a time, or a text; None where it has none.
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group of a partition: its item (0: to be registered), how many members it has, and their range in the order.
-
-    `carried`: it began with members of the window before it. `is_begun`: work on it was claimed.
+    Raises
+    ------
+    ValueError
+        If members are to be consecutive (`max_gap`) and it is no number or time.
     """
-
-    item: int
-    count: int
-    begin: float
-    end: float
-    carried: bool = False
-    is_begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """What is noted of a partition: the open group, members that wait, those the next window begins with, closed groups."""
-
-    open: Group | None = None
-    pending: tuple[Member, ...] = ()
-    carry: tuple[Member, ...] = ()
-    closed: tuple[Group, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A group begins with these members; it is complete at once, or stays open."""
-
-    members: tuple[Member, ...]
-    is_full: bool
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Extend:
-    """The open group gains members, and may now be complete."""
-
-    group: int
-    members: tuple[Member, ...]
-    is_full: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """A member comes after its group closed: `what` is ``gain`` (it has not begun), ``revise`` or ``hold``."""
-
-    group: int
-    member: Member
-    what: str
-    is_full: bool = False
-
-
-Action = Start | Extend | Late
-
-
-# ---- the decision
-
-
-def decide(plan: GroupPlan, partition: Partition, new: Sequence[Member]) -> tuple[list[Action], Partition]:
-    """What becomes of new members, and what is noted then. The group of a `Start` that stays open has item 0."""
-    return _Decision(plan, partition).take(new)
-
-
-class _Decision:
-    def __init__(self, plan: GroupPlan, partition: Partition) -> None:
-        self.plan, self.open, self.carry = plan, partition.open, partition.carry
-        self.pool = sorted(partition.pending)
-        self.closed = list(partition.closed)
-        self.actions: list[Action] = []
-        self.late: list[Late] = []
-
-    def take(self, new: Sequence[Member]) -> tuple[list[Action], Partition]:
-        for member in sorted(new):
-            if not self._comes_late(member):
-                self.pool.append(member)
-        self.pool.sort()
-        while self._extend() or self._start():
-            pass
-        pending = () if self.open is None else tuple(self.pool)
-        return self.actions, Partition(self.open, pending, self.carry, tuple(self.closed[-_CLOSED_KEPT:]))
-
-    # ---- late members
-    def _comes_late(self, member: Member) -> bool:
-        for index, group in enumerate(self.closed):
-            what = self._lateness(group, member)
-            if what:
-                gains = what != "hold"
-                count = group.count + gains
-                self.actions.append(Late(group.item, member, what, gains and count == self.plan.size))
-                if gains:
-                    low, high = min(group.begin, member.order), max(group.end, member.order)
-                    self.closed[index] = replace(group, count=count, begin=low, end=high)
-                return True
-        return False
-
-    def _lateness(self, group: Group, member: Member) -> str:
-        """How a member belongs to a closed group, "" if it does not."""
-        plan = self.plan
-        has_room = not plan.size or group.count < plan.size
-        is_inside = plan.max_gap > 0 and group.begin <= member.order <= group.end
-        if not has_room:
-            return "hold" if is_inside and plan.late == "hold" else ""
-        if plan.max_gap and not group.begin - plan.max_gap <= member.order <= group.end + plan.max_gap:
-            return ""
-        if not group.is_begun:
-            return "gain"
-        return plan.late if plan.by or plan.max_gap else ""
-
-    # ---- the open group
-    def _extend(self) -> bool:
-        group = self.open
-        taken = self._reachable(group) if group else []
-        if group is None or not taken:
-            return False
-        self.pool = [member for member in self.pool if member not in taken]
-        orders = [member.order for member in taken]
-        group = replace(
-            group,
-            count=group.count + len(taken),
-            begin=min(group.begin, *orders),
-            end=max(group.end, *orders),
+    try:
+        value = lookup(facts, plan.order_by)
+    except LookupError:
+        value = None
+    if isinstance(value, bool):
+        value = int(value)
+    if plan.max_gap and isinstance(value, str):
+        with suppress(ValueError):
+            value = clock.seconds(value)
+    if plan.max_gap and not isinstance(value, int | float):
+        raise ValueError(
+            f"{plan.order_by} is {value!r}; a number or a time is needed, because max_gap is set"
         )
-        is_full = group.count == self.plan.size
-        self.actions.append(Extend(group.item, tuple(taken), is_full))
-        self.open = group
-        if is_full:
-            self._close()
-        return True
+    return value if isinstance(value, int | float | str) else None
 
-    def _reachable(self, group: Group) -> list[Member]:
-        """The pooled members that continue a group, inside first, then before it, then after it, as far as there is room."""
-        gap, found, begin, end = self.plan.max_gap, [], group.begin, group.end
-        if not gap:
-            found = list(self.pool)
+
+# ---- in the catalog
+
+
+def gather(
+    tx: Transaction, definition: Definition, kind: str, stage_name: str, items: Sequence[int]
+) -> list[int]:
+    """Give items that have passed a stage ("": were registered) to the groups that take them; returns complete groups.
+
+    Called in the transaction that completes them. Groups of groups follow at once.
+    """
+    complete: list[int] = []
+    for plan in definition.groups_of(kind, stage_name) if items else ():
+        done = _Grouping(tx, plan).add(items)
+        complete += [*done, *gather(tx, definition, plan.name, "", done)]
+    return complete
+
+
+def time_out(tx: Transaction, definition: Definition, claimed: Claimed) -> list[int]:
+    """The `GATHER` row of a group fell due: process, hold or reject it as its plan says; returns complete groups."""
+    row = tx.work_row(claimed.work)
+    if (row.state, row.token) != (Work.RUNNING, claimed.token):
+        return []  # it was closed or became complete meanwhile
+    group = tx.item(claimed.item)
+    done = _Grouping(tx, definition.kinds[group.kind]).end(group, claimed)
+    return [*done, *gather(tx, definition, group.kind, "", done)]
+
+
+def close(tx: Transaction, definition: Definition, group: int, who: str, why: str = "") -> list[int]:
+    """A person says that a group is complete as it is; returns complete groups.
+
+    Raises
+    ------
+    StateError
+        If it was complete before.
+    """
+    item = tx.item(group)
+    row = next((row for row in tx.work([group])[group] if row.stage == GATHER), None)
+    if row is None or row.state in (Work.DONE, Work.REJECTED, Work.RETIRED):
+        raise StateError(f"{item.name} is no open group; `towpath show` tells its members and state")
+    tx.event("closed", item=group, stage=GATHER, who=who, why=why)
+    done = _Grouping(tx, definition.kinds[item.kind]).end(item)
+    return [*done, *gather(tx, definition, item.kind, "", done)]
+
+
+def admit(tx: Transaction, definition: Definition, group: int, member: int, who: str, why: str = "") -> None:
+    """A person adds a member that was held as late: work on the group is done again with it.
+
+    Raises
+    ------
+    StateError
+        If the group has its full size.
+    """
+    item = tx.item(group)
+    kind = definition.kinds[item.kind]
+    assert kind.group is not None
+    if kind.group.size and len(tx.members(group)) >= kind.group.size:
+        raise StateError(
+            f"{item.name} has its {kind.group.size} members; release one of its members' groups instead"
+        )
+    tx.event("admitted", item=group, stage=GATHER, member=tx.item(member).key, who=who, why=why)
+    _Grouping(tx, kind).admit(item, member)
+
+
+class _Grouping:
+    """The groups of one kind in one transaction: slots are locked sorted by partition, then items, then work."""
+
+    def __init__(self, tx: Transaction, kind: KindPlan) -> None:
+        if kind.group is None:
+            raise StateError(f"{kind.pipeline}/{kind.name} is no group of items")
+        self.tx, self.kind, self.plan = tx, kind, kind.group
+        self.rule = f"group {kind.pipeline}/{kind.name}"
+        self.now = tx.now()
+        self.complete: list[int] = []
+
+    # ---- members come
+    def add(self, items: Sequence[int]) -> list[int]:
+        """Group items that are not in a group of this kind yet."""
+        fresh = self._ungrouped(items)
+        for partition, members in sorted(self._partitions(fresh).items()):
+            self._decide(self.tx.slot(self.rule, partition), members)
+        return self.complete
+
+    def _ungrouped(self, items: Sequence[int]) -> list[int]:
+        distinct = list(dict.fromkeys(items))
+        if not self.tx.groups_of(distinct):
+            return distinct
+        return [
+            item for item in distinct if not any(self._is_mine(group) for group in self.tx.groups_of([item]))
+        ]
+
+    def _is_mine(self, group: int) -> bool:
+        item = self.tx.item(group)
+        return (item.pipeline, item.kind) == (self.kind.pipeline, self.kind.name)
+
+    def _partitions(self, items: Sequence[int]) -> dict[str, list[Member]]:
+        if items and self._all_fit(len(items)):
+            return {_name([]): [Member(None, item, self.now) for item in items]}
+        found: dict[str, list[Member]] = {}
+        for number in items:
+            facts = facts_of(self.tx.item(number))
+            try:
+                values = [lookup(facts, name) for name in self.plan.by]
+                member = Member(order_of(self.plan, facts), number, self.now)
+            except LookupError as error:
+                self._refuse(number, f"it has no {error.args[0]!r}, which groups are told apart by")
+            except ValueError as error:
+                self._refuse(number, str(error))
+            else:
+                found.setdefault(_name(values), []).append(member)
+        return found
+
+    def _all_fit(self, count: int) -> bool:
+        """Whether nothing is to be chosen: one partition, any order, room for all. Then no item needs to be read."""
+        if self.plan.by or self.plan.max_gap or self.plan.stride:
+            return False
+        group = _load(self.tx.slot(self.rule, _name([])).data).open
+        return group is not None and (not self.plan.size or group.count + count <= self.plan.size)
+
+    def _refuse(self, item: int, why: str) -> None:
+        self.tx.event(
+            "problem", item=item, stage=self.plan.at, why=f"cannot be grouped as {self.kind.name}: {why}"
+        )
+
+    def _decide(self, slot: Slot, members: Sequence[Member]) -> None:
+        before = self._with_begun(_load(slot.data))
+        actions, after = decide(self.plan, before, members)
+        numbers: dict[int, int] = {}
+        for action in actions:
+            if isinstance(action, Start):
+                numbers[action.group] = self._start(action, before.started + len(numbers))
+            elif isinstance(action, Extend):
+                self._extend(numbers.get(action.group, action.group), action)
+            else:
+                self._late(numbers.get(action.group, action.group), action)
+        self.tx.set_slot(slot, asdict(_numbered(after, numbers)))
+        waiting = {member.item for member in after.pending} & {member.item for member in members}
+        for item in sorted(waiting):
+            self.tx.event("pending", item=item, stage=self.plan.at, kind=self.kind.name)
+
+    def _with_begun(self, partition: Partition) -> Partition:
+        """The closed groups that may still gain a member, with whether work on them has begun."""
+        roomy = [g.item for g in partition.closed if not self.plan.size or g.count < self.plan.size]
+        rows = self.tx.work(roomy) if roomy else {}
+        begun = {group: any(row.token > 0 for row in rows[group] if row.stage != GATHER) for group in roomy}
+        closed = tuple(replace(group, is_begun=begun.get(group.item, True)) for group in partition.closed)
+        return replace(partition, closed=closed)
+
+    # ---- what follows from it
+    def _start(self, action: Start, number: int) -> int:
+        items = [self.tx.item(member.item) for member in action.members]
+        first = facts_of(items[0])
+        group = Item(
+            self.kind.pipeline,
+            self.kind.name,
+            self._free_key(items[0], first, number),
+            {name: lookup(first, name) for name in self.plan.by},
+            hull(item.span for item in items),
+            cover(item.footprint for item in items),
+        )
+        identity = self.tx.add_items(self.kind, [group])[0]
+        self.tx.add_members(identity, [item.id for item in items])
+        if action.is_full:
+            self._complete(identity)
+        elif self.plan.timeout:
+            self.tx.set_due(self._gather_row(identity), action.since + self.plan.timeout)
+        return identity
+
+    def _free_key(self, first: Item, facts: Mapping[str, Any], number: int) -> str:
+        """The key by the template or the first member; where it is taken, with a number."""
+        key = render(self.plan.key, facts) if self.plan.key else first.key
+        free = key
+        while self.tx.find(self.kind.pipeline, self.kind.name, free):
+            number += 1
+            free = f"{key}~{number}"
+        return free
+
+    def _gather_row(self, group: int) -> int:
+        return next(row.id for row in self.tx.work([group])[group] if row.stage == GATHER)
+
+    def _extend(self, group: int, action: Extend) -> None:
+        self.tx.add_members(group, [member.item for member in action.members])
+        if action.is_full:
+            self._settle(group)
+            self._complete(group)
+
+    def _late(self, group: int, action: Late) -> None:
+        member = self.tx.item(action.member.item)
+        self.tx.event("late", item=group, stage=GATHER, member=member.key, then=action.what)
+        if action.what == "hold":
+            return
+        self.tx.add_members(group, [member.id])
+        self._settle(group)
+        if action.what == "revise":
+            self._revise(group)
+        elif action.is_full:
+            self._complete(group)
+
+    def _settle(self, group: int) -> None:
+        """Put the members in order, and give the group the time and place of all of them."""
+        members = self.tx.members(group)
+        ordered = sorted(members, key=lambda item: (*rank(order_of(self.plan, facts_of(item))), item.key))
+        if ordered != members:
+            self.tx.order_members(group, [item.id for item in ordered])
+        item = self.tx.item(group)
+        span, footprint = hull(m.span for m in members), cover(m.footprint for m in members)
+        if (span, footprint) != (item.span, item.footprint):
+            self.tx.update_item(group, span=span, footprint=footprint)
+
+    def _complete(self, group: int) -> None:
+        self.tx.gathered(self.kind, group)
+        self.complete.append(group)
+
+    def _revise(self, group: int) -> None:
+        first = {stage.name for stage in self.kind.first}
+        rows = [
+            row
+            for row in self.tx.work([group])[group]
+            if row.stage in first and row.state is not Work.RETIRED
+        ]
+        self.tx.revise([row.id for row in rows], "a member came late")
+
+    # ---- the group ends, full or not
+    def end(self, group: Item, claimed: Claimed | None = None) -> list[int]:
+        """Its time is over (`claimed` is its `GATHER` row), or a person closed it: then it is processed."""
+        slot = self.tx.slot(self.rule, _name([lookup(group.attributes, name) for name in self.plan.by]))
+        partition = _load(slot.data)
+        ended = partition.open if partition.open and partition.open.item == group.id else None
+        outcome, reason = Outcome.DONE, ""
+        if claimed is not None:
+            outcome, reason = judge_time_out(
+                self.plan, ended.count if ended else len(self.tx.members(group.id))
+            )
+            self._report(group.id, claimed, outcome, reason)
+        if outcome is not Outcome.REJECTED:
+            self._settle(group.id)
+        if outcome is Outcome.DONE:
+            self._complete(group.id)
+        if ended:
+            kept = () if outcome is Outcome.REJECTED else (replace(ended, members=()),)
+            after = replace(partition, open=None, closed=(*partition.closed, *kept)[-KEPT:])
+            self.tx.set_slot(slot, asdict(after))
+            self._decide(self.tx.slot(self.rule, slot.partition), ())
+        return self.complete
+
+    def _report(self, group: int, claimed: Claimed, outcome: Outcome, reason: str) -> None:
+        if outcome is Outcome.DONE:
+            self.tx.event("timed-out", item=group, stage=GATHER, why=reason)
         else:
-            found = [member for member in self.pool if begin <= member.order <= end]
-            for member in reversed(self.pool):
-                if member.order < begin and not group.carried and self._are_near(member.order, begin):
-                    found.append(member)
-                    begin = member.order
-            for member in self.pool:
-                if member.order > end and self._are_near(end, member.order):
-                    found.append(member)
-                    end = member.order
-        return found[: self.plan.size - group.count] if self.plan.size else found
+            report = Report(claimed.work, claimed.token, outcome, began=self.now, reasons=(reason,))
+            self.tx.complete(self.kind, self.kind.gather, [(claimed, report)])
 
-    def _are_near(self, low: float, high: float) -> bool:
-        """Whether two places in the order are consecutive: near, and no closed group lies between."""
-        return high - low <= self.plan.max_gap and not any(low < group.begin <= high for group in self.closed)
+    def admit(self, group: Item, member: int) -> None:
+        """Add a member by a person's word."""
+        slot = self.tx.slot(self.rule, _name([lookup(group.attributes, name) for name in self.plan.by]))
+        partition = _load(slot.data)
+        order = order_of(self.plan, facts_of(self.tx.item(member)))
+        closed = tuple(
+            grown(one, [Member(order, member)]) if one.item == group.id else one for one in partition.closed
+        )
+        held = tuple(item for item in partition.held if item != member)
+        self.tx.set_slot(slot, asdict(replace(partition, closed=closed, held=held)))
+        self.tx.add_members(group.id, [member])
+        self._settle(group.id)
+        self._revise(group.id)
 
-    # ---- new groups
-    def _start(self) -> bool:
-        """Begin the next group: the earliest run where none is open, beside an open one only a run that fills a group."""
-        for run in self._runs():
-            carry = self._carry_for(run)
-            members = [*carry, *run][: self.plan.size] if self.plan.size else run
-            is_full = len(members) == self.plan.size
-            if self.open is None or (is_full and not carry):
-                self._begin(members, carry, is_full)
-                return True
-        return False
 
-    def _runs(self) -> Iterator[list[Member]]:
-        run: list[Member] = []
-        for member in self.pool:
-            if run and self.plan.max_gap and not self._are_near(run[-1].order, member.order):
-                yield run
-                run = []
-            run.append(member)
-        if run:
-            yield run
+def _name(values: Sequence[Any]) -> str:
+    return canonical(list(values)).decode()
 
-    def _carry_for(self, run: Sequence[Member]) -> list[Member]:
-        if not self.carry or self.open is not None:
-            return []
-        last, gap = self.carry[-1].order, self.plan.max_gap
-        return list(self.carry) if not gap or 0 <= run[0].order - last <= gap else []
 
-    def _begin(self, members: Sequence[Member], carry: Sequence[Member], is_full: bool) -> None:
-        fresh = [member for member in members if member not in carry]
-        self.pool = [member for member in self.pool if member not in fresh]
-        orders = [member.order for member in members]
-        group = Group(0, len(members), min(orders), max(orders), bool(carry))
-        self.actions.append(Start(tuple(members), is_full, min(member.since for member in fresh)))
-        if self.open is None:
-            self.open, self.carry = group, ()
-            if is_full:
-                self._close(members)
-        else:
-            self._remember(group)
-    def _close(self, members: Sequence[Member] = ()) -> None: ...
-    def _remember(self, group: Group) -> None: ...
+def _numbered(partition: Partition, numbers: Mapping[int, int]) -> Partition:
+    """The partition with the items that its new groups got."""
+
+    def known(group: Group) -> Group:
+        return replace(group, item=numbers.get(group.item, group.item))
+
+    return replace(
+        partition,
+        open=known(partition.open) if partition.open else None,
+        closed=tuple(known(group) for group in partition.closed),
+    )
+
+
+def _load(data: Mapping[str, Any]) -> Partition:
+    def members(rows: Iterable[Mapping[str, Any]]) -> tuple[Member, ...]:
+        return tuple(Member(**row) for row in rows)
+
+    def group(row: Mapping[str, Any]) -> Group:
+        return Group(**{**row, "members": members(row["members"])})
+
+    if not data:
+        return Partition()
+    return Partition(
+        open=group(data["open"]) if data["open"] else None,
+        pending=members(data["pending"]),
+        carries=tuple(members(carry) for carry in data["carries"]),
+        closed=tuple(group(row) for row in data["closed"]),
+        held=tuple(data["held"]),
+        started=data["started"],
+    )

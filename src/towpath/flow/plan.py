@@ -67,7 +67,10 @@ def stale(view: View, definition: Definition) -> list[Planned]:
             keys = view.item_keys([item for _, item in rows])
             former = {work: _fixed_of(view, work) for work, _ in rows[:1]}
             why = _fixed_difference(next(iter(former.values())), stage) if former else ""
-            found += [Planned(f"{kind.name}/{keys[item]}", stage.name, "apply", why, work, item) for work, item in rows]
+            found += [
+                Planned(f"{kind.name}/{keys[item]}", stage.name, "apply", why, work, item)
+                for work, item in rows
+            ]
     return found
 
 
@@ -118,7 +121,13 @@ def explain(view: View, definition: Definition, item: Item, stage_name: str) -> 
         raise NotFoundError(f"{item.name} has no stage {stage_name!r}; its stages are {', '.join(rows)}")
     row, kind = rows[stage_name], definition.kinds[item.kind]
     if stage_name not in kind.stages:
-        return Explanation(item.name, stage_name, row.state.value, tuple(_state_sentences(view, row, rows, None)), work=row.id)
+        return Explanation(
+            item.name,
+            stage_name,
+            row.state.value,
+            tuple(_state_sentences(view, row, rows, None)),
+            work=row.id,
+        )
     stage = kind.stages[stage_name]
     need = view.needs(kind, stage, [item.id])[item.id]
     now = {**json.loads(stage.fixed.json), "inputs": view.component_inputs(need.inputs)}

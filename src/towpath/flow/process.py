@@ -103,7 +103,7 @@ class Process:
         definitions: Callable[[], Mapping[str, Definition]],
         places: Callable[[], Mapping[str, str]],
         logs: Path,
-        collect_log: Callable[[str, int, int, Path], None],
+        collect_log: Callable[[str, int, int, Path], object],
         services: Mapping[str, Service] | None = None,
         chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
         hooks: Sequence[Hook] = (),
@@ -165,8 +165,7 @@ class Process:
         threads = len(self._futures) + len(self._chore_futures)
         for definition in self._definitions().values():
             for kind in definition.kinds.values():
-                gather = (kind.gather,) if kind.gathered else ()
-                for stage in (*gather, *kind.stages.values()):
+                for stage in kind.stages.values():
                     free = threads < 4 if stage.service else self._executor.free(stage.resources) > 0
                     if free:
                         found[stage.queue] = (kind, stage)
@@ -200,7 +199,9 @@ class Process:
             return False
         same = [row for row in rows if row.unchanged and self._intact(row, stage)]
         if same:
-            self._complete(kind, stage, [(row, Report(row.work, row.token, Outcome.UNCHANGED)) for row in same])
+            self._complete(
+                kind, stage, [(row, Report(row.work, row.token, Outcome.UNCHANGED)) for row in same]
+            )
         done = {row.work for row in same}
         self._begin(kind, stage, [row for row in rows if row.work not in done])
         return True
@@ -216,7 +217,10 @@ class Process:
         return whole and all(self._is_as_said(product) for product in products)
 
     def _is_as_said(self, product: Product) -> bool:
-        return self._storage.stat(product.root, product.path, product.tree) == (product.size, product.mtime_ns)
+        return self._storage.stat(product.root, product.path, product.tree) == (
+            product.size,
+            product.mtime_ns,
+        )
 
     def _begin(self, kind: KindPlan, stage: StagePlan, rows: Sequence[Claimed]) -> None:
         if not rows:
@@ -311,7 +315,11 @@ class Process:
             if error is not None:
                 log.error("service failed", exc_info=error)
                 claimed = held.claimed
-                found.append(Report(claimed.work, claimed.token, Outcome.FAILED, error=f"{type(error).__name__}: {error}"))
+                found.append(
+                    Report(
+                        claimed.work, claimed.token, Outcome.FAILED, error=f"{type(error).__name__}: {error}"
+                    )
+                )
             else:
                 found.append(future.result())
         return found
@@ -377,7 +385,11 @@ class Process:
         if not runs:
             return
         self._beat = now
-        progress = {work: (held.fraction, held.note) for (work, _), held in self._held.items() if held.note or held.fraction}
+        progress = {
+            work: (held.fraction, held.note)
+            for (work, _), held in self._held.items()
+            if held.note or held.fraction
+        }
         lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
         if lost:
             self._executor.stop(lost)

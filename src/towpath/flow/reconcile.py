@@ -113,12 +113,18 @@ def _write(catalog: Catalog, findings: Sequence[Finding]) -> None:
 
 
 # ---- what is on disk and in no row
-def survey(catalog: Catalog, storage: Storage, root: str, *, findings: Sequence[Finding] = ()) -> list[Finding]:
+def survey(
+    catalog: Catalog, storage: Storage, root: str, *, findings: Sequence[Finding] = ()
+) -> list[Finding]:
     """Files and folders below a root that no row names (`extra`), and missing products found elsewhere (`moved`)."""
     with catalog.read() as view:
         place = Path(view.roots()[root].place)
         live = [product for product in _all_products(catalog, LIVE) if product.root == root]
-        other = [product for product in _all_products(catalog, (State.SUPERSEDED, State.TRASH)) if product.root == root]
+        other = [
+            product
+            for product in _all_products(catalog, (State.SUPERSEDED, State.TRASH))
+            if product.root == root
+        ]
     known = {product.path: product.tree for product in (*live, *other)}
     missing = {product.size: product for product in live if product.state is State.MISSING}
     gone = {finding.product for finding in findings if finding.what == "missing"}
@@ -126,7 +132,10 @@ def survey(catalog: Catalog, storage: Storage, root: str, *, findings: Sequence[
     extra = []
     for path in unknown(place, known):
         relative = path.relative_to(place).as_posix()
-        extra.append(_moved(path, relative, root, missing) or Finding("extra", root, relative, size=path.lstat().st_size))
+        extra.append(
+            _moved(path, relative, root, missing)
+            or Finding("extra", root, relative, size=path.lstat().st_size)
+        )
     return extra
 
 
@@ -193,7 +202,9 @@ def act_on_moved(catalog: Catalog, findings: Sequence[Finding]) -> int:
 
 
 # ---- sweeping
-def orphans(catalog: Catalog, storage: Storage, *, older: float = DAY, now: float | None = None) -> list[Path]:
+def orphans(
+    catalog: Catalog, storage: Storage, *, older: float = DAY, now: float | None = None
+) -> list[Path]:
     """Staging folders and places in the store that no row names, whose token is not running and that are old enough."""
     limit = (time.time() if now is None else now) - older
     with catalog.read() as view:

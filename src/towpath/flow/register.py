@@ -134,8 +134,13 @@ def admit(tx: Transaction, definition: Definition, plan: SourcePlan, path: str, 
 
 
 def time_out(tx: Transaction, definition: Definition, plan: SourcePlan, claimed: Claimed) -> tuple[int, ...]:
-    """The `GATHER` row of an item fell due: process, hold or reject it as the source says; returns items complete now."""
-    kind = definition.kinds[plan.item]
+    """The `GATHER` row of an item fell due: process, hold or reject it as the source says.
+
+    Returns the items that are complete now.
+    """
+    kind, row = definition.kinds[plan.item], tx.work_row(claimed.work)
+    if (row.state, row.token) != (Work.RUNNING, claimed.token):
+        return ()  # it was closed or became complete meanwhile
     outcome, reason = judge_time_out(plan, len(tx.products([claimed.item], stages=("",))))
     if outcome is Outcome.DONE:
         tx.event("timed-out", item=claimed.item, stage=GATHER, why=reason)
@@ -167,7 +172,7 @@ def answered(
     Assets that changed change the item's facts, so that its fetch runs again.
     """
     kind = definition.kinds[plan.item]
-    items = [_asked(plan, request, assets) for request, assets in answers]
+    items = [kind.placed(_asked(plan, request, assets)) for request, assets in answers]
     keys = [item.key for item in items]
     known = tx.items(pipeline=plan.pipeline, kind=plan.item, keys=keys, limit=len(keys)) if keys else []
     before = {item.key: item for item in known}
@@ -268,6 +273,7 @@ class _Registration:
         self.kind: KindPlan = definition.kinds[plan.item]
         self.root = str(plan.settings["root"])
         self.set_aside: dict[str, dict[str, Any]] = {}
+        self.noted: dict[str, Mapping[str, Any]] | None = None
         self.new: set[int] = set()
         self.done = Registered()
 
@@ -295,7 +301,7 @@ class _Registration:
         return [intake for intake in joined if intake]
 
     def _stretches(self, intake: Intake, within: float | None = None) -> list[str]:
-        """The slots that may hold an anchor near the intake: each has those of one stretch of time, long beside the reach."""
+        """The slots that may hold an anchor near the intake, each for a stretch of time long beside the reach."""
         reach = self.plan.join_within if within is None else within
         length = max(64 * self.plan.join_within, 3600.0)
         when = intake.when or 0.0
@@ -336,14 +342,20 @@ class _Registration:
         )
         ids = {item.key: item.id for item in known}
         fresh = [
-            Item(self.plan.pipeline, self.plan.item, key, intake.attributes, intake.span)
-            for key, intake in reversed(first.items())
-            if key not in ids
+            item for key, intake in reversed(first.items()) if key not in ids and (item := self._new(intake))
         ]
         added = self.tx.add_items(self.kind, fresh) if fresh else []
         self.new = set(added)
         self.done = replace(self.done, new=tuple(added))
         return ids | {item.key: number for item, number in zip(fresh, added, strict=True)}
+
+    def _new(self, intake: Intake) -> Item | None:
+        item = Item(self.plan.pipeline, self.plan.item, intake.key, intake.attributes, intake.span)
+        try:
+            return self.kind.placed(item)
+        except ValueError as error:
+            self._aside(intake, "problem", str(error))
+            return None
 
     # ---- which file
     def put(self, intakes: Sequence[Intake], ids: Mapping[str, int]) -> Registered:
@@ -354,7 +366,7 @@ class _Registration:
         begun = {item: _is_begun(work[item]) for item in items}
         add: list[Product] = []
         late: list[int] = []
-        for intake in intakes:
+        for intake in (intake for intake in intakes if intake.key in ids):
             item = ids[intake.key]
             action, why = judge(self.plan.late, Standing(parts[item], begun[item]), self.root, intake)
             if action in _REGISTERED:
@@ -425,7 +437,9 @@ class _Registration:
     # ---- what is set aside
     def _aside(self, intake: Intake, what: str, why: str, item: int = 0) -> None:
         arrival = intake.arrival
-        self.set_aside[arrival.path] = {
+        if self.noted is None:
+            self.noted = dict(_Aside(self.tx, self.plan).entries())
+        entry = {
             "size": arrival.size,
             "mtime_ns": arrival.mtime_ns,
             "sha256": intake.sha256.hex(),
@@ -433,6 +447,9 @@ class _Registration:
             "what": what,
             "why": why,
         }
+        if self.noted.get(arrival.path) == entry:
+            return  # seen twice before the source knew of it
+        self.set_aside[arrival.path] = entry
         told = {"source": self.plan.name, "root": self.root, "path": arrival.path, "why": why}
         self.tx.event(what, item=item, pipeline="" if item else self.plan.pipeline, **told)
         double = what == "duplicate"

@@ -3,11 +3,19 @@
 The one place where inputs are found: claim, plan and explain all ask here. Reads rows only; never looks at a disk.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.reading import Reading
-from towpath.adapters.catalog.sql import LIVE, PRODUCT_COLUMNS, flags_value, load
+from towpath.adapters.catalog.sql import (
+    ITEM_COLUMNS,
+    LIVE,
+    PRODUCT_COLUMNS,
+    flags_value,
+    load,
+    marks,
+    to_item,
+)
 from towpath.base.hashing import digest
 from towpath.base.model import Item, Product
 from towpath.base.provenance import key
@@ -15,7 +23,9 @@ from towpath.base.states import Product as State
 from towpath.contracts.catalog import InputRow, Need
 from towpath.contracts.definition import InputPlan, KindPlan, StagePlan
 
-_Pairs = list[tuple[str, bytes]]
+_Found = list[InputRow] | str  # the rows of one input, or what is wrong
+_Source = tuple[int, str]  # a product's queue and output; (0, type) of a raw file
+_Offered = dict[int, dict[_Source, list[tuple[str, Any]]]]  # item → source → (member's key, product row)
 
 
 def upstream(kind: KindPlan, stage: StagePlan) -> list[str]:
@@ -35,84 +45,131 @@ class Needs(Reading):
 
     def needs(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Need]:
         """For each item, what the stage would read now and the key that gives."""
-        inputs: dict[int, list[InputRow]] = {item: [] for item in items}
-        pairs: dict[int, _Pairs] = {item: [] for item in items}
-        problems: dict[int, str] = {}
-        for plan, found in self._all_inputs(kind, stage, items):
-            for item in items:
-                rows = found[item]
-                if isinstance(rows, str):
-                    problems.setdefault(item, f"input {plan.name}: {rows}")
-                    continue
-                inputs[item] += rows
-                pairs[item] += _pairs(plan, rows)
-        return {
-            item: Need(tuple(inputs[item]), key(stage.fixed, pairs[item]), problems.get(item, ""))
-            for item in items
-        }
+        if not stage.inputs:
+            return dict.fromkeys(items, Need((), key(stage.fixed, ())))
+        found = self._all_inputs(kind, stage, items)
+        return {item: _need(stage, [(plan, rows[item]) for plan, rows in found]) for item in items}
 
     def _all_inputs(
         self, kind: KindPlan, stage: StagePlan, items: Sequence[int]
-    ) -> Iterator[tuple[InputPlan, Mapping[int, list[InputRow] | str]]]:
-        own: dict[int, list[Product]] | None = None
-        theirs: dict[int, list[tuple[str, Product]]] | None = None
+    ) -> list[tuple[InputPlan, Mapping[int, _Found]]]:
+        own, theirs = self._sources(kind, stage, members=False), self._sources(kind, stage, members=True)
+        offered = self._own_products(items, own) if own else {}
+        of_members = self._member_products(items, theirs) if theirs else {}
+        found: list[tuple[InputPlan, Mapping[int, _Found]]] = []
         for plan in stage.inputs:
-            if plan.form in ("one", "many") and not plan.members:
-                own = self._own_products(items) if own is None else own
-                yield plan, {item: choose(plan, [("", product) for product in own[item]]) for item in items}
-            elif plan.form in ("one", "many"):
-                theirs = self._member_products(items) if theirs is None else theirs
-                yield plan, {item: choose(plan, theirs[item]) for item in items}
+            if plan.form in ("one", "many"):
+                given, sources = (of_members, theirs) if plan.members else (offered, own)
+                found.append((plan, {item: self._choose(plan, sources, given.get(item)) for item in items}))
             elif plan.form == "calibration":
-                yield plan, {item: self._calibration(plan, item) for item in items}
+                found.append((plan, self._calibrated(plan, items)))
             else:
-                yield plan, self._facts(plan, kind, stage, items)
-
-    def _own_products(self, items: Sequence[int]) -> dict[int, list[Product]]:
-        found: dict[int, list[Product]] = {item: [] for item in items}
-        statement = f"SELECT {PRODUCT_COLUMNS} FROM products WHERE item_id IN ({{in}}) AND state IN {LIVE}"
-        for row in self.rows_in(statement, items):
-            found[row[1]].append(self.to_product(row))
+                found.append((plan, self._facts(plan, kind, stage, items)))
         return found
 
-    def _member_products(self, groups: Sequence[int]) -> dict[int, list[tuple[str, Product]]]:
+    # ---- products
+    def _sources(self, kind: KindPlan, stage: StagePlan, *, members: bool) -> dict[str, list[_Source]]:
+        """For each input of products, where they may come from, nearest first."""
+        owner = kind.group.of if members and kind.group else kind.name
+        return {
+            plan.name: [
+                (self.queue_id((kind.pipeline, owner, name)) or -1, output) if name else (0, plan.type)
+                for name, output in plan.producers
+            ]
+            for plan in stage.inputs
+            if plan.form in ("one", "many") and plan.members == members
+        }
+
+    def _own_products(self, items: Sequence[int], sources: Mapping[str, list[_Source]]) -> _Offered:
+        queues = sorted({queue for found in sources.values() for queue, _ in found})
+        statement = (
+            f"SELECT {PRODUCT_COLUMNS} FROM products WHERE state IN {LIVE} AND queue_id IN ({marks(queues)}) "
+            "AND item_id IN ({in})"
+        )
+        offered: _Offered = {}
+        for row in self.rows_in(statement, items, *queues):
+            source = (row[2], row[3] if row[2] else row[5])
+            offered.setdefault(row[1], {}).setdefault(source, []).append(("", row))
+        return offered
+
+    def _member_products(self, groups: Sequence[int], sources: Mapping[str, list[_Source]]) -> _Offered:
         rows = self.rows_in(
             'SELECT m.group_id, m.item_id, i."key" FROM members m JOIN items i ON i.id = m.item_id '
             "WHERE m.group_id IN ({in}) ORDER BY m.group_id, m.position",
             groups,
         )
-        products = self._own_products(sorted({row[1] for row in rows}))
-        found: dict[int, list[tuple[str, Product]]] = {group: [] for group in groups}
+        products = self._own_products(sorted({row[1] for row in rows}), sources)
+        offered: _Offered = {}
         for group, item, name in rows:
-            found[group] += [(name, product) for product in products[item]]
-        return found
+            for source, found in products.get(item, {}).items():
+                given = offered.setdefault(group, {}).setdefault(source, [])
+                given += [(name, row) for _, row in sorted(found, key=lambda one: one[1][3:5])]
+        return offered
 
-    def _calibration(self, plan: InputPlan, item_id: int) -> list[InputRow] | str:
-        item = self.item(item_id)
-        when = moment_of(item, plan.at)
-        selector = str(item.attributes.get(plan.selector, "")) if plan.selector else None
-        rows = self.calibrations(plan.type, at=when, selector=selector) if when is not None else []
-        good = [row for row in rows if row.product.state is State.CURRENT]
-        if good:
-            return [
-                InputRow(
-                    plan.name, good[0].product.sha256, good[0].product, value={"calibration": good[0].id}
-                )
-            ]
-        if plan.optional:
+    def _choose(
+        self,
+        plan: InputPlan,
+        sources: Mapping[str, list[_Source]],
+        offered: Mapping[_Source, list[tuple[str, Any]]] | None,
+    ) -> _Found:
+        """The products an input takes: those of the nearest producer that has any, or what is wrong."""
+        for source in sources[plan.name] if offered else ():
+            rows = offered.get(source) if offered else None
+            if rows:
+                return self._checked(plan, rows)
+        if plan.optional or (plan.form == "many" and plan.least == 0):
             return []
-        if when is None:
-            return f"the item has no {plan.at}, so no calibration {plan.type!r} can be chosen"
-        return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}"
+        return f"no product of type {plan.type!r} yet"
 
+    def _checked(self, plan: InputPlan, rows: list[tuple[str, Any]]) -> _Found:
+        for _, row in rows:
+            if row[12] != "current":
+                return f"{self.root_name(row[6])}:{row[7]} is {row[12]}"
+        if len(rows) == 1 and plan.least <= 1:
+            product = self.to_product(rows[0][1])
+            return [InputRow(plan.name, product.sha256, product, rows[0][0])]
+        if plan.form == "one":
+            return f"{len(rows)} products of type {plan.type!r}; One takes exactly one"
+        if len(rows) < plan.least:
+            return f"{len(rows)} products of type {plan.type!r}; at least {plan.least} are needed"
+        if not plan.members:
+            rows = sorted(rows, key=lambda one: one[1][3:5])
+        products = [(name, self.to_product(row)) for name, row in rows]
+        return [InputRow(plan.name, product.sha256, product, name) for name, product in products]
+
+    # ---- calibrations
+    def _calibrated(self, plan: InputPlan, items: Sequence[int]) -> dict[int, _Found]:
+        known = self._items_by_id(items)
+        times = [when for item in known.values() if (when := moment_of(item, plan.at)) is not None]
+        certified = self._certified(plan.type, min(times), max(times)) if times else []
+        products = self._products_by_id(sorted({row[1] for row in certified}))
+        live = [(row, products[row[1]]) for row in certified if products[row[1]].state in _LIVE_STATES]
+        return {item: _calibration(plan, known[item], live) for item in items}
+
+    def _certified(self, kind: str, low: float, high: float) -> list[Any]:
+        return self.rows(
+            "SELECT id, product_id, selector, begins, ends FROM calibrations WHERE kind = ? AND state = 'certified' "
+            "AND begins <= ? AND ends > ? ORDER BY quality DESC, id DESC",
+            (kind, high, low),
+        )
+
+    def _items_by_id(self, items: Sequence[int]) -> dict[int, Item]:
+        rows = self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", items)
+        return {row[0]: to_item(row) for row in rows}
+
+    # ---- facts
     def _facts(
         self, plan: InputPlan, kind: KindPlan, stage: StagePlan, items: Sequence[int]
-    ) -> dict[int, list[InputRow] | str]:
-        give = {"flags": self._flags_of, "verdicts": self._verdicts_of, "record": self._records_of}[plan.form]
-        values = give(kind, stage, items)
+    ) -> dict[int, _Found]:
+        give: dict[str, Callable[[set[str], Sequence[int]], dict[int, Any]]] = {
+            "flags": self._flags_of,
+            "verdicts": self._verdicts_of,
+            "record": self._records_of,
+        }
+        values = give[plan.form](set(upstream(kind, stage)), items)
         return {item: [InputRow(plan.name, digest(values[item]), value=values[item])] for item in items}
 
-    def _flags_of(self, _kind: KindPlan, _stage: StagePlan, items: Sequence[int]) -> dict[int, Any]:
+    def _flags_of(self, _before: set[str], items: Sequence[int]) -> dict[int, Any]:
         found: dict[int, list[Any]] = {item: [] for item in items}
         for row in self.rows_in(
             "SELECT item_id, part, value, comment FROM flags WHERE item_id IN ({in}) AND withdrawn IS NULL ORDER BY id",
@@ -121,8 +178,7 @@ class Needs(Reading):
             found[row[0]] += flags_value([row[1:]])
         return found
 
-    def _verdicts_of(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Any]:
-        before = set(upstream(kind, stage))
+    def _verdicts_of(self, before: set[str], items: Sequence[int]) -> dict[int, Any]:
         found: dict[int, dict[str, Any]] = {item: {} for item in items}
         for row in self.rows_in(
             "SELECT v.item_id, w.queue_id, v.result, v.rules FROM verdicts v JOIN work w ON w.id = v.work_id "
@@ -134,39 +190,94 @@ class Needs(Reading):
                 found[row[0]][name] = {"result": row[2], "rules": load(row[3], [])}
         return found
 
-    def _records_of(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Any]:
-        before = set(upstream(kind, stage))
-        measures: dict[int, dict[str, dict[str, Any]]] = {item: {} for item in items}
+    def _records_of(self, before: set[str], items: Sequence[int]) -> dict[int, Any]:
+        measures = self._measures_of(before, items)
+        members: dict[int, list[str]] = {item: [] for item in items}
+        for group, name in self.rows_in(
+            'SELECT m.group_id, i."key" FROM members m JOIN items i ON i.id = m.item_id '
+            "WHERE m.group_id IN ({in}) ORDER BY m.group_id, m.position",
+            items,
+        ):
+            members[group].append(name)
+        files = dict(
+            self.rows_in(
+                f"SELECT item_id, count(*) FROM products WHERE queue_id = 0 AND state IN {LIVE} "
+                "AND item_id IN ({in}) GROUP BY item_id",
+                items,
+            )
+        )
+        known = self._items_by_id(items)
+        return {
+            item: _record(known[item], members[item], files.get(item, 0), measures[item]) for item in items
+        }
+
+    def _measures_of(self, before: set[str], items: Sequence[int]) -> dict[int, dict[str, dict[str, Any]]]:
+        found: dict[int, dict[str, dict[str, Any]]] = {item: {} for item in items}
         for row in self.rows_in(
-            "SELECT w.item_id, w.queue_id, r.measures FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
-            "WHERE w.item_id IN ({in}) AND w.done_token > 0",
+            "SELECT w.item_id, w.queue_id, r.measures FROM work w JOIN runs r ON r.work_id = w.id "
+            "AND r.token = w.done_token WHERE w.item_id IN ({in}) AND w.done_token > 0 AND r.measures IS NOT NULL",
             items,
         ):
             name = self.queue_name(row[1])[2]
-            if name in before and row[2]:
-                measures[row[0]][name] = {values[0]: values[1] for values in load(row[2], [])}
-        return {item: self._record(self.item(item), measures[item]) for item in items}
+            if name in before:
+                found[row[0]][name] = {values[0]: values[1] for values in load(row[2], [])}
+        return found
 
-    def _record(self, item: Item, measures: Mapping[str, Any]) -> dict[str, Any]:
-        box = item.footprint
-        members = self.rows(
-            'SELECT i."key" FROM members m JOIN items i ON i.id = m.item_id WHERE m.group_id = ? ORDER BY m.position',
-            (item.id,),
-        )
-        raw = self.one(
-            f"SELECT count(*) FROM products WHERE item_id = ? AND queue_id = 0 AND state IN {LIVE}",
-            (item.id,),
-        )
-        return {
-            "key": item.key,
-            "kind": item.kind,
-            "attributes": dict(item.attributes),
-            "time": [item.span.begin, item.span.end] if item.span else None,
-            "footprint": [box.west, box.south, box.east, box.north] if box else None,
-            "members": [row[0] for row in members],
-            "files": raw[0],
-            "measures": dict(measures),
-        }
+
+_LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED})
+
+
+def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
+    inputs: list[InputRow] = []
+    pairs: list[tuple[str, bytes]] = []
+    problem = ""
+    for plan, rows in found:
+        if isinstance(rows, str):
+            problem = problem or f"input {plan.name}: {rows}"
+        else:
+            inputs += rows
+            pairs += _pairs(plan, rows)
+    return Need(tuple(inputs), None if problem else key(stage.fixed, pairs), problem)
+
+
+def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]:
+    """What enters the key: a stage that reads several gets them in this order, so their places enter it too."""
+    if plan.form != "many":
+        return [(row.name, row.sha256) for row in rows]
+    return [
+        (f"{row.name}[{number}:{row.item}/{row.product.part if row.product else ''}]", row.sha256)
+        for number, row in enumerate(rows)
+    ]
+
+
+def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[Any, Product]]) -> _Found:
+    """The best calibration that is valid at the item's time, or why there is none. `certified` is best first."""
+    when = moment_of(item, plan.at)
+    selector = str(item.attributes.get(plan.selector, "")) if plan.selector else None
+    for (number, _, selects, begin, end), product in certified if when is not None else ():
+        if begin <= when < end and selector in (None, selects):
+            if product.state is not State.CURRENT:
+                return f"calibration {number}: {product.root}:{product.path} is {product.state.value}"
+            return [InputRow(plan.name, product.sha256, product, value={"calibration": number})]
+    if plan.optional:
+        return []
+    if when is None:
+        return f"the item has no {plan.at}, so no calibration {plan.type!r} can be chosen"
+    return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}"
+
+
+def _record(item: Item, members: Sequence[str], files: int, measures: Mapping[str, Any]) -> dict[str, Any]:
+    box = item.footprint
+    return {
+        "key": item.key,
+        "kind": item.kind,
+        "attributes": dict(item.attributes),
+        "time": [item.span.begin, item.span.end] if item.span else None,
+        "footprint": [box.west, box.south, box.east, box.north] if box else None,
+        "members": list(members),
+        "files": files,
+        "measures": dict(measures),
+    }
 
 
 def moment_of(item: Item, at: str) -> float | None:
@@ -174,41 +285,3 @@ def moment_of(item: Item, at: str) -> float | None:
     if item.span is None:
         return None
     return {"time.begin": item.span.begin, "time.mid": item.span.mid, "time.end": item.span.end}[at]
-
-
-def choose(plan: InputPlan, offered: Sequence[tuple[str, Product]]) -> list[InputRow] | str:
-    """The products an input takes: those of the nearest producer that has any, or what is wrong."""
-    for producer in plan.producers:
-        stage, output = producer
-        rows = [
-            (name, product)
-            for name, product in offered
-            if product.stage == stage and (product.output == output if stage else product.type == plan.type)
-        ]
-        if rows:
-            return _checked(plan, rows)
-    if plan.optional or (plan.form == "many" and plan.least == 0):
-        return []
-    return f"no product of type {plan.type!r} yet"
-
-
-def _checked(plan: InputPlan, rows: list[tuple[str, Product]]) -> list[InputRow] | str:
-    for _, product in rows:
-        if product.state is not State.CURRENT:
-            return f"{product.root}:{product.path} is {product.state.value}"
-    if plan.form == "one" and len(rows) > 1:
-        return f"{len(rows)} products of type {plan.type!r}; One takes exactly one"
-    if len(rows) < plan.least:
-        return f"{len(rows)} products of type {plan.type!r}; at least {plan.least} are needed"
-    if not plan.members and len(rows) > 1:
-        rows.sort(key=lambda row: (row[1].output, row[1].part))
-    return [InputRow(plan.name, product.sha256, product, name) for name, product in rows]
-
-
-def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> _Pairs:
-    if plan.form != "many":
-        return [(row.name, row.sha256) for row in rows]
-    return [
-        (f"{row.name}[{row.item}/{row.product.part}]" if row.product else row.name, row.sha256)
-        for row in rows
-    ]

@@ -4,6 +4,7 @@ The same code does the run as in a worker, and its output goes to a log just so.
 watched over here, and what ends the run's process ends this one.
 """
 
+import logging
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from towpath.adapters.executors.attempt import Attempts, Unprepared
 from towpath.adapters.executors.context import Prepared
-from towpath.adapters.executors.logs import LIMIT, ROTATE, RunLog, log_name
+from towpath.adapters.executors.logs import LIMIT, ROTATE, RunLog, log_handler, log_name
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Progress, Report, Resources, Task
 
@@ -43,7 +44,9 @@ class InlineExecutor:
         self._batch: Batch | None = None
         self._prepared: Prepared | Unprepared | None = None
         self._begin: int | None = None
-        self._draining = False
+        self._draining = self._closed = False
+        self._handler = log_handler()
+        self._logger = logging.getLogger("towpath.stage")
         self._attempts = Attempts(
             f"{socket.gethostname()}/{os.getpid()}",
             self._log,
@@ -58,7 +61,7 @@ class InlineExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def free(self, resources: Resources) -> int:  # noqa: ARG002  any size: there is nothing to divide
+    def free(self, resources: Resources) -> int:
         """One batch at a time."""
         return 0 if self._waiting or self._draining else 1
 
@@ -73,9 +76,12 @@ class InlineExecutor:
         """Do runs, for 50 ms or one of them if that takes longer, and return what they told; waits for nothing else."""
         if self._waiting:
             self._log.capture()
+            self._logger.addHandler(self._handler)
+            self._logger.setLevel(logging.INFO)
             try:
                 self._work(time.monotonic() + _LONG)
             finally:
+                self._logger.removeHandler(self._handler)
                 self._log.restore()
         elif not self._told:
             time.sleep(timeout)
@@ -125,6 +131,7 @@ class InlineExecutor:
     def close(self) -> None:
         """Forget what waits and close the log."""
         self._waiting.clear()
-        if not self._draining or self._batch is not None:
-            self._draining = True
-        self._log.close()
+        if not self._closed:
+            self._closed = self._draining = True
+            self._logger.removeHandler(self._handler)
+            self._log.close()

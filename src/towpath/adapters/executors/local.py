@@ -354,7 +354,8 @@ class LocalExecutor:
                 at = (job.number, row)
                 is_stopped = at in child.stopping
                 if at == (doing.batch, doing.row):
-                    report = Report(task.work, task.token, Outcome.STOPPED) if is_stopped else _lost(task, ended, child, at)
+                    stopped = Report(task.work, task.token, Outcome.STOPPED)
+                    report = stopped if is_stopped else _lost(task, ended, child, at)
                     self._ready.append(replace(report, **self._traces(child, task, doing)))
                 else:
                     self._give_back([task], Outcome.STOPPED if is_stopped else Outcome.DRAINED)

@@ -6,9 +6,12 @@ in this process is in the file. Nothing is copied here but on request (`collect_
 
 import ctypes
 import io
+import logging
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 LIMIT = 64 << 20  # bytes that one run may write
 ROTATE = 16 << 20  # bytes of a worker's file after which its next batch gets a new one
@@ -107,6 +110,24 @@ class RunLog:
         """Restore and close."""
         self.restore()
         os.close(self._fd)
+
+
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to what `sys.stderr` is now: user code may have closed the one before."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def log_handler() -> logging.Handler:
+    """What writes records of `logging` to the log, with the time in UTC."""
+    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    handler = _Stderr()
+    handler.setFormatter(form)
+    return handler
 
 
 def _text(number: int) -> io.TextIOWrapper:

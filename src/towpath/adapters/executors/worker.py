@@ -20,7 +20,7 @@ from typing import Any
 from towpath.adapters.executors.attempt import Attempts, Unprepared
 from towpath.adapters.executors.board import Board
 from towpath.adapters.executors.context import Prepared
-from towpath.adapters.executors.logs import ROTATE, RunLog, log_name
+from towpath.adapters.executors.logs import ROTATE, RunLog, log_handler, log_name
 from towpath.adapters.executors.processes import end_children, settle_in
 from towpath.adapters.executors.wire import batch_from_plain, dump, load, report_to_plain
 from towpath.base.states import Outcome
@@ -138,7 +138,7 @@ class Worker:
         """Do batches until the pool closes the pipe."""
         self._log.capture()
         faulthandler.enable(2)
-        show_logging()
+        logging.basicConfig(handlers=[log_handler()], level=logging.INFO)
         self._board.serve()
         while True:
             while not self._waiting:
@@ -210,24 +210,6 @@ class Worker:
                 if name != "NUMBA_NUM_THREADS" or "numba" not in sys.modules:  # numba refuses a change once loaded
                     os.environ[name] = str(cores)
             limit_threads(cores)
-
-
-class _Stderr(logging.StreamHandler[Any]):
-    """Writes to what `sys.stderr` is now: user code may have closed the one before."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record."""
-        self.stream = sys.stderr
-        super().emit(record)
-
-
-def show_logging() -> None:
-    """Let `logging`, from INFO on, go to the log with the time in UTC."""
-    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    form.converter = time.gmtime
-    handler = _Stderr()
-    handler.setFormatter(form)
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def limit_threads(cores: int) -> None:

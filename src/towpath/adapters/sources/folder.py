@@ -87,8 +87,7 @@ class FolderSettings:
         """The settings as written in a pipeline file. Raises `ValueError` naming the setting."""
         given: dict[str, Any] = {name: settings[name] for name in ("settled", "marker") if name in settings}
         for name in ("pattern", "temporary"):
-            if name in settings:
-                value = settings[name]
+            if (value := settings.get(name)) is not None:
                 given[name] = (value,) if isinstance(value, str) else tuple(value)
         if "settle" in settings:
             given["settle"] = clock.duration(settings["settle"])

@@ -37,14 +37,15 @@ class LocalTransfer:
         """
         return target.parent / f".{publication}.{token}.{_mark(target)}"
 
-    def leftovers(self, target: Path, publication: int) -> list[Path]:
-        """Temporary places of any attempt at this publication that are still there, half removed ones included."""
-        ours = re.compile(rf"\.{publication}\.\d+\.{_mark(target)}(\.[0-9a-f]+\.trash)?\Z")
+    def leftovers(self, target: Path, publication: int, token: int) -> list[Path]:
+        """Temporary places of this attempt and of those before it, half removed ones included."""
+        ours = re.compile(rf"\.{publication}\.(\d+)\.{_mark(target)}(\.[0-9a-f]+\.trash)?\Z")
         try:
             with os.scandir(target.parent) as entries:
-                return [Path(entry.path) for entry in entries if ours.match(entry.name)]
+                found = [(ours.match(entry.name), entry.path) for entry in entries]
         except FileNotFoundError:
             return []
+        return [Path(path) for match, path in found if match and int(match[1]) <= token]
 
     def prepare(self, root: Path, folder: Path) -> None:
         """Make a folder below the archive's root, and its parents, each flushed into the one that holds it.
@@ -101,12 +102,13 @@ class LocalTransfer:
             status = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        is_file = stat.S_ISREG(status.st_mode)
         try:
-            files = [path] if stat.S_ISREG(status.st_mode) else list(hashing.walk(path))
-        except (ValueError, NotADirectoryError) as error:
+            files = [path] if is_file else list(_tree(path, status.st_mode))
+        except ValueError as error:
             return hashing.Content(0, status.st_mtime_ns, hashing.digest({"not a product": str(error)}))
         entries = [_read_back(path, file, progress) for file in files]
-        if stat.S_ISREG(status.st_mode):
+        if is_file:
             return hashing.Content(entries[0].size, status.st_mtime_ns, entries[0].sha256)
         entries.sort(key=lambda entry: entry.path)
         size = sum(entry.size for entry in entries)
@@ -146,6 +148,12 @@ class LocalTransfer:
                 path.unlink()
         except (FileNotFoundError, NotADirectoryError):
             return
+
+
+def _tree(path: Path, mode: int) -> Iterator[Path]:
+    if not stat.S_ISDIR(mode):
+        raise ValueError(f"{path} is a link or a device")
+    return hashing.walk(path)
 
 
 def _mark(target: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, QhullError
 
 from .arrays import BoolArray, FloatArray
 
@@ -64,7 +64,14 @@ def measure_coverage(
 
 
 def is_in_hull(stations: FloatArray, easting: FloatArray, northing: FloatArray) -> BoolArray:
-    """Mark the nodes of a grid that lie in the convex hull of the stations; all coordinates in metres."""
+    """Mark the nodes of a grid that lie in the convex hull of the stations; all coordinates in metres.
+
+    Stations on one line have no hull with an area, so no node lies in it.
+    """
+    shape = (northing.size, easting.size)
     nodes = np.column_stack([axis.ravel() for axis in np.meshgrid(easting, northing)])
-    inside = Delaunay(stations).find_simplex(nodes) >= 0
-    return np.asarray(inside).reshape(northing.size, easting.size)
+    try:
+        hull = Delaunay(stations)
+    except QhullError:
+        return np.zeros(shape, dtype=np.bool_)
+    return np.asarray(hull.find_simplex(nodes) >= 0).reshape(shape)

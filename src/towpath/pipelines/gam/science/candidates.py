@@ -105,7 +105,7 @@ def detect(
     Parameters
     ----------
     grid : xarray.Dataset
-        Grid with `residual` (mGal), `robust_z` and the attribute `regional_m`.
+        Grid made by `add_residual`.
     stations : numpy.ndarray
         Easting and northing of the blocks of stations in metres, shape (n, 2).
     error_mgal : float
@@ -124,7 +124,7 @@ def detect(
     """
     residual = np.asarray(grid["residual"], dtype=np.float64)
     strong = np.abs(np.asarray(grid["robust_z"])) >= z_limit
-    spacing = float(grid["easting"][1] - grid["easting"][0])
+    spacing = float(grid.attrs["spacing_m"])
     nodes = find_extremes(residual, strong, max(round(separation_m / spacing), 1))
     widest_km = WIDEST_OF_REGIONAL * float(grid.attrs["regional_m"]) / 1e3
     refused = Counter({"shoulder": 0, "unresolved": 0, "regional": 0, "unsure": 0})
@@ -194,7 +194,7 @@ def _measure(
     grid: xr.Dataset, residual: FloatArray, nodes: IntArray, stations: FloatArray, error_mgal: float
 ) -> Iterator[Candidate]:
     rows, columns = nodes.T
-    spacing = float(grid["easting"][1] - grid["easting"][0])
+    spacing = float(grid.attrs["spacing_m"])
     places = np.column_stack([grid["easting"].values[columns], grid["northing"].values[rows]])
     distances = nearest_distances(stations, places, NEIGHBOURS)
     apart = local_spacing(stations, places)

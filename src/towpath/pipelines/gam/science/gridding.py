@@ -77,9 +77,9 @@ def make_grid(
 
 
 def grid_axes(coordinate: FloatArray, spacing_m: float) -> FloatArray:
-    """Return the multiples of a spacing that enclose a coordinate; all in metres."""
+    """Return the multiples of a spacing that enclose a coordinate, at least two; all in metres."""
     first = int(np.floor(coordinate.min() / spacing_m))
-    last = int(np.ceil(coordinate.max() / spacing_m))
+    last = max(int(np.ceil(coordinate.max() / spacing_m)), first + 1)
     return np.arange(first, last + 1, dtype=np.float64) * spacing_m
 
 

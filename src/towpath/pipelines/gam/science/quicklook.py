@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from pyproj import CRS
@@ -49,14 +50,16 @@ def draw_quicklook(
     title : str
         Name of the survey.
     """
-    figure = Figure(figsize=_size(grid), dpi=DPI, facecolor=PAPER, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=_size(grid), dpi=DPI, facecolor=PAPER, layout=layout)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _draw_field(figure, left, grid, stations)
     _draw_residual(figure, right, grid, candidates)
     figure.suptitle(title, fontsize=16, fontweight="bold", color=INK, x=0.012, ha="left")
-    figure.supxlabel(_caption(grid, len(stations), len(candidates)), fontsize=9.5, color=MUTED, x=0.012, ha="left")
+    figure.supxlabel(
+        _caption(grid, len(stations), len(candidates)), fontsize=9.5, color=MUTED, x=0.012, ha="left"
+    )
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
@@ -71,7 +74,8 @@ def _draw_field(figure: Figure, axes: Axes, grid: xr.Dataset, stations: FloatArr
     low, high = np.percentile(finite, [1.0, 99.0]) if finite.size else (0.0, 1.0)
     image = _draw_map(axes, grid, field, "Spectral_r", float(low), float(high))
     size = float(np.clip(2_500.0 / max(len(stations), 1), 0.12, 3.0))
-    axes.scatter(*(stations.T / 1e3), s=size, c=INK, alpha=0.45, linewidths=0, rasterized=True)
+    east, north = stations.T / 1e3
+    axes.scatter(east, north, s=size, c=INK, alpha=0.45, linewidths=0, rasterized=True)
     _finish(figure, axes, image, "Bouguer gravity disturbance and stations")
 
 
@@ -127,7 +131,7 @@ def _finish(figure: Figure, axes: Axes, image: AxesImage, name: str) -> None:
     axes.set_title(name, fontsize=11.5, color=INK, loc="left")
     bar = figure.colorbar(image, ax=axes, orientation="horizontal", extend="both", aspect=38, pad=0.03)
     bar.set_label("mGal", color=MUTED, fontsize=9.5)
-    bar.outline.set_linewidth(0.0)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.0)
     for one in (axes, bar.ax):
         one.tick_params(colors=MUTED, labelsize=9, length=3)
     for edge in axes.spines.values():

@@ -21,7 +21,7 @@ def add_residual(grid: xr.Dataset, *, regional_m: float = REGIONAL_M) -> xr.Data
     Parameters
     ----------
     grid : xarray.Dataset
-        Grid with `bouguer_disturbance`.
+        Grid made by `make_grid`.
     regional_m : float
         Standard deviation in metres of the Gaussian that makes the regional field.
 
@@ -31,7 +31,7 @@ def add_residual(grid: xr.Dataset, *, regional_m: float = REGIONAL_M) -> xr.Data
         The grid with `residual` and `robust_z`.
     """
     field = np.asarray(grid["bouguer_disturbance"], dtype=np.float64)
-    spacing = float(grid["easting"][1] - grid["easting"][0])
+    spacing = float(grid.attrs["spacing_m"])
     residual = field - gaussian_mean(field, regional_m / spacing)
     with_residual = grid.assign(
         residual=layer(residual, "Bouguer gravity disturbance less the regional field", "mGal"),

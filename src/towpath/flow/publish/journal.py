@@ -1,181 +1,46 @@
-"""Publish: carry products from the store to an archive, step by step, each step a row of the journal.
+"""The service "publish": carries claimed work through the journal, step by step, each step a row in a transaction.
 
 Promises that a published place is whole or not there, is never overwritten, and that a kill at any instant leaves a
 state from which the next attempt goes on. Never holds a transaction while bytes move, and never acts without its token.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from towpath.base import clock, hashing
-from towpath.base.errors import DefinitionError, IntegrityError, NotFoundError, StateError, StorageError
-from towpath.base.hashing import Entry
-from towpath.base.model import Item, Product
+from towpath.base import clock
+from towpath.base.errors import IntegrityError, NotFoundError, StateError, StorageError
+from towpath.base.model import Product
 from towpath.base.states import Outcome, Work
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as State
 from towpath.contracts.catalog import Catalog, Claimed, PublicationRow, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.documents import Bundle, library_versions, manifest, provenance, stac_item, written
+from towpath.contracts.documents import Bundle, library_versions
 from towpath.contracts.executor import Report
-from towpath.contracts.lineage import Lineage, ancestry, closed, label, outdated, statements
-from towpath.contracts.publication import (
-    MANIFEST,
-    PROVENANCE,
-    STAC,
-    Names,
-    PublishSettings,
-    names,
-    settings,
-)
+from towpath.contracts.lineage import ancestry
+from towpath.contracts.publication import PublishSettings, names, settings
 from towpath.contracts.storage import Storage
 from towpath.contracts.transfer import Transfer
+from towpath.flow.publish.decide import (
+    UNPLACED,
+    Action,
+    Found,
+    Objection,
+    choose,
+    next_step,
+    objections,
+    version_of,
+)
+from towpath.flow.publish.people import approved
+from towpath.flow.publish.plan import Plan, Sources, look_at, make
+from towpath.flow.publish.rows import Lost, fence, rows_of
 
 T = TypeVar("T")
 
 WAITING = "waiting for publish: `towpath publish`"
-PLACED = frozenset({State.COMMITTED, State.RELEASED, State.SUPERSEDED, State.WITHDRAWN})
-UNPLACED = frozenset({State.INTENDED, State.COPIED, State.VERIFIED})
-_GRAVITY = {"pass": 0, "warn": 1, "hold": 2, "reject": 3}
-_WORST = {"pass": 0, "warn": 1, "any": 3}
 _LOOK = 2.0  # seconds between two looks, during a copy, whether the work is still ours
-
-
-# ---- decisions
-
-
-class Action(StrEnum):
-    """What a publication needs next."""
-
-    COPY = "copy"
-    VERIFY = "verify"
-    CHECK = "check"
-    PLACE = "place"
-    COMMIT = "commit"
-    CONFLICT = "conflict"
-    ROLL_BACK = "roll back"
-    RELEASE = "release"
-    FINISH = "finish"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What lies in the archive: the sha256 of this attempt's temporary and of the target, None for nothing."""
-
-    temporary: bytes | None = None
-    target: bytes | None = None
-
-
-def next_step(row: PublicationRow, found: Found) -> Action:
-    """What a publication in this state needs next, given what was found in the archive.
-
-    It is the same for one that goes on and for one that is found after a kill: state and disk tell all.
-    """
-    whole = found.temporary == row.sha256
-    match row.state:
-        case State.INTENDED:
-            return Action.COPY
-        case State.COPIED:
-            return Action.VERIFY if whole else Action.ROLL_BACK
-        case State.VERIFIED:
-            return Action.CHECK if whole else Action.ROLL_BACK
-        case State.PLACING if found.target is None:
-            return Action.PLACE if whole else Action.ROLL_BACK
-        case State.PLACING:
-            return Action.COMMIT if found.target == row.sha256 else Action.CONFLICT
-        case State.COMMITTED:
-            return Action.RELEASE
-        case State.FAILED | State.CONFLICT:
-            return Action.ROLL_BACK
-        case _:
-            return Action.FINISH
-
-
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """Why a publication may not be placed now, and how its run ends for it: `after` is in seconds."""
-
-    outcome: Outcome
-    reason: str
-    after: float = 0.0
-
-
-def objections(
-    view: View, chosen: PublishSettings, kind: KindPlan, item: Item, lineage: Lineage, licence: str
-) -> list[Objection]:
-    """All that speaks against publishing products of this lineage now, what may pass by itself last."""
-    found = [Objection(Outcome.BLOCKED, reason) for reason in outdated(view, lineage)]
-    stated = statements(lineage)
-    refused = [*closed(stated, chosen.licence.waive), *_unjudged(view, chosen, kind, item)]
-    if chosen.licence_required and not (licence or any(one.licence for one in stated)):
-        refused.append("no licence is known, and licence_required is set")
-    found += [Objection(Outcome.FAILED, reason) for reason in refused]
-    until, now = chosen.embargo_until(item), view.now()
-    if until > now:
-        found.append(Objection(Outcome.TRANSIENT, f"under embargo until {clock.text(until)}", until - now))
-    return found
-
-
-def _unjudged(view: View, chosen: PublishSettings, kind: KindPlan, item: Item) -> list[str]:
-    """Verdicts that are worse than allowed, and stages that should have judged and did not."""
-    last = {
-        stage: (verdict, who) for stage, verdict, _, who in view.verdicts(item.id) if stage in kind.stages
-    }
-    reasons = [f"{stage} has given no verdict" for stage in chosen.requires if stage not in last]
-    for stage, (verdict, who) in last.items():
-        gravity = min(_GRAVITY[verdict.result], 1) if who else _GRAVITY[verdict.result]
-        if gravity > _WORST[chosen.verdict]:
-            reasons.append(f"the verdict of {stage} is {verdict.result}; {chosen.verdict} is needed")
-    return reasons
-
-
-def choose(chosen: PublishSettings, claimed: Claimed) -> tuple[Product, ...]:
-    """The products to publish: those of the claimed inputs that the settings name, in a stable order.
-
-    Raises
-    ------
-    DefinitionError
-        If a name fits no input, or nothing is left to publish.
-    """
-    offered = {row.product.id: row.product for row in claimed.inputs if row.product is not None}
-    wanted = set(chosen.products)
-    taken = [
-        one for one in offered.values() if not wanted or {one.stage, f"{one.stage}.{one.output}"} & wanted
-    ]
-    fitting = {name for one in taken for name in (one.stage, f"{one.stage}.{one.output}")}
-    if wanted - fitting or not taken:
-        have = ", ".join(sorted(label(one) for one in offered.values())) or "nothing"
-        asked = ", ".join(sorted(wanted - fitting)) or "at least one product"
-        raise DefinitionError(f"publish.products: {asked}; the stage's inputs are {have}")
-    return tuple(sorted(taken, key=lambda one: (one.item, one.stage, one.output, one.part)))
-
-
-def version_of(rows: Iterable[PublicationRow], before: int | None = None) -> int:
-    """Which publication of its work this is, from 1: one more than those placed (before the row `before`)."""
-    return 1 + sum(row.state in PLACED for row in rows if before is None or row.id < before)
-
-
-# ---- one attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be published where: products under their names, documents, and the identity of the whole.
-
-    `sha256` is that of `hashing.content` of the target; `size` is in bytes.
-    """
-
-    item: Item
-    products: tuple[Product, ...]
-    names: Names
-    documents: Mapping[str, bytes]
-    sha256: bytes
-    size: int
-    lineage: Lineage
-    licence: str
 
 
 @dataclass(slots=True)
@@ -196,10 +61,6 @@ class _Attempt:
     total: int = 0
     passed: int = 0
     looked: float = 0.0
-
-
-class _Lost(Exception):
-    """The work is no longer ours: it was stopped, or its lease expired and another has it."""
 
 
 class _Ended(Exception):
@@ -258,9 +119,10 @@ class Publisher:
         """Carry the publication as far as it goes; returns the report of the run."""
         began = clock.now()
         attempt = self._attempt(kind, stage, claimed)
+        more: dict[str, Any] = {}
         try:
-            outcome, more = self._publish(attempt), {}
-        except _Lost as lost:
+            outcome = self._publish(attempt)
+        except Lost as lost:
             self._sweep_own(attempt)
             outcome, more = Outcome.STOPPED, {"reasons": (str(lost),)}
         except _Ended as ended:
@@ -306,7 +168,7 @@ class Publisher:
     # ---- what earlier attempts left
     def _own_rows(self, attempt: _Attempt) -> list[PublicationRow]:
         with self._catalog.read() as view:
-            return _rows_of(view, attempt.claimed)
+            return rows_of(view, attempt.claimed)
 
     def _settle(self, attempt: _Attempt) -> None:
         """Finish what was killed while it was placed: the temporary goes first, so that no late worker can place it."""
@@ -340,71 +202,38 @@ class Publisher:
     # ---- the plan
     def _plan(self, attempt: _Attempt) -> Plan:
         products = choose(attempt.settings, attempt.claimed)
-        definition = self._definitions()[attempt.stage.pipeline]
-        self._check_sources(attempt, products)
-        with self._catalog.read() as view:
-            item = view.item(attempt.claimed.item)
-            version = version_of(_rows_of(view, attempt.claimed))
-            lineage = ancestry(view, products)
-        licence = attempt.settings.licence.name or definition.licence
-        named = names(attempt.settings, item, products, version)
-        bundle = Bundle(
-            item,
-            version,
-            named.files,
-            products,
-            lineage,
-            pipeline_version=definition.version,
-            definition=definition.digest.hex(),
-            licence=licence,
-            citation=definition.citation,
-            doi=definition.doi,
-            libraries=self._libraries(item.pipeline),
+        sources = look_at(self._storage, products)
+        attempt.refreshed = sources.refreshed
+        if sources.wrong:
+            raise _changed(sources)
+        bundle = self._bundle(attempt, products)
+        named = names(attempt.settings, bundle.item, products, bundle.version)
+        plan = make(
+            self._storage,
+            replace(bundle, files=named.files),
+            named,
+            documents=attempt.settings.documents,
         )
-        entries = self._entries(products, named)
-        documents = _documents(bundle, entries) if named.folder and attempt.settings.documents else {}
-        entries += [_entry(name, content) for name, content in documents.items()]
-        sha256 = _whole(entries) if named.folder else products[0].sha256
-        size = sum(entry.size for entry in entries)
-        return Plan(item, products, named, documents, sha256, size, lineage, licence)
+        if isinstance(plan, Sources):
+            raise _changed(plan)
+        return plan
 
-    def _entries(self, products: Sequence[Product], named: Names) -> list[Entry]:
-        """Every file of the products under its published name; a tree's manifest must be the one in the catalog."""
-        entries = []
-        for product in products:
-            name = named.files[product.id]
-            if not product.tree:
-                entries.append(Entry(name, product.size, product.sha256))
-                continue
-            members = self._manifest(product)
-            if hashing.tree_sha256(members) != product.sha256:
-                raise _changed([(product, "changed")])
-            entries += [Entry(f"{name}/{one.path}", one.size, one.sha256) for one in members]
-        return entries
-
-    def _manifest(self, product: Product) -> list[Entry]:
-        path = self._storage.path(product.root, product.path)
-        try:
-            return hashing.manifest(path)
-        except ValueError as error:
-            raise StorageError(f"not published: {error}") from error
-
-    def _check_sources(self, attempt: _Attempt, products: Sequence[Product], *, deep: bool = False) -> None:
-        """Stat every source, hash what differs (all if `deep`), and end the attempt if one is not what it was."""
-        wrong, refreshed = [], []
-        for product in products:
-            status = self._storage.stat(product.root, product.path, product.tree)
-            if status is None:
-                wrong.append((product, "missing"))
-            elif deep or status != (product.size, product.mtime_ns):
-                content = self._storage.content(product.root, product.path)
-                if content.sha256 != product.sha256:
-                    wrong.append((product, "changed"))
-                elif content.mtime_ns != product.mtime_ns:
-                    refreshed.append((product.id, content.mtime_ns))
-        attempt.refreshed = tuple(refreshed)
-        if wrong:
-            raise _changed(wrong)
+    def _bundle(self, attempt: _Attempt, products: tuple[Product, ...]) -> Bundle:
+        definition = self._definitions()[attempt.stage.pipeline]
+        with self._catalog.read() as view:
+            return Bundle(
+                view.item(attempt.claimed.item),
+                version_of(rows_of(view, attempt.claimed)),
+                {},
+                products,
+                ancestry(view, products),
+                pipeline_version=definition.version,
+                definition=definition.digest.hex(),
+                licence=attempt.settings.licence.name or definition.licence,
+                citation=definition.citation,
+                doi=definition.doi,
+                libraries=self._libraries(definition.pipeline),
+            )
 
     # ---- the journal
     def _open(self, attempt: _Attempt, plan: Plan) -> PublicationRow:
@@ -426,16 +255,16 @@ class Publisher:
                 raise _Ended(Outcome.FAILED, f"conflict: {error}") from error
             if row.state is not State.INTENDED:
                 row = tx.move_publication(row, State.INTENDED, token=attempt.claimed.token)
-            return row, attempt.settings.publish == "auto" or _approved(tx, row)
+            return row, attempt.settings.publish == "auto" or approved(tx, row)
 
-        attempt.row, approved = self._write(attempt, write)
+        attempt.row, may_go_on = self._write(attempt, write)
         if attempt.row.target != new.target:
             raise _Ended(
                 Outcome.FAILED, f"these bytes are meant for {attempt.row.target}, not for {new.target}"
             )
         if attempt.claimed.token > 1:
             self._sweep(attempt, attempt.row)
-        if not approved:
+        if not may_go_on:
             raise _Ended(Outcome.HELD, WAITING)
         return attempt.row
 
@@ -507,7 +336,7 @@ class Publisher:
         chosen, token = attempt.settings, attempt.claimed.token
 
         def write(tx: Transaction) -> PublicationRow:
-            rows = _rows_of(tx, attempt.claimed)
+            rows = rows_of(tx, attempt.claimed)
             done = tx.move_publication(row, State.COMMITTED, token=token)
             former = [
                 one for one in rows if one.state in (State.COMMITTED, State.RELEASED) and one.id < row.id
@@ -522,7 +351,7 @@ class Publisher:
         return self._write(attempt, write)
 
     def _release(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
-        """The source may go. In mode move the catalog says where the bytes are now, for good, before they are removed."""
+        """The source may go. In mode move the catalog first says, for good, where the bytes are now."""
         with self._catalog.read() as view:
             products = [view.product(number) for number, _ in row.files] if row.mode == "move" else []
         moving = [one for one in products if one.root != row.archive and one.state is ProductState.CURRENT]
@@ -569,7 +398,7 @@ class Publisher:
         return attempt.known[stamp]
 
     def _sweep(self, attempt: _Attempt, row: PublicationRow) -> None:
-        for path in attempt.transfer.leftovers(self._target(row), row.id):
+        for path in attempt.transfer.leftovers(self._target(row), row.id, attempt.claimed.token):
             attempt.transfer.remove(path)
 
     def _sweep_own(self, attempt: _Attempt) -> None:
@@ -588,7 +417,7 @@ class Publisher:
             if clock.now() - attempt.looked > _LOOK:
                 attempt.looked = clock.now()
                 with self._catalog.read() as view:
-                    _fence(view, attempt.claimed)
+                    fence(view, attempt.claimed)
                 if self._progress:
                     self._progress(attempt.claimed, min(attempt.passed / (attempt.total or 1), 1.0), doing)
 
@@ -597,7 +426,7 @@ class Publisher:
     # ---- the catalog
     def _write(self, attempt: _Attempt, work: Callable[[Transaction], T]) -> T:
         def fenced(tx: Transaction) -> T:
-            _fence(tx, attempt.claimed)
+            fence(tx, attempt.claimed)
             return work(tx)
 
         return self._catalog.write(fenced)
@@ -619,12 +448,10 @@ class Publisher:
         text = str(error) if isinstance(error, IntegrityError) else _trouble(error)
         try:
             products = choose(attempt.settings, attempt.claimed)
-            self._check_sources(attempt, products, deep=isinstance(error, IntegrityError))
-        except _Ended as changed:
-            return changed
+            sources = look_at(self._storage, products, deep=isinstance(error, IntegrityError))
         except (OSError, StorageError) as other:
             return _Ended(Outcome.TRANSIENT, f"{text}; the source: {other}")
-        return _Ended(Outcome.TRANSIENT, text)
+        return _changed(sources) if sources.wrong else _Ended(Outcome.TRANSIENT, text)
 
     def _give_up(self, attempt: _Attempt, ended: _Ended) -> tuple[Outcome, dict[str, Any]]:
         """Write the reason into the journal and leave no temporary; what cannot be told stays as it is."""
@@ -632,11 +459,13 @@ class Publisher:
         conflict = more.pop("conflict", False)
         row = attempt.row
         try:
+            with self._catalog.read() as view:
+                fence(view, attempt.claimed)
             if row is not None and ended.outcome is not Outcome.HELD:
                 states = self._ways_out(attempt, row, conflict=conflict)
                 if states:
                     self._move(attempt, row, *states, error=ended.reason)
-        except _Lost as lost:
+        except Lost as lost:
             return Outcome.STOPPED, {"reasons": (str(lost),)}
         told = {"error": ended.reason} if ended.outcome in (Outcome.FAILED, Outcome.TRANSIENT) else {}
         return ended.outcome, {**more, **(told or {"reasons": (ended.reason,)})}
@@ -656,60 +485,7 @@ class Publisher:
         return (State.FAILED,) if row.state in UNPLACED else ()
 
 
-# ---- what people do
-
-
-def approve(tx: Transaction, work: int, who: str, why: str = "") -> PublicationRow:
-    """Let a publication that waits for a person go on: exactly these products to exactly that place.
-
-    Raises
-    ------
-    StateError
-        If nothing of this work waits.
-    """
-    row = tx.work_row(work)
-    waiting = [one for one in _publications(tx, row.item) if one.work == work and one.state is State.INTENDED]
-    if row.state is not Work.HELD or not waiting:
-        raise StateError(f"work {work} is {row.state.value}: no publication waits for a person")
-    slot = tx.slot("publish", str(work))
-    tx.set_slot(slot, {"approved": _approval(waiting[-1]), "who": who, "why": why, "time": tx.now()})
-    tx.event("publication approved", item=row.item, publication=waiting[-1].id, who=who, why=why)
-    tx.release([work], who, why)
-    return waiting[-1]
-
-
-def withdraw(tx: Transaction, publication: PublicationRow, who: str, why: str) -> PublicationRow:
-    """Declare a publication withdrawn; its files stay, and the same place is free for none but a newer version."""
-    return tx.move_publication(publication, State.WITHDRAWN, error=f"withdrawn by {who}: {why}")
-
-
-def _approval(row: PublicationRow) -> str:
-    return hashing.digest([row.archive, row.target, sorted(row.files)]).hex()
-
-
-def _approved(tx: Transaction, row: PublicationRow) -> bool:
-    return tx.slot("publish", str(row.work)).data.get("approved") == _approval(row)
-
-
 # ---- small parts
-
-
-def _fence(view: View, claimed: Claimed) -> None:
-    row = view.work_row(claimed.work)
-    if row.token != claimed.token or row.state is not Work.RUNNING:
-        raise _Lost("this publication is no longer ours: it was stopped, or its lease expired")
-
-
-def _publications(view: View, item: int) -> list[PublicationRow]:
-    rows: list[PublicationRow] = []
-    while page := view.publications(item, after=rows[-1].id if rows else 0):
-        rows += page
-    return rows
-
-
-def _rows_of(view: View, claimed: Claimed) -> list[PublicationRow]:
-    """The journal of this work, oldest first."""
-    return [row for row in _publications(view, claimed.item) if row.work == claimed.work]
 
 
 def _new_row(attempt: _Attempt, plan: Plan, former: int) -> PublicationRow:
@@ -727,22 +503,6 @@ def _new_row(attempt: _Attempt, plan: Plan, former: int) -> PublicationRow:
         mode=attempt.settings.mode,
         supersedes=former,
     )
-
-
-def _documents(bundle: Bundle, entries: Sequence[Entry]) -> dict[str, bytes]:
-    told = written(provenance(bundle))
-    described = written(stac_item(bundle, _entry(PROVENANCE, told)))
-    listed = written(manifest([*entries, _entry(PROVENANCE, told), _entry(STAC, described)]))
-    return {PROVENANCE: told, STAC: described, MANIFEST: listed}
-
-
-def _entry(name: str, content: bytes) -> Entry:
-    return Entry(name, len(content), hashing.bytes_sha256(content))
-
-
-def _whole(entries: Iterable[Entry]) -> bytes:
-    """The identity of the folder that holds these files."""
-    return hashing.tree_sha256(sorted(entries, key=lambda entry: entry.path))
 
 
 def _message(
@@ -777,10 +537,9 @@ def _is_read(view: View, attempt: _Attempt) -> bool:
     )
 
 
-def _changed(wrong: Sequence[tuple[Product, str]]) -> _Ended:
-    reason = "; ".join(f"{product.root}:{product.path} is {what}" for product, what in wrong)
-    changed = tuple((product.id, what) for product, what in wrong)
-    return _Ended(Outcome.BLOCKED, reason, changed=changed)
+def _changed(sources: Sources) -> _Ended:
+    changed = tuple((product.id, what) for product, what in sources.wrong)
+    return _Ended(Outcome.BLOCKED, str(sources), changed=changed)
 
 
 def _objected(found: Sequence[Objection]) -> _Ended:

@@ -1,0 +1,254 @@
+"""Wiring: which implementation stands behind each contract on this site. The only place that names adapters.
+
+Opens a site's parts in order (settings, catalog, roots, pipelines) and, for a run, its process, executor and services.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
+from towpath.adapters.executors.inline import InlineExecutor
+from towpath.adapters.executors.local import LocalExecutor
+from towpath.adapters.executors.logs import collect_log
+from towpath.adapters.notify.folder import Folder
+from towpath.adapters.notify.webhook import Webhook
+from towpath.adapters.storage.local import LocalStorage
+from towpath.adapters.transfers.local import LocalTransfer
+from towpath.app import definitions as pipeline_files
+from towpath.app import settings as site_files
+from towpath.app.arrivals import Arrivals
+from towpath.app.session import Session
+from towpath.app.settings import OutboxTable, Settings
+from towpath.app.worker import Worker
+from towpath.base.errors import SiteError
+from towpath.contracts.catalog import Claimed, Transaction
+from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
+from towpath.contracts.executor import Executor
+from towpath.contracts.notify import Sink
+from towpath.flow import group, register
+from towpath.flow.outbox import couriers
+from towpath.flow.process import Chore, Process
+from towpath.flow.publish import Publisher
+
+log = logging.getLogger(__name__)
+
+STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs while a site runs."""
+
+    loop: Worker
+    process: Process
+    executor: Executor
+
+
+class Parts:
+    """An open site: settings, catalog, storage, definitions."""
+
+    def __init__(self, settings: Settings, catalog: SqliteCatalog) -> None:
+        self.settings, self.catalog = settings, catalog
+        self.folder = settings.folder
+        self.state = settings.folder / STATE
+        self.logs = self.state / "logs"
+        self.definitions: dict[str, Definition] = {}
+        self.origins: dict[str, Mapping[str, Any]] = {}
+        self._watchers: dict[str, pipeline_files.Watcher] = {}
+        self._set_roots()
+        self._load()
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.catalog.close()
+
+    # ---- roots
+    def _set_roots(self) -> None:
+        """Bring the catalog's roots to the site file's; a root that lies elsewhere now is one row."""
+        with self.catalog.read() as view:
+            known = {name: row.place for name, row in view.roots().items()}
+        wanted = {name: f"{place}/" for name, place in self.settings.roots.items()}
+        moved = self._moved(known)
+        for place in {**wanted, **moved}.values():
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+        changed = {name: place for name, place in wanted.items() if known.get(name) != place and name not in moved}
+        if changed:
+            self.catalog.write(lambda tx: [tx.set_root(name, place) for name, place in changed.items()])
+        self.places: dict[str, str] = {**known, **wanted, **moved}
+        self.storage = LocalStorage(self.places)
+
+    def _moved(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Roots that were remapped and that the site file does not name: the catalog's word counts."""
+        own = {name for name in self.settings.roots if f"roots.{name}" in self.settings.origins}
+        return {name: place for name, place in known.items() if name not in own and self._is_remapped(name, place)}
+
+    def _is_remapped(self, name: str, place: str) -> bool:
+        default = self.settings.roots.get(name)
+        return default is not None and place != f"{default}/" and Path(place).is_dir()
+
+    def move_root(self, name: str, place: Path) -> None:
+        """Say that a root lies elsewhere now."""
+        self.catalog.write(lambda tx: tx.set_root(name, str(place)))
+        self.places[name] = f"{str(place).rstrip('/')}/"
+        self.storage = LocalStorage(self.places)
+
+    # ---- pipelines
+    def _load(self) -> None:
+        for name, entry in self.settings.pipelines.items():
+            if entry.enabled:
+                wanted = site_files.request(self.settings, name)
+                loaded = pipeline_files.load(wanted)
+                self._watchers[name] = pipeline_files.Watcher(wanted, loaded)
+                self._activate(loaded)
+
+    def _activate(self, loaded: pipeline_files.Loaded) -> None:
+        definition = loaded.definition
+        with self.catalog.read() as view:
+            active = view.definition(definition.pipeline)
+        if active is not None and active[1] == definition.digest:
+            number = active[0]
+        else:
+            self.catalog.definitions[definition.pipeline] = definition
+            number = self.catalog.write(lambda tx: tx.set_definition(definition))
+        definition = replace(definition, number=number)
+        self.definitions = {**self.definitions, definition.pipeline: definition}
+        self.catalog.definitions[definition.pipeline] = definition
+        self.origins[definition.pipeline] = loaded.origins
+
+    def reload(self, *, force: bool = False) -> dict[str, str]:
+        """Look whether pipeline files changed; returns by pipeline "" (swapped in) or the error that kept the old one."""
+        told: dict[str, str] = {}
+        for name, watcher in self._watchers.items():
+            change = watcher.reload(force=force)
+            if change is None:
+                continue
+            if change.loaded is not None:
+                self._activate(change.loaded)
+                told[name] = ""
+            else:
+                told[name] = str(change.error)
+                log.error("pipeline file refused, the old one stays: %s", change.error)
+                self.catalog.write(lambda tx, n=name, e=told[name]: tx.event("definition refused", pipeline=n, error=e))  # type: ignore[misc]
+        return told
+
+    # ---- running
+    @contextmanager
+    def running(self) -> Iterator[Running]:
+        """The process loop of this site, with its executor, services and session; all ended on leaving."""
+        executor = self._executor()
+        session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
+        arrivals = Arrivals(
+            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
+        )
+        chores = self._chores()
+        process = Process(
+            self.catalog,
+            executor,
+            self.storage,
+            owner=session.number,
+            definitions=lambda: self.definitions,
+            places=lambda: self.places,
+            logs=self.logs,
+            collect_log=collect_log,
+            services={"publish": self._publisher()},
+            chores=chores,
+            hooks=(_gather,),
+            durable=self.settings.site.durability == "power",
+        )
+        loop = Worker(
+            self.catalog,
+            process,
+            arrivals,
+            session.host,
+            definitions=lambda: self.definitions,
+            reload=self.reload,
+            chores=lambda: [queue for queue in chores() if queue[1] == "message"],
+        )
+        try:
+            yield Running(loop, process, executor)
+        finally:
+            executor.close()
+            process.close()
+            session.close()
+
+    def _executor(self) -> Executor:
+        name, workers = self.settings.site.executor, self.settings.site.workers
+        paths = tuple(str(self.folder / entry.path) for entry in self.settings.pipelines.values() if entry.plugin)
+        if name == "local":
+            return LocalExecutor(self.state / "workers", workers, sys_path=paths)
+        if name == "inline":
+            return InlineExecutor(self.state / "workers")
+        raise SiteError(f"site.executor: found {name!r}; expected local or inline")
+
+    def _publisher(self) -> Publisher:
+        transfer = LocalTransfer()
+        return Publisher(
+            self.catalog,
+            self.storage,
+            dict.fromkeys(self.places, transfer),
+            definitions=lambda: self.definitions,
+            destinations=tuple(self.settings.outbox),
+        )
+
+    def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
+        sinks = {name: _sink(table, self.folder) for name, table in self.settings.outbox.items()}
+        messages = couriers(self.catalog, sinks)
+
+        def chores() -> Mapping[tuple[str, str, str], Chore]:
+            gathers = {
+                (kind.pipeline, kind.name, GATHER): self._time_out(definition, kind)
+                for definition in self.definitions.values()
+                for kind in definition.kinds.values()
+                if kind.gathered
+            }
+            return {**messages, **gathers}
+
+        return chores
+
+    def _time_out(self, definition: Definition, kind: KindPlan) -> Chore:
+        """What is done when an item is not complete in time: a group's, or a folder source's."""
+        plan = next((plan for plan in definition.sources.values() if plan.item == kind.name), None)
+
+        def transact(tx: Transaction, claimed: Claimed) -> None:
+            if kind.group is not None:
+                group.time_out(tx, definition, claimed)
+            elif plan is not None:
+                done = register.time_out(tx, definition, plan, claimed)
+                group.gather(tx, definition, kind.name, "", done)
+
+        return lambda claimed: self.catalog.write(lambda tx: transact(tx, claimed))
+
+
+def _gather(tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> None:
+    """Give items that have passed a stage to the groups that take them, in the completing transaction."""
+    if items and definition.groups_of(kind.name, stage.name):
+        group.gather(tx, definition, kind.name, stage.name, items)
+
+
+def _sink(table: OutboxTable, folder: Path) -> Sink:
+    if table.kind == "folder":
+        return Folder(folder / table.path)
+    return Webhook(table.url, secret=table.secret.get_secret_value(), timeout=table.timeout)
+
+
+# ---- opening
+def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
+    """Open the site at a folder or site file; its catalog is made or migrated first."""
+    settings = site_files.load(path, environ, overrides)
+    scheme, _, file = settings.catalog_url.partition(":///")
+    if scheme != "sqlite":
+        raise SiteError(f"site.catalog: found {scheme!r}; expected sqlite:///FILE")
+    place = Path(file)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    migrate(place)
+    catalog = SqliteCatalog(place, durability=settings.site.durability)
+    try:
+        return Parts(settings, catalog)
+    except BaseException:
+        catalog.close()
+        raise
