@@ -82,7 +82,9 @@ def names(folder: Path) -> list[str]:
 
 def hidden(folder: Path) -> list[str]:
     """What is left in staging below a folder."""
-    return sorted(name for _, folders, files in os.walk(folder) for name in (*folders, *files) if name.startswith("."))
+    return sorted(
+        name for _, folders, files in os.walk(folder) for name in (*folders, *files) if name.startswith(".")
+    )
 
 
 def is_alive(process: int) -> bool:

@@ -66,7 +66,11 @@ class Several(Stage):
 class Tells(Stage):
     """Reports all that a stage may report."""
 
-    consumes: ClassVar[Mapping[str, Input]] = {"many": Many("text"), "maybe": One("x", optional=True), "flags": Flags()}
+    consumes: ClassVar[Mapping[str, Input]] = {
+        "many": Many("text"),
+        "maybe": One("x", optional=True),
+        "flags": Flags(),
+    }
 
     def run(self, context: Context) -> None:
         context.progress(0.5, "half")
@@ -91,7 +95,17 @@ class Judges(Stage):
     def run(self, context: Context) -> None:
         context.judge(
             self.result,
-            [{"rule": "noise", "measure": "rms", "value": 3, "op": "<", "limit": 2, "unit": "Jy", "result": "fail"}],
+            [
+                {
+                    "rule": "noise",
+                    "measure": "rms",
+                    "value": 3,
+                    "op": "<",
+                    "limit": 2,
+                    "unit": "Jy",
+                    "result": "fail",
+                }
+            ],
         )
 
 
@@ -244,7 +258,9 @@ class Dies(Stage):
                 eaten.append(b"x" * 10_000_000)
                 time.sleep(0.005)
         elif self.of == "memory of children":
-            subprocess.run([sys.executable, "-c", "x = b'x' * 400_000_000; import time; time.sleep(60)"], check=False)
+            subprocess.run(
+                [sys.executable, "-c", "x = b'x' * 400_000_000; import time; time.sleep(60)"], check=False
+            )
         elif self.of == "hang":
             time.sleep(3600)
         elif self.of == "hang in C":
@@ -355,7 +371,12 @@ class Scaled(Chain):
 
     def steps(self) -> Sequence[Step]:
         return [
-            Step("scale", lambda data, factor: [one * factor for one in data], {"factor": self.factor}, _statistics),
+            Step(
+                "scale",
+                lambda data, factor: [one * factor for one in data],
+                {"factor": self.factor},
+                _statistics,
+            ),
             Step("check", lambda data: data, checks={"small": self._small}),
         ]
 

@@ -10,9 +10,11 @@ import pytest
 from batches_for_tests import batch_of, hidden, names, task_file, tasks_of
 from hypothesis import given
 from hypothesis import strategies as st
+from stages_for_tests import Copy, Previous, Raises, Scaled, Several, Tells, Write
 
 from towpath.adapters.executors import staging
 from towpath.adapters.executors.attempt import Attempts, NoLog
+from towpath.adapters.executors.context import RunContext
 from towpath.adapters.executors.wire import (
     batch_from_plain,
     batch_to_plain,
@@ -26,6 +28,8 @@ from towpath.base.hashing import Content, content, file_sha256
 from towpath.base.model import Measure, StepRecord
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Progress, Report, Resources, Task
+from towpath.contracts.stage import Stage
+from towpath.testing.context import run_stage
 
 TEXT = {"text": "text"}
 BOTH = {"image": "fits", "cube": "zarr"}
@@ -75,7 +79,10 @@ def test_a_lone_output_is_renamed_into_place(run: Run, store: Path, tmp_path: Pa
 def test_several_outputs_are_one_folder_and_a_tree_is_hashed_whole(run: Run, store: Path) -> None:
     report = run("Several", BOTH)
     folder = store / "a%20b.3"
-    assert [output.path for output in report.outputs] == [str(folder / "image.fits"), str(folder / "cube.zarr")]
+    assert [output.path for output in report.outputs] == [
+        str(folder / "image.fits"),
+        str(folder / "cube.zarr"),
+    ]
     assert report.outputs[1].content == content(folder / "cube.zarr")
     assert report.outputs[1].content.tree
     assert not hidden(store)
@@ -95,7 +102,10 @@ def test_durable_runs_flush_what_they_rename(
     assert str(store) not in flushed
     prepared.folders.sync()  # type: ignore[union-attr]  # it was prepared
     assert flushed.count(str(store)) == durable
-    assert (f"{store}/.a.1/image.fits" in flushed, f"{store}/.a.1/cube.zarr/c/0" in flushed) == (durable, durable)
+    assert (f"{store}/.a.1/image.fits" in flushed, f"{store}/.a.1/cube.zarr/c/0" in flushed) == (
+        durable,
+        durable,
+    )
 
 
 def test_everything_a_stage_tells_is_reported(
@@ -323,7 +333,9 @@ def test_an_input_on_a_disk_that_does_not_answer_is_tried_again(run: Run, tmp_pa
 @pytest.mark.parametrize(
     ("how", "former"), [("", "old"), ("touch", "old"), ("edit", None), ("delete", None), ("none", None)]
 )
-def test_the_former_product_is_given_only_intact(how: str, former: str | None, run: Run, tmp_path: Path) -> None:
+def test_the_former_product_is_given_only_intact(
+    how: str, former: str | None, run: Run, tmp_path: Path
+) -> None:
     path = tmp_path / "former.txt"
     path.write_text("old")
     task = {"previous": {"text": task_file(path)}} if how != "none" else {}
@@ -340,7 +352,11 @@ def test_the_former_product_is_given_only_intact(how: str, former: str | None, r
     ("target", "params", "error"),
     [
         ("no_such_module:A", {}, "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("stages_for_tests:Nothing", {}, "AttributeError: module 'stages_for_tests' has no attribute 'Nothing'"),
+        (
+            "stages_for_tests:Nothing",
+            {},
+            "AttributeError: module 'stages_for_tests' has no attribute 'Nothing'",
+        ),
         ("stages_for_tests:NOT_A_STAGE", {}, "TypeError: stages_for_tests:NOT_A_STAGE is not a stage"),
         ("stages_for_tests:Write", {"sleep": "long"}, "ValidationError: 1 validation error for Write"),
     ],
@@ -353,11 +369,12 @@ def test_a_stage_that_cannot_be_loaded_fails_each_run(
     assert report.error.startswith(f"stage {target.lower()} cannot be loaded: {error}")
 
 
-def test_a_stage_is_loaded_and_its_parameters_validated_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = pytest.importorskip("stages_for_tests").Copy
+def test_a_stage_is_loaded_and_its_parameters_validated_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts = Attempts("here", NoLog(), lambda _: None)
     first = attempts.prepare(batch_of("Copy", [], {"copy": "text"}, params={"suffix": "x"}))
-    monkeypatch.setattr(stage, "model_validate_json", None)
+    monkeypatch.setattr(Copy, "model_validate_json", None)
     again = attempts.prepare(batch_of("Copy", [], {"copy": "text"}, params={"suffix": "x"}))
     assert first.stage is again.stage  # type: ignore[union-attr]  # both were prepared
 
@@ -375,7 +392,12 @@ def test_steps_of_a_chain_are_recorded_also_where_a_check_fails(run: Run) -> Non
 
 def test_numbers_of_numpy_are_recorded_as_numbers() -> None:
     numpy = pytest.importorskip("numpy")
-    value = {"a": numpy.float32(1.5), "b": (numpy.int64(2), numpy.bool_(True)), "c": numpy.arange(2), "d": Path("x")}
+    value = {
+        "a": numpy.float32(1.5),
+        "b": (numpy.int64(2), numpy.bool_(True)),
+        "c": numpy.arange(2),
+        "d": Path("x"),
+    }
     assert plain(value) == {"a": 1.5, "b": [2, True], "c": [0, 1], "d": "x"}
     assert json.dumps(plain(value))
     with pytest.raises(TypeError, match="a object cannot be recorded"):
@@ -385,7 +407,9 @@ def test_numbers_of_numpy_are_recorded_as_numbers() -> None:
 texts = st.text(max_size=8)
 numbers = st.floats(allow_nan=False)
 facts = st.dictionaries(texts, st.one_of(texts, numbers, st.booleans(), st.none()), max_size=3)
-contents = st.builds(Content, st.integers(0), st.integers(0), st.binary(min_size=32, max_size=32), st.booleans())
+contents = st.builds(
+    Content, st.integers(0), st.integers(0), st.binary(min_size=32, max_size=32), st.booleans()
+)
 
 
 @given(
@@ -433,11 +457,54 @@ def test_files_of_every_size_are_hashed_whole(size: int, run: Run, tmp_path: Pat
     assert report.outputs[0].content.size == size
 
 
-def test_a_context_says_what_it_does_not_have(run: Run) -> None:
-    from towpath.adapters.executors.context import RunContext
-
+def test_a_context_says_what_it_does_not_have() -> None:
     context = object.__new__(RunContext)
     with pytest.raises(AttributeError, match="a context has no 'catalog'"):
         _ = context.catalog  # type: ignore[attr-defined]  # that is the point
 
 
+# ---- the test kit for pipeline authors
+
+
+def test_a_stage_is_run_for_real_in_a_test(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.txt"
+    raw.write_text("data")
+    result = run_stage(Copy(suffix="!"), {"raw": raw}, tmp_path)
+    assert (result.outcome, result.error) == (Outcome.DONE, "")
+    assert result.outputs["copy"].read_text() == "data!"
+    assert result.outputs["copy"].is_relative_to(tmp_path)
+    again = run_stage(Copy(), {"raw": raw}, tmp_path, item="a/b")
+    assert again.outputs["copy"].name == "a%2Fb.1.copy.txt"
+
+
+def test_a_test_sees_all_that_a_stage_tells(tmp_path: Path) -> None:
+    result = run_stage(Tells(), {"many": [], "maybe": None, "flags": [{"value": "bad"}]}, tmp_path, cores=3)
+    assert result.measures["cores"].value == 3
+    assert result.measures["flags"].value == '[{"value": "bad"}]'
+    assert (result.caveats, result.verdict, len(result.steps), len(result.progress)) == (
+        ("only just",), {"result": "warn", "rules": [{"rule": "r", "result": "warn"}]}, 1, 1,
+    )  # fmt: skip
+    assert result.rows == (("points", {"x": 1.5, "name": "a"}),)
+    assert [step.name for step in run_stage(Scaled(), {}, tmp_path).steps] == ["scale", "check"]
+    assert set(run_stage(Several(leave_out="cube"), {}, tmp_path).outputs) == {"image"}
+
+
+def test_a_test_sees_how_a_stage_fails(tmp_path: Path) -> None:
+    result = run_stage(Raises(kind="reject"), {}, tmp_path)
+    assert (result.outcome, result.reasons) == (Outcome.REJECTED, ("too noisy", "too short"))
+    with pytest.raises(ValueError, match="not consumed: raw; the stage consumes nothing"):
+        run_stage(Write(), {"raw": tmp_path}, tmp_path)
+
+
+def test_a_test_may_give_the_former_product(tmp_path: Path) -> None:
+    former = run_stage(Previous(), {}, tmp_path).outputs["text"]
+    again = run_stage(Previous(), {}, tmp_path, previous={"text": former})
+    assert again.measures["former"].value == "new"
+
+
+def test_a_stage_of_the_test_itself_can_be_run(tmp_path: Path) -> None:
+    class Local(Stage):
+        def run(self, context: Any) -> None:
+            context.measure("item", context.item.key)
+
+    assert run_stage(Local(), {}, tmp_path).measures["item"].value == "item"

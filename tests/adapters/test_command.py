@@ -18,11 +18,11 @@ TARGET = "towpath.adapters.executors.command:Command"
 IMAGE = {"image": {"type": "fits", "file": "image.fits"}}
 
 
-def command(tmp_path: Path, params: dict[str, Any], inputs: dict[str, list[Path]] | None = None, key: str = "a b") -> Report:
+def command(tmp_path: Path, params: dict[str, Any], inputs: dict[str, list[Path]] | None = None) -> Report:
     """Run a command as the engine does."""
     takes, makes = Command.declared(params)
     files = {name: [task_file(path) for path in paths] for name, paths in (inputs or {}).items()}
-    task = Task(1, 1, key, str(tmp_path / "store" / "place"), files)
+    task = Task(1, 1, "a b", str(tmp_path / "store" / "place"), files)
     single = [name for name, form in takes.items() if isinstance(form, One)]
     with InlineExecutor(tmp_path / "logs") as executor:
         executor.submit(batch_of(TARGET, [task], makes, params=params, single=single))
@@ -37,9 +37,9 @@ def test_a_program_reads_and_writes_what_is_declared(tmp_path: Path) -> None:
     raw = tmp_path / "raw; rm -rf $HOME.txt"
     raw.write_text("data")
     code = "import sys; open(sys.argv[2], 'w').write(open(sys.argv[1]).read() + ' '.join(sys.argv[3:]))"
-    words = ["{input.raw}", "{output.image}", "--level={param.level}", "{param.on}", "{item.key}", "{cores}", "{{cores}}"]
+    words = ["{input.raw}", "{output.image}", "--level={param.level}", "{param.on}", "{item.key}", "{cores}"]
     params = {
-        "argv": python(code, *words, "$HOME", "{print $1}", '{"a":{"b":1}}'),
+        "argv": python(code, *words, "{{cores}}", "$HOME", "{print $1}", '{"a":{"b":1}}'),
         "consumes": {"raw": {"type": "text"}},
         "produces": IMAGE,
         "params": {"level": 2, "on": True},
@@ -55,7 +55,10 @@ def test_a_program_may_make_a_folder_and_several_products(tmp_path: Path) -> Non
     code = "import os, sys; os.mkdir(sys.argv[1]); open(sys.argv[1] + '/0', 'w'); open(sys.argv[2], 'w')"
     makes = {"cube": {"type": "zarr", "file": "cube.zarr"}, **IMAGE}
     report = command(tmp_path, {"argv": python(code, "{output.cube}", "{output.image}"), "produces": makes})
-    assert [(output.name, output.content.tree) for output in report.outputs] == [("cube", True), ("image", False)]
+    assert [(output.name, output.content.tree) for output in report.outputs] == [
+        ("cube", True),
+        ("image", False),
+    ]
 
 
 def test_it_declares_what_its_parameters_say() -> None:
@@ -64,11 +67,15 @@ def test_it_declares_what_its_parameters_say() -> None:
         "consumes": {"a": {"type": "t", "optional": True}, "b": {"form": "many", "type": "u", "least": 2}},
         "produces": IMAGE,
     }
-    assert Command.declared(params) == ({"a": One("t", optional=True), "b": Many("u", least=2)}, {"image": "fits"})
+    assert Command.declared(params) == (
+        {"a": One("t", optional=True), "b": Many("u", least=2)},
+        {"image": "fits"},
+    )
 
 
 def test_dumped_parameters_are_parameters() -> None:
-    params = {"argv": ["x", "{input.a}"], "consumes": {"a": {"type": "t"}}, "produces": IMAGE, "exit_codes": {"3": "reject"}}
+    takes = {"a": {"type": "t"}}
+    params = {"argv": ["x", "{input.a}"], "consumes": takes, "produces": IMAGE, "exit_codes": {"3": "reject"}}
     stage = Command.model_validate(params, strict=False)
     for dumped in (stage.model_dump_json(), stage.model_dump_json(by_alias=False)):
         assert Command.model_validate_json(dumped) == stage
@@ -121,7 +128,10 @@ def test_words_that_could_mean_two_things_are_refused(word: str, error: str) -> 
     ("params", "error"),
     [
         ({"argv": []}, "at least 1 item"),
-        ({"argv": ["x", "{input.raww}"]}, r"\{input.raww\} in '\{input.raww\}' is unknown; known: cores, input.raw, item"),
+        (
+            {"argv": ["x", "{input.raww}"]},
+            r"\{input.raww\} in '\{input.raww\}' is unknown; known: cores, input.raw",
+        ),
         ({"argv": ["x"], "env": {"A": "{core}"}}, r"\{core\} in '\{core\}' is unknown"),
         ({"argv": ["x"], "exit_codes": {"0": "reject"}}, "'0' is not an exit code from 1 to 255"),
         ({"argv": ["x"], "exit_codes": {"3": "ignore"}}, "Input should be 'reject' or 'transient'"),
@@ -139,7 +149,8 @@ def test_wrong_parameters_are_named(params: dict[str, Any], error: str) -> None:
     [
         ("raise SystemExit(0)", Outcome.DONE, "", ()),
         ("raise SystemExit(3)", Outcome.REJECTED, "", ("python: exited with status 3",)),
-        ("raise SystemExit(75)", Outcome.TRANSIENT, "python: exited with status 75", ("python: exited with status 75",)),
+        ("raise SystemExit(75)", Outcome.TRANSIENT, "python: exited with status 75",
+         ("python: exited with status 75",)),
         ("raise SystemExit(1)", Outcome.FAILED, "RuntimeError: python: exited with status 1", ()),
         ("import os; os.kill(os.getpid(), 11)", Outcome.FAILED,
          "RuntimeError: python: segmentation fault (SIGSEGV)", ()),

@@ -63,7 +63,14 @@ def test_every_way_of_output_lands_in_the_log_and_nothing_else_does(
     assert (sys.stdout, sys.stderr) == streams
     print("not of a run")
     assert capfd.readouterr() == ("not of a run\n", "")
-    lines = ["at the end", "from C", "from C without a newline", "from a subprocess", "from print", "from stderr"]
+    lines = [
+        "at the end",
+        "from C",
+        "from C without a newline",
+        "from a subprocess",
+        "from print",
+        "from stderr",
+    ]
     for report in (first, second):
         log = log_of(report)
         assert [line for line in lines if line not in log] == []
@@ -173,7 +180,9 @@ def test_what_waits_can_be_stopped_and_given_back(executor: InlineExecutor, tmp_
 
 def test_an_interrupt_ends_the_process_not_the_run(executor: InlineExecutor, tmp_path: Path) -> None:
     streams = (sys.stdout, sys.stderr)
-    executor.submit(batch_of("Raises", tasks_of(tmp_path / "store", ["a"]), TEXT, params={"kind": "interrupt"}))
+    executor.submit(
+        batch_of("Raises", tasks_of(tmp_path / "store", ["a"]), TEXT, params={"kind": "interrupt"})
+    )
     with pytest.raises(KeyboardInterrupt):
         executor.poll(0)
     assert (sys.stdout, sys.stderr) == streams

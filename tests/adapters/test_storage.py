@@ -140,3 +140,29 @@ def test_nothing_outside_the_roots_is_removed(storage: LocalStorage, tmp_path: P
         with pytest.raises(StorageError, match="not removed"):
             storage.remove(path)
     assert (tmp_path / "outside/f").exists()
+
+
+def test_what_may_not_be_removed_is_named(
+    storage: LocalStorage, tmp_path: Path, unprivileged: Callable[..., CompletedProcess[str]]
+) -> None:
+    (tmp_path / "store/locked/t").mkdir(parents=True)
+    (tmp_path / "store/locked").chmod(0o500)
+    (tmp_path / "store/f").write_bytes(b"x")
+    storage.remove(tmp_path / "store/f/below")
+    code = """
+import pathlib, sys
+from towpath.adapters.storage.local import LocalStorage
+from towpath.base.errors import StorageError
+try:
+    LocalStorage({"store": sys.argv[1]}).remove(pathlib.Path(sys.argv[1], "locked/t"))
+except StorageError as error:
+    print(error)
+"""
+    told = unprivileged(sys.executable, "-c", code, str(tmp_path / "store")).stdout
+    (tmp_path / "store/locked").chmod(0o700)
+    assert told == f"{tmp_path}/store/locked/t: cannot be removed: Permission denied\n"
+
+
+def test_a_place_that_cannot_be_looked_at(storage: LocalStorage) -> None:
+    with pytest.raises(StorageError, match="cannot be looked at: File name too long"):
+        storage.stat("store", "x" * 300, False)

@@ -1,9 +1,10 @@
-"""The local transfer on real disks: copies, read-back, placing without replacing, with and without help of the system."""
+"""The local transfer on real disks: copies, read-back, placing without replacing, with and without the system's help."""
 
 import ctypes
 import errno
 import os
 import random
+import stat
 import subprocess
 import sys
 import threading
@@ -172,9 +173,7 @@ def test_a_folder_without_permission_is_told(tmp_path: Path, unprivileged: Any) 
 
 
 @pytest.mark.parametrize("what", ["link", "fifo", "link in a tree"])
-def test_what_is_no_product_has_a_hash_of_its_own(
-    tmp_path: Path, transfer: LocalTransfer, what: str
-) -> None:
+def test_what_is_no_product_has_a_hash_of_its_own(tmp_path: Path, transfer: LocalTransfer, what: str) -> None:
     real = tree(tmp_path / "real")
     place = tmp_path / "place"
     if what == "link":
@@ -246,9 +245,7 @@ def test_placing_takes_the_temporary_away(tmp_path: Path, transfer: LocalTransfe
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("make", [lone, tree])
 @pytest.mark.parametrize("theirs", ["file", "folder", "dangling link"])
-def test_placing_replaces_nothing(
-    tmp_path: Path, transfer: LocalTransfer, make: Maker, theirs: str
-) -> None:
+def test_placing_replaces_nothing(tmp_path: Path, transfer: LocalTransfer, make: Maker, theirs: str) -> None:
     temporary, target = make(tmp_path / ".temporary"), tmp_path / "target"
     if theirs == "file":
         target.write_bytes(b"theirs")
@@ -323,7 +320,7 @@ def test_a_folder_that_cannot_be_flushed_is_no_error_but_a_broken_disk_is(
     source, real = tree(tmp_path / "tree"), os.fsync
 
     def refuse(number: int, code: int) -> None:
-        if os.path.isdir(f"/proc/self/fd/{number}"):
+        if stat.S_ISDIR(os.fstat(number).st_mode):
             raise OSError(code, os.strerror(code))
         real(number)
 

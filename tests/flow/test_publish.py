@@ -1,14 +1,14 @@
 """Publication on a real catalog and real disks: every kill, every trouble of an archive, every objection."""
 
 import errno
-import inspect
 import json
 import os
 import pickle
 import random
+import subprocess
 import sys
-import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
 from towpath.base import hashing
-from towpath.base.errors import DefinitionError, StateError
+from towpath.base.errors import DefinitionError, NotFoundError, StateError, StorageError
 from towpath.base.ids import slug
 from towpath.base.model import Item, Measure, Product
 from towpath.base.provenance import Fixed
@@ -31,7 +31,7 @@ from towpath.base.states import Publication as State
 from towpath.contracts.catalog import Claimed, PublicationRow
 from towpath.contracts.definition import Definition, InputPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
-from towpath.flow.publish import Action, Found, Publisher, approve, next_step, withdraw
+from towpath.flow.publish import Action, Found, Publisher, approve, journal, next_step, withdraw
 
 LEASE = 60.0
 BYTES = {"grid": b"g" * 3000, "plot": b"p" * 500}
@@ -52,8 +52,9 @@ def stage(name: str, depth: int, **more: Any) -> StagePlan:
     )
 
 
-def definition(**params: Any) -> Definition:
+def definition(archive_root: str = "archive", **params: Any) -> Definition:
     """A route raw → make → assess → publish; `params` are those of publish."""
+    params = {"archive": archive_root, **params}
     make = stage(
         "make",
         0,
@@ -76,6 +77,31 @@ def definition(**params: Any) -> Definition:
     return Definition(
         "line", "1", hashing.digest(params), {"survey": kind}, {}, licence="CC-BY-4.0", citation="A. Author"
     )
+
+
+DAEMON = """
+import pathlib, pickle, sys
+from towpath.adapters.catalog.sqlite import SqliteCatalog
+from towpath.adapters.storage.local import LocalStorage
+from towpath.adapters.transfers.local import LocalTransfer
+from towpath.flow.publish import Publisher
+folder = pathlib.Path(sys.argv[1])
+definition = pickle.loads((folder / "definition").read_bytes())
+kind = definition.kinds["survey"]
+stage = kind.stages["publish"]
+catalog = SqliteCatalog(folder / "catalog.sqlite", now=lambda: float(sys.argv[2]))
+places = {name: folder / name for name in ("store", "incoming", "archive")}
+publisher = Publisher(
+    catalog, LocalStorage(places), {"archive": LocalTransfer()},
+    definitions=lambda: {"line": definition}, libraries=lambda _: {}, destinations=("bus",),
+)
+(claimed,) = catalog.write(lambda tx: tx.claim(kind, stage, 1, lease=60.0, owner=1))
+print("claimed", flush=True)
+report = publisher(kind, stage, claimed)
+catalog.write(lambda tx: tx.complete(kind, stage, [(claimed, report)]))
+catalog.close()
+print(report.outcome.value, report.error)
+"""
 
 
 class World:
@@ -109,9 +135,7 @@ class World:
         return self.places["archive"]
 
     def add(self, key: str) -> int:
-        item = Item(
-            "line", "survey", key, {"site": "x"}, Span(1e9, 1e9 + 60), Box(17.0, -35.0, 33.0, -22.0)
-        )
+        item = Item("line", "survey", key, {"site": "x"}, Span(1e9, 1e9 + 60), Box(17.0, -35.0, 33.0, -22.0))
         number = self.catalog.write(lambda tx: tx.add_items(self.kind, [item]))[0]
         raw = self.places["incoming"] / f"{slug(key)}.csv"
         raw.write_bytes(b"raw " + key.encode())
@@ -145,7 +169,7 @@ class World:
         self.catalog.write(lambda tx: tx.complete(self.kind, plan, [(claimed, report)]))
 
     def make(self, contents: Mapping[str, bytes | Mapping[str, bytes]] = BYTES, **more: Any) -> Path:
-        """Run `make` with these outputs (bytes, or a tree of them), then `assess`; returns the folder of the products."""
+        """Run `make` with these outputs (bytes, or a tree of them), then `assess`; returns the products' folder."""
         claimed = self.claim("make")
         assert claimed is not None
         place = self.places["store"] / "line/survey/make" / f"{slug(claimed.item_key)}.{claimed.token}"
@@ -175,7 +199,7 @@ class World:
         return self.make(contents)
 
     # ---- publish
-    def publisher(self, transfer: LocalTransfer | None = None, catalog: Any = None) -> Publisher:
+    def publisher(self, transfer: LocalTransfer | None = None, catalog: Any = None, **more: Any) -> Publisher:
         return Publisher(
             catalog or self.catalog,
             self.storage,
@@ -183,6 +207,7 @@ class World:
             definitions=lambda: {"line": self.definition},
             destinations=("bus",),
             libraries=lambda _: {"towpath": "0"},
+            **more,
         )
 
     def publish(self, publisher: Publisher | None = None) -> Report:
@@ -192,6 +217,11 @@ class World:
         report = (publisher or self.publisher())(self.kind, self.kind.stages["publish"], claimed)
         self.complete("publish", claimed, report)
         return report
+
+    def daemon(self) -> list[str]:
+        """The command of another process that claims, carries and completes one publication."""
+        (self.folder / "definition").write_bytes(pickle.dumps(self.definition))
+        return [sys.executable, "-c", DAEMON, str(self.folder), str(self.time)]
 
     def later(self, seconds: float = 1e6) -> None:
         self.time += seconds
@@ -486,6 +516,24 @@ def test_killed_twice_it_goes_on(world: Callable[..., World], seed: int) -> None
     assert len(site.messages()) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_process_killed_by_the_system_leaves_what_the_next_one_mends(
+    world: Callable[..., World], seed: int
+) -> None:
+    site = world()
+    site.make({"grid": {str(n): b"g" * 200_000 for n in range(100)}, "plot": b"png"})
+    with subprocess.Popen(site.daemon(), stdout=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == b"claimed\n"
+        time.sleep(random.Random(seed).uniform(0.0, 0.4))
+        daemon.kill()
+    site.later(LEASE + 1)
+    if site.publish_row().state is not Work.DONE:
+        assert site.publish().outcome in (Outcome.DONE, Outcome.UNCHANGED)
+    site.assert_right()
+    assert len(site.messages()) == 1
+
+
 def test_killed_in_placing_then_made_again(world: Callable[..., World]) -> None:
     """What was placed is committed as what it is, and the newer one supersedes it."""
     site = world()
@@ -508,6 +556,29 @@ def test_killed_in_placing_then_made_again(world: Callable[..., World]) -> None:
     site.assert_right("line/survey/S-1~v2")
     assert (site.archive / "line/survey/S-1/make-grid.bin").read_bytes() == BYTES["grid"]
     assert [body["version"] for body in site.messages()] == [1, 2]
+
+
+def test_killed_in_placing_where_another_stands_it_is_a_conflict(world: Callable[..., World]) -> None:
+    site = world()
+    site.make()
+    target = site.archive / "line/survey/S-1"
+
+    class DiesAndIsOvertaken(LocalTransfer):
+        def place(self, temporary: Path, target: Path) -> bool:
+            target.mkdir()
+            (target / "theirs").write_bytes(b"theirs")
+            raise Killed
+
+    with pytest.raises(Killed):
+        site.publish(site.publisher(DiesAndIsOvertaken()))
+    site.later(LEASE + 1)
+    assert site.publish().outcome is Outcome.FAILED
+    assert [row.state for row in site.rows()] == [State.CONFLICT]
+    assert (target / "theirs").read_bytes() == b"theirs"
+    target.rename(site.archive / "moved away")
+    site.retry()
+    assert site.publish().outcome is Outcome.DONE
+    site.assert_right()
 
 
 # ---- two at once
@@ -654,33 +725,8 @@ def test_an_archive_that_may_not_be_written(world: Callable[..., World], unprivi
     site = world()
     site.make()
     site.archive.chmod(0o555)
-    (site.folder / "definition").write_bytes(pickle.dumps(site.definition))
-    code = textwrap.dedent(
-        """
-        import pathlib, pickle, sys
-        from towpath.adapters.catalog.sqlite import SqliteCatalog
-        from towpath.adapters.storage.local import LocalStorage
-        from towpath.adapters.transfers.local import LocalTransfer
-        from towpath.flow.publish import Publisher
-        folder = pathlib.Path(sys.argv[1])
-        definition = pickle.loads((folder / "definition").read_bytes())
-        kind = definition.kinds["survey"]
-        stage = kind.stages["publish"]
-        catalog = SqliteCatalog(folder / "catalog.sqlite", now=lambda: float(sys.argv[2]))
-        places = {name: folder / name for name in ("store", "incoming", "archive")}
-        publisher = Publisher(
-            catalog, LocalStorage(places), {"archive": LocalTransfer()},
-            definitions=lambda: {"line": definition}, libraries=lambda _: {},
-        )
-        (claimed,) = catalog.write(lambda tx: tx.claim(kind, stage, 1, lease=60.0, owner=1))
-        report = publisher(kind, stage, claimed)
-        catalog.write(lambda tx: tx.complete(kind, stage, [(claimed, report)]))
-        catalog.close()
-        print(report.outcome.value, report.error)
-        """
-    )
-    done = unprivileged(sys.executable, "-c", code, site.folder, str(site.time))
-    assert done.stdout.startswith("transient Permission denied"), done.stdout
+    done = unprivileged(*site.daemon())
+    assert "transient Permission denied" in done.stdout
     assert site.rows()[0].state is State.FAILED
     assert "Permission denied" in site.rows()[0].error
     site.archive.chmod(0o755)
@@ -701,6 +747,61 @@ def test_attempts_are_used_up_and_a_person_retries(world: Callable[..., World]) 
     site.retry()
     assert site.publish().outcome is Outcome.DONE
     site.assert_right()
+
+
+def test_a_failed_publication_goes_where_a_new_template_says(world: Callable[..., World]) -> None:
+    params = {"documents": False, "products": ["make.grid"]}
+    site = world(**params)
+    site.make()
+    site.archive.rename(site.archive.with_name("away"))
+    site.publish()
+    site.archive.with_name("away").rename(site.archive)
+    site.definition = definition(**params, name="new/{item.key}{ext}")
+    site.catalog.close()
+    site.open()
+    site.later()
+    assert site.publish().outcome is Outcome.DONE
+    assert site.files() == ["new/S-1.bin"]
+    assert [row.state for row in site.rows()] == [State.FAILED, State.RELEASED]
+
+
+def test_the_place_of_a_failed_publication_may_be_taken_meanwhile(world: Callable[..., World]) -> None:
+    site = world(documents=False, products=["make.grid"], name="{item.site}/{output}{ext}")
+    site.make()
+    site.archive.rename(site.archive.with_name("away"))
+    site.publish()
+    site.archive.with_name("away").rename(site.archive)
+    site.add("S-2")
+    site.make({"grid": b"theirs", "plot": b""})
+    assert site.publish().outcome is Outcome.DONE
+    site.later()
+    report = site.publish()
+    assert report.outcome is Outcome.FAILED
+    assert "is the place of another publication" in report.error
+    assert (site.archive / "x/grid.bin").read_bytes() == b"theirs"
+
+
+def test_an_archive_that_nobody_declared_is_named(world: Callable[..., World]) -> None:
+    site = world(archive_root="tape")
+    site.make()
+    with pytest.raises(NotFoundError, match="no archive 'tape'"):
+        site.publish()
+
+
+def test_a_source_disk_that_fails_too_is_tried_again(world: Callable[..., World]) -> None:
+    site = world()
+    site.make()
+
+    class Broken(LocalTransfer):
+        def copy(self, source: Path, temporary: Path, progress: Any) -> None:
+            site.places["store"] = Path("/dev/null")
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(source))
+
+    store = site.places["store"]
+    report = site.publish(site.publisher(Broken()))
+    site.places["store"] = store
+    assert report.outcome in (Outcome.TRANSIENT, Outcome.BLOCKED)
+    assert site.rows()[0].state is State.FAILED
 
 
 # ---- bytes that are not what they should be
@@ -777,6 +878,18 @@ def test_a_source_that_rots_unseen_blocks_once_it_was_read(world: Callable[..., 
     report = site.publish()
     assert (report.outcome, [what for _, what in report.changed]) == (Outcome.BLOCKED, ["changed"])
     assert (site.files(), site.hidden()) == ([], [])
+
+
+def test_a_tree_that_rots_unseen_blocks_before_it_is_copied(world: Callable[..., World]) -> None:
+    site = world()
+    place = site.make({"grid": {"a": b"1", "b": b"2"}, "plot": b"png"})
+    part = place / "grid.bin/b"
+    status = part.stat()
+    part.write_bytes(b"X")
+    os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = site.publish()
+    assert (report.outcome, [what for _, what in report.changed]) == (Outcome.BLOCKED, ["changed"])
+    assert site.rows() == []
 
 
 def test_a_source_that_was_touched_is_refreshed(world: Callable[..., World]) -> None:
@@ -959,6 +1072,26 @@ def test_a_stop_works_until_it_is_placed(world: Callable[..., World]) -> None:
     site.assert_right()
 
 
+def test_a_long_copy_tells_how_far_it_is_and_notices_a_stop(
+    world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = world(products=["make.grid"])
+    site.make({"grid": b"g" * 20_000_000, "plot": b"png"})
+    monkeypatch.setattr(journal, "_LOOK", 0.0)
+    told: list[tuple[float, str]] = []
+
+    def progress(_claimed: Claimed, fraction: float, doing: str) -> None:
+        told.append((fraction, doing))
+        if len(told) == 3:
+            site.catalog.write(lambda tx: tx.stop([site.publish_row().id], "ann", "wait"))
+
+    assert site.publish(site.publisher(progress=progress)).outcome is Outcome.STOPPED
+    assert len(told) == 3
+    assert [doing for _, doing in told] == ["copy"] * 3
+    assert 0 < told[0][0] < told[1][0] < told[2][0] < 0.5
+    assert (site.files(), site.hidden()) == ([], [])
+
+
 # ---- objections
 
 
@@ -1071,7 +1204,17 @@ def test_products_that_the_stage_does_not_take_are_named(world: Callable[..., Wo
 # ---- names
 
 
-HOSTILE = ["../../etc/passwd", "a\nb", "it's \"quoted\" $(rm)", "x" * 255, "\u202etxt.exe", "مسح", ".hidden", "/", ""]
+HOSTILE = [
+    "../../etc/passwd",
+    "a\nb",
+    'it\'s "quoted" $(rm)',
+    "x" * 255,
+    "\u202etxt.exe",
+    "مسح",
+    ".hidden",
+    "/",
+    "",
+]
 
 
 @pytest.mark.parametrize("key", HOSTILE)
@@ -1088,15 +1231,7 @@ def test_hostile_keys_stay_in_the_archive(world: Callable[..., World], key: str)
 # ---- mode move
 
 
-def needs_move() -> None:
-    from towpath.adapters.catalog.changing import Changing
-
-    if "root" not in inspect.signature(Changing.move_product).parameters or not hasattr(SqliteCatalog, "flush"):
-        pytest.skip("the catalog has no flush and no move_product(root=) yet")
-
-
 def test_moved_products_are_in_the_archive_and_nowhere_else(world: Callable[..., World]) -> None:
-    needs_move()
     site = world(mode="move")
     place = site.make()
     assert site.publish().outcome is Outcome.DONE
@@ -1113,7 +1248,6 @@ def test_moved_products_are_in_the_archive_and_nowhere_else(world: Callable[...,
 
 
 def test_a_killed_move_loses_nothing(world: Callable[..., World]) -> None:
-    needs_move()
     for at in range(1, 200):
         site = world(f"site{at}", mode="move")
         place = site.make()
@@ -1128,8 +1262,24 @@ def test_a_killed_move_loses_nothing(world: Callable[..., World]) -> None:
         site.assert_right()
 
 
+def test_a_moved_source_that_cannot_be_removed_is_published_all_the_same(
+    world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = world(mode="move")
+    place = site.make()
+
+    class Stuck(LocalStorage):
+        def remove(self, path: Path) -> None:
+            raise StorageError(f"{path}: cannot be removed: Device or resource busy")
+
+    site.storage = Stuck(site.places)
+    assert site.publish().outcome is Outcome.DONE
+    site.assert_right()
+    assert len(list(place.iterdir())) == 2
+    assert "moved source stays" in caplog.text
+
+
 def test_a_moved_source_that_is_being_read_is_left(world: Callable[..., World]) -> None:
-    needs_move()
     site = world(mode="move")
     place = site.make()
     works = [row.id for row in site.work() if row.stage == "assess"]

@@ -598,7 +598,8 @@ def test_very_many_set_aside_are_kept_in_parts(sites: Any) -> None:
 
 def test_requests_become_items_and_changed_assets_change_them(sites: Any) -> None:
     site = sites(gathered=False, form="record")
-    plan = replace(site.plan, kind="fetch", settings={"attributes": {"region": "south"}})
+    tables = [{"key": "other"}, {"key": "survey", "attributes": {"country": "ZA"}}]
+    plan = replace(site.plan, kind="fetch", settings={"attributes": {"region": "south"}, "requests": tables})
     request = Request("survey", Box(10, -30, 30, -20), Span(0, 10), {"file": "a.csv"})
     asset = Asset("a.csv", "a.csv", 5, "00" * 32, "CC0-1.0")
 
@@ -609,7 +610,7 @@ def test_requests_become_items_and_changed_assets_change_them(sites: Any) -> Non
     (item,) = site.items()
     assert done == register.Registered((item.id,), (item.id,))
     assert (item.key, item.footprint, item.span) == ("survey", request.footprint, request.span)
-    assert item.attributes["region"] == "south"
+    assert (item.attributes["region"], item.attributes["country"]) == ("south", "ZA")
     assert item.attributes["request"]["params"] == {"file": "a.csv"}
     assert item.attributes["assets"][0]["licence"] == "CC0-1.0"
     assert site.begin() == 1

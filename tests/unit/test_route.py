@@ -67,7 +67,9 @@ def test_no_stage_is_lost_and_the_order_is_topological(tree: Sequence) -> None:
         assert all(place[earlier] < place[stage.name] for earlier in stage.before)
         assert all(stage.name in route.stages[place[earlier]].after for earlier in stage.before)
         assert all(stage.name in route.stages[place[later]].before for later in stage.after)
-        assert set(route.upstream(stage.name)) == {n for n in route.names if stage.name in reachable(route, n)}
+        assert set(route.upstream(stage.name)) == {
+            n for n in route.names if stage.name in reachable(route, n)
+        }
 
 
 @given(trees(), st.data())
@@ -114,10 +116,12 @@ def test_parentheses_around_one_branch_mean_nothing() -> None:
         ("", "column 1: found an empty route; expected stages such as 'qualify -> reduce -> publish'"),
         ("  \n", "column 1: found an empty route; expected stages such as 'qualify -> reduce -> publish'"),
         ("a -> b -> a", "column 11: found stage 'a' after itself (column 1); expected a route without a cycle"),
-        ("a -> (b -> c, d) -> c", "column 21: found stage 'c' after itself (column 12); expected a route without a cycle"),
+        ("a -> (b -> c, d) -> c", "column 21: found stage 'c' after itself (column 12); expected a route "
+         "without a cycle"),
         ("(a -> a)", "column 7: found stage 'a' after itself (column 2); expected a route without a cycle"),
         ("a -> (b, b)", "column 10: found stage 'b' a second time (first at column 7); expected each stage once"),
-        ("a -> (b -> c, d -> c)", "column 20: found stage 'c' a second time (first at column 12); expected each stage once"),
+        ("a -> (b -> c, d -> c)", "column 20: found stage 'c' a second time (first at column 12); expected "
+         "each stage once"),
         ("a -> (b, c", "column 11: found the end of the route; expected ',' or ')' for the '(' at column 6"),
         ("a -> (b -> c d)", "column 14: found 'd'; expected ',' or ')' for the '(' at column 6"),
         ("a -> b)", "column 7: found ')'; expected '->' or the end of the route"),

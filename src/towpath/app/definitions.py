@@ -79,6 +79,14 @@ def load(request: Request, find: Callable[[str], Plugin] = plugins.load) -> Load
         If it is not whole or wrong in any way; all problems are told at once.
     """
     label = request.label or str(request.file)
+    try:
+        return _load(request, label, find)
+    except DefinitionError as error:
+        error.file = label
+        raise
+
+
+def _load(request: Request, label: str, find: Callable[[str], Plugin]) -> Loaded:
     data = tables.read_bytes(request.file, label)
     if request.checksum:
         _check_sum(request.file, data, label)
@@ -95,7 +103,7 @@ def load(request: Request, find: Callable[[str], Plugin] = plugins.load) -> Load
         else:
             definition, problems = resolve(file, table.content, request.plugin, find)
     if definition is None:
-        raise refusal(problems, table, {*moved, *moved_too}, label)
+        raise refusal(problems, table, {*moved, *moved_too})
     return Loaded(definition, origins(table))
 
 
@@ -177,7 +185,9 @@ def _check_end(data: bytes, end: str, table: Table, label: str) -> None:
     pipeline = table.content.get("pipeline")
     own = pipeline.get("end", "") if isinstance(pipeline, dict) else ""
     if own and next(iter(table.content)) != "pipeline":
-        raise refusal([Problem(("pipeline", "end"), "other tables before it", "the table pipeline first")], table)
+        raise refusal(
+            [Problem(("pipeline", "end"), "other tables before it", "the table pipeline first")], table
+        )
     lines = data.decode("utf-8-sig").strip().splitlines()
     for wanted in filter(None, (end, own if isinstance(own, str) else "")):
         if not lines or lines[-1].strip() != wanted:

@@ -6,7 +6,6 @@ Never loads a pipeline that nobody asked for.
 
 import importlib
 import sys
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -47,13 +46,14 @@ def load(name: str, target: str = "", folder: Path | None = None) -> Plugin:
             known = ", ".join(points) or "none"
             raise DefinitionError(
                 f"found no pipeline {name!r}; expected one that is installed ({known}), "
-                f"or plugin = \"module:plugin\" in [pipelines.{name}] of the site file"
+                f'or plugin = "module:plugin" in [pipelines.{name}] of the site file'
             )
-        return _plugin(name, points[name].value, points[name].load, _install(points[name]))
+        point = points[name]
+        return _plugin(name, f"{point.module}:{point.attr}", _install(point))
     if folder is not None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
-    return _plugin(name, target, lambda: attribute(target), "")
+    return _plugin(name, target, "")
 
 
 def attribute(target: str) -> Any:
@@ -67,7 +67,12 @@ def attribute(target: str) -> Any:
     module, _, name = target.partition(":")
     if not (module and name):
         raise ImportError(f"not of the form module:name: {target!r}")
-    found: Any = importlib.import_module(module)
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError:
+        raise
+    except Exception as error:  # someone's module runs here, and may raise anything
+        raise ImportError(f"{type(error).__name__} in module {module}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise ImportError(f"module {module} has no {name!r}")
@@ -94,18 +99,24 @@ def _install(point: EntryPoint) -> str:
     return f'pip install "{distribution}{extra}"'
 
 
-def _plugin(name: str, target: str, get: Callable[[], Any], install: str) -> Plugin:
+def _plugin(name: str, target: str, install: str) -> Plugin:
     try:
-        found = get()
+        found = attribute(target)
     except ModuleNotFoundError as error:
         own = target.partition(":")[0].split(".")[0]
         if install and (error.name or "").split(".")[0] != own:
-            raise SiteError(f"pipeline {name} needs {error.name}, which is not installed: {install}") from error
+            raise SiteError(
+                f"pipeline {name} needs {error.name}, which is not installed: {install}"
+            ) from error
         raise SiteError(f"pipeline {name}: {target} cannot be imported: {error}") from error
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
         raise SiteError(f"pipeline {name}: {target} cannot be imported: {error}") from error
     if not isinstance(found, Plugin):
-        raise SiteError(f"pipeline {name}: found {type(found).__name__} at {target}; expected a towpath.Plugin")
+        raise SiteError(
+            f"pipeline {name}: found {type(found).__name__} at {target}; expected a towpath.Plugin"
+        )
     if found.name != name:
-        raise SiteError(f"pipeline {name}: found the plug-in of {found.name!r} at {target}; expected that of {name!r}")
+        raise SiteError(
+            f"pipeline {name}: found the plug-in of {found.name!r} at {target}; expected that of {name!r}"
+        )
     return found

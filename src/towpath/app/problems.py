@@ -18,6 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _EXPECTED = {
     "string_type": "a text",
+    "string_too_short": "a text that is not empty",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -33,7 +34,7 @@ _EXPECTED = {
 }
 _TYPES = {
     float: "a number",
-    int: "a whole number",
+    int: "a number",
     bool: "true or false",
     str: "a text",
     tuple[float | int | bool | str, ...]: "a list",
@@ -49,16 +50,16 @@ class Problem:
     expected: str
 
 
-def refusal(problems: Iterable[Problem], table: Table, moved: Iterable[Key] = (), file: str = "") -> DefinitionError:
+def refusal(
+    problems: Iterable[Problem], table: Table, moved: Iterable[Key] = (), file: str = ""
+) -> DefinitionError:
     """The error that tells of problems: ``file: place (line): found ...; expected ...``, each once.
 
     `moved` are the places whose key lost the part ``stages`` in the file.
     """
     short = set(moved)
     texts = [_text(problem, table, short, file) for problem in problems]
-    error = DefinitionError(list(dict.fromkeys(texts)))
-    error.file = file
-    return error
+    return DefinitionError(list(dict.fromkeys(texts)))
 
 
 def _text(problem: Problem, table: Table, short: set[Key], file: str) -> str:
@@ -104,14 +105,19 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
     key, at = _walk(model, error["loc"])
     if kind == "extra_forbidden":
         _, owner = _walk(model, error["loc"][:-1])
-        return Problem(key, "an unknown key", choose(str(key[-1]), owner.model_fields if _is_model(owner) else ()))
+        return Problem(
+            key, "an unknown key", choose(str(key[-1]), owner.model_fields if _is_model(owner) else ())
+        )
     if kind == "missing":
         return Problem(key, "nothing", "a value")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         tag = error["ctx"].get("tag", "")
-        return Problem((*key, "kind"), repr(tag) if tag else "nothing", choose(tag, set(_tagged(at)) - {"code"}))
+        return Problem(
+            (*key, "kind"), repr(tag) if tag else "nothing", choose(tag, set(_tagged(at)) - {"code"})
+        )
     if _is_union(at):
-        return Problem(key, describe(value), " or ".join(dict.fromkeys(_TYPES[bare(part)] for part in get_args(at))))
+        wanted = dict.fromkeys(_TYPES.get(bare(part), "a value") for part in get_args(at))
+        return Problem(key, describe(value), " or ".join(wanted))
     return Problem(key, "what is no text" if at is SecretStr else describe(value), _expected(error))
 
 
@@ -122,8 +128,10 @@ def _expected(error: dict[str, Any]) -> str:
     if kind == "literal_error":
         return f"one of {context['expected']}".replace(" or ", ", ")
     if kind in ("too_short", "too_long"):
-        return f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-    return _EXPECTED.get(kind) or str(error["msg"]).removeprefix("Input should be ")
+        return (
+            f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        )
+    return _EXPECTED.get(kind) or str(error["msg"]).replace("Input should be ", "a value ", 1)
 
 
 # ---- where a model says what may stand

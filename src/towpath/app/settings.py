@@ -134,12 +134,14 @@ def masked(name: str, value: Any) -> Any:
     """A value as it may be shown: nothing of what is secret by its name, no password in a URL."""
     if _SECRET.search(name.rpartition(".")[2]) and value:
         return _MASK
+    if isinstance(value, Mapping):
+        return {inner: masked(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list):
+        return [masked("", one) for one in value]
     return _URL_PASSWORD.sub(rf"\1:{_MASK}@", value) if isinstance(value, str) else value
 
 
-def load(
-    path: Path, environ: Mapping[str, str] | None = None, assignments: Sequence[str] = ()
-) -> Settings:
+def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequence[str] = ()) -> Settings:
     """The settings of a site.
 
     Parameters
@@ -192,7 +194,9 @@ def request(settings: Settings, name: str) -> Request:
     """
     if name not in settings.pipelines:
         known = ", ".join(settings.pipelines) or "none"
-        raise DefinitionError(f"found no pipeline {name!r} in this site; expected one of: {known}", settings.file.name)
+        raise DefinitionError(
+            f"found no pipeline {name!r} in this site; expected one of: {known}", settings.file.name
+        )
     entry = settings.pipelines[name]
     plugin = _plugin(settings, name, entry)
     file = settings.folder / entry.file if entry.file else plugins.pipeline_file(plugin, entry.plugin)
@@ -263,7 +267,9 @@ def _assigned(assignment: str) -> Table:
     except tomllib.TOMLDecodeError:
         value = None
     if value is None:
-        raise DefinitionError(f"command line: found {assignment!r}; expected NAME=VALUE, such as site.workers=4")
+        raise DefinitionError(
+            f"command line: found {assignment!r}; expected NAME=VALUE, such as site.workers=4"
+        )
     key = next(tables.leaves(value))[0]
     names = tuple(str(part) for part in key)
     return _nested(names, _value(names, text.strip()), "command line")

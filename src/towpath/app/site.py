@@ -7,7 +7,7 @@ Nothing is decided here: the flow decides, the catalog keeps.
 import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +19,9 @@ from towpath.base import clock, ids, states
 from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.base.hashing import content
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.base.spacetime import Box, Span
 from towpath.contracts.catalog import PublicationRow, Transaction, View
-from towpath.contracts.definition import GATHER, Definition, KindPlan
+from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
 from towpath.flow.plan import Explanation, Planned
@@ -325,6 +326,62 @@ class Site:
                 yield event
             self.catalog.wait(1.0)
 
+    # ---- submitting
+    def submit(self, kind: str, items: Sequence[Mapping[str, Any]], *, priority: int = 0) -> list[int]:
+        """Register items of a kind that has a source of kind ``submit``; known keys change nothing.
+
+        Parameters
+        ----------
+        kind
+            ``pipeline/kind``, or the kind alone where that is unique.
+        items
+            Each a table with ``key``, and optionally ``attributes``, ``time`` (one moment or two), ``footprint`` (west,
+            south, east, north in degrees) and ``files`` (paths below a root, registered as raw files where they are).
+        priority
+            Higher runs first.
+
+        Returns
+        -------
+        list of int
+            The items' ids, in order.
+
+        Raises
+        ------
+        UsageError
+            If the kind cannot be submitted to, or a file lies below no root.
+        """
+        plan, source = self._submittable(kind)
+        ids_: list[int] = []
+        for start in range(0, len(items), 1000):
+            part = [submitted(plan, item) for item in items[start : start + 1000]]
+            raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
+            ids_ += self.catalog.write(partial(_submit, plan=plan, items=part, raw=raw, priority=priority))
+        return ids_
+
+    def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
+        found = [
+            (definition.kinds[source.item], source)
+            for definition in self.definitions.values()
+            for source in definition.sources.values()
+            if source.kind == "submit" and kind in (source.item, f"{definition.pipeline}/{source.item}")
+        ]
+        if len(found) != 1:
+            raise UsageError(f"{kind!r}: {len(found)} sources of kind submit take it; expected exactly one")
+        return found[0]
+
+    def _raw_files(self, source: SourcePlan, table: Mapping[str, Any]) -> list[Product]:
+        found = []
+        for name in table.get("files", ()):
+            path = Path(name).absolute()
+            root = next((r for r, place in self._parts.places.items() if str(path).startswith(place)), None)
+            if root is None:
+                raise UsageError(f"{path}: lies below no root; roots are {', '.join(sorted(self._parts.places))}")
+            made, relative = content(path), self.storage.relative(root, path)
+            found.append(
+                Product(0, "", "file", path.name, source.raw_type, root, relative, made.size, made.mtime_ns, made.sha256)
+            )
+        return found
+
     # ---- acting on work
     def _works(self, name: str, stage: str = "", *, in_states: Sequence[states.Work] = ()) -> list[int]:
         with self.catalog.read() as view:
@@ -532,6 +589,24 @@ class Progress:
         """Work by (pipeline, kind, stage, state)."""
         with self.site.catalog.read() as view:
             return view.counts()
+
+
+def submitted(plan: KindPlan, table: Mapping[str, Any]) -> Item:
+    """The item that a table with ``key``, ``attributes``, ``time`` and ``footprint`` describes."""
+    times = [clock.seconds(when) for when in table.get("time", ())]
+    span = Span(times[0], times[-1]) if times else None
+    box = Box(*table["footprint"]) if table.get("footprint") else None
+    return Item(plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes", {})), span, box)
+
+
+def _submit(
+    tx: Transaction, plan: KindPlan, items: Sequence[Item], raw: Sequence[Sequence[Product]], priority: int
+) -> list[int]:
+    known = tx.add_items(plan, items, priority=priority)
+    files = [replace(product, item=item) for item, products in zip(known, raw, strict=True) for product in products]
+    if files:
+        tx.add_raw(files)
+    return known
 
 
 def _reroute(tx: Transaction, plan: KindPlan, items: Sequence[int], gone: Sequence[int]) -> None:

@@ -127,7 +127,9 @@ class Finder:
         if found is None:
             return None
         stage, identity = found
-        return self._instance(key, table, stage, identity, f"{stage.__module__}:{stage.__qualname__}", table.params)
+        return self._instance(
+            key, table, stage, identity, f"{stage.__module__}:{stage.__qualname__}", table.params
+        )
 
     def _class(self, key: Key, name: str, uses: str) -> tuple[type[Stage], str] | None:
         if not uses:
@@ -148,7 +150,9 @@ class Finder:
         stage = plugin.stage(wanted)
         if stage is None:
             known = [stage.__name__ for stage in plugin.stages]
-            self._wrong((*key, "uses"), describe(uses), f"a stage of pipeline {plugin.name}: {choose(wanted, known)}")
+            self._wrong(
+                (*key, "uses"), describe(uses), f"a stage of pipeline {plugin.name}: {choose(wanted, known)}"
+            )
         return (stage, f"{plugin.name}.{stage.__name__}") if stage else None
 
     def _imported(self, key: Key, uses: str) -> tuple[type[Stage], str] | None:
@@ -167,7 +171,13 @@ class Finder:
         return self._instance(key, table, attribute(target), table.kind, target, params)
 
     def _instance(
-        self, key: Key, table: StageTable, stage: type[Stage], identity: str, target: str, params: Mapping[str, Any]
+        self,
+        key: Key,
+        table: StageTable,
+        stage: type[Stage],
+        identity: str,
+        target: str,
+        params: Mapping[str, Any],
     ) -> Made | None:
         instance, problems = validate(stage, json.dumps(params))
         if instance is None:
@@ -191,7 +201,9 @@ class Finder:
             if found is not None:
                 measures[rule.measure] = found
                 if rule.unit and rule.unit != found.unit:
-                    self._wrong((*place, "unit"), describe(rule.unit), f"{found.unit!r}, the unit of {rule.measure}")
+                    self._wrong(
+                        (*place, "unit"), describe(rule.unit), f"{found.unit!r}, the unit of {rule.measure}"
+                    )
             elif rule.measure not in MEASURES and not upstream:
                 known = {*MEASURES, *(measure.name for measure in self.plugin.measures)}
                 self._wrong((*place, "measure"), describe(rule.measure), choose(rule.measure, known))
@@ -220,7 +232,9 @@ class Finder:
         allowed = {f"input.{name}" for name in table.consumes} | {f"output.{name}" for name in table.produces}
         allowed |= {f"param.{name}" for name in table.params}
         allowed |= {"item.key", "item.kind", "item.pipeline", "scratch", "cores"}
-        words: list[tuple[Key, str]] = [((*key, "argv", number), word) for number, word in enumerate(table.argv)]
+        words: list[tuple[Key, str]] = [
+            ((*key, "argv", number), word) for number, word in enumerate(table.argv)
+        ]
         words += [((*key, "env", name), word) for name, word in table.env.items()]
         before = len(self.problems)
         for place, word in words:

@@ -25,7 +25,9 @@ _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|(end of document))\
 _YAML_KINDS: dict[str, re.Pattern[str]] = {
     "bool": re.compile(r"(?:true|false)\Z"),
     "int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z"),
-    "float": re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)|\.(?:inf|nan))\Z"),
+    "float": re.compile(
+        r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)|\.(?:inf|nan))\Z"
+    ),
     "null": re.compile(r"(?:null|~|)\Z"),
 }
 
@@ -60,7 +62,9 @@ class Table:
         content: Any = self.content
         for part in key:
             content = content.get(part, {}) if isinstance(content, dict) else {}
-        origins = {path[len(key) :]: origin for path, origin in self.origins.items() if path[: len(key)] == key}
+        origins = {
+            path[len(key) :]: origin for path, origin in self.origins.items() if path[: len(key)] == key
+        }
         return Table(content if isinstance(content, dict) else {}, origins)
 
 
@@ -78,7 +82,9 @@ def merge(base: Table, over: Table) -> Table:
     for key, _ in leaves(over.content):
         if origin := over.origin(key):
             origins[key] = origin
-    return Table(content, origins | {key: origin for key, origin in over.origins.items() if key not in joined})
+    return Table(
+        content, origins | {key: origin for key, origin in over.origins.items() if key not in joined}
+    )
 
 
 def _merged(
@@ -123,7 +129,9 @@ def read_bytes(path: Path, label: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DefinitionError(f"found no file that can be read ({error.strerror}); expected a file", label) from None
+        raise DefinitionError(
+            f"found no file that can be read ({error.strerror}); expected a file", label
+        ) from None
 
 
 def parse(data: bytes, suffix: str, label: str) -> Table:
@@ -146,15 +154,22 @@ def _parse_toml(text: str, label: str) -> Table:
         content = _plain(tomllib.loads(text), (), label)
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(error, text, label) from None
-    lines = {} if not text else dict(_toml_lines(text, content))
-    return Table(content, {(): Origin(label)} | {key: Origin(label, line) for key, line in lines.items()})
+    origins: dict[Key, Origin] = {(): Origin(label)}
+    for key, line in _toml_lines(text, content):
+        for length in range(
+            1, len(key) + 1
+        ):  # a table that has no header of its own is where it is first named
+            origins.setdefault(key[:length], Origin(label, line))
+    return Table(content, origins)
 
 
 def _not_toml(error: tomllib.TOMLDecodeError, text: str, label: str) -> DefinitionError:
     match = _TOML_PLACE.search(str(error))
     what = str(error)[: match.start()] if match else str(error)
     line = match[1] if match and match[1] else str(len(text.splitlines()))
-    return DefinitionError(f"line {line}: found what is not TOML ({what[:1].lower()}{what[1:]}); expected TOML", label)
+    return DefinitionError(
+        f"line {line}: found what is not TOML ({what[:1].lower()}{what[1:]}); expected TOML", label
+    )
 
 
 def _plain(value: Any, key: Key, label: str) -> Any:
@@ -182,7 +197,10 @@ def _toml_lines(text: str, content: dict[str, Any]) -> Iterator[tuple[Key, int]]
                 place = (*place, counts[place])
             base, rows = place, None
             yield place, number
-        elif assignment and (place := _place(content, (*base, *_toml_key(assignment["key"])), counts)) is not None:
+        elif (
+            assignment
+            and (place := _place(content, (*base, *_toml_key(assignment["key"])), counts)) is not None
+        ):
             rows = place
             counts[place] = 0 if assignment["value"].removeprefix("[").lstrip().startswith("{") else -1
             yield place, number
@@ -243,7 +261,9 @@ def _parse_yaml(text: str, label: str) -> Table:
         node = composer.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DefinitionError(f"line {line}: found what is not YAML ({error.problem}); expected YAML", label) from None
+        raise DefinitionError(
+            f"line {line}: found what is not YAML ({error.problem}); expected YAML", label
+        ) from None
     except yaml.YAMLError as error:
         what = str(error).splitlines()[0]
         raise DefinitionError(f"found what is not YAML ({what}); expected YAML", label) from None
@@ -266,7 +286,9 @@ class _YamlReader:
         self.seen: set[int] = set()
 
     def wrong(self, node: yaml.Node, key: Key, found: str, expected: str) -> DefinitionError:
-        place = f"{dotted(key)} (line {node.start_mark.line + 1})" if key else f"line {node.start_mark.line + 1}"
+        place = (
+            f"{dotted(key)} (line {node.start_mark.line + 1})" if key else f"line {node.start_mark.line + 1}"
+        )
         return DefinitionError(f"{place}: found {found}; expected {expected}", self.label)
 
     def value(self, node: yaml.Node, key: Key) -> Any:

@@ -34,7 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("look", "Show the site at a glance."),
         "items": ("look", "List items, filtered and page by page."),
-        "show": ("show", "Show everything about one item."),
+        "show": ("look", "Show everything about one item."),
         "explain": ("plan", "Explain why the stages of an item are as they are."),
         "log": ("story", "Print the log of a run."),
         "events": ("story", "Print the story: what happened, in order."),
@@ -77,14 +77,16 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong becomes a message and an exit code."""
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.basicConfig(
+            level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
         try:
             return super().invoke(ctx)
         except (TowpathError, OSError) as error:
             raise typer.Exit(tell(error, options.call_of(ctx))) from error
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
-        except Exception as error:  # noqa: BLE001  the outer handler of the command line: recorded, then the exit code
+        except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise  # a wrong command line: typer tells it best
             raise typer.Exit(tell(error, options.call_of(ctx))) from error
@@ -127,7 +129,8 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode="rich", p
 @app.callback()
 def towpath(
     is_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
     ] = False,
 ) -> None:
     """Draw science data from level to level: from the file that just arrived to the product that is published."""

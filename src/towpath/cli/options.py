@@ -50,7 +50,13 @@ def _keep_debug(context: typer.Context, value: bool) -> None:
 
 def _kept(name: str, keep: Callable[..., None], help: str, metavar: str | None = None) -> Any:
     return typer.Option(
-        name, callback=keep, expose_value=False, is_eager=True, help=help, metavar=metavar, rich_help_panel=PANEL
+        name,
+        callback=keep,
+        expose_value=False,
+        is_eager=True,
+        help=help,
+        metavar=metavar,
+        rich_help_panel=PANEL,
     )
 
 

@@ -186,12 +186,15 @@ class _Decision:
         return found[: self.plan.size - group.count] if self.plan.size else found
 
     def _chain(self, members: Iterable[Member], edge: float, sign: int) -> list[Member]:
-        found = []
+        found: list[Member] = []
         for member in members:
             order = _number(member.order)
-            if sign * (order - edge) > 0 and self._are_near(min(order, edge), max(order, edge)):
-                found.append(member)
-                edge = order
+            if sign * (order - edge) <= 0:
+                continue
+            if len(found) == self.plan.size > 0 or not self._are_near(min(order, edge), max(order, edge)):
+                break
+            found.append(member)
+            edge = order
         return found
 
     def _are_near(self, low: float, high: float) -> bool:
@@ -223,6 +226,9 @@ class _Decision:
                 yield run
                 run = []
             run.append(member)
+            if len(run) == self.plan.size:
+                yield run  # enough to begin a group, whatever follows
+                return
         yield run
 
     def _carry_for(self, run: Sequence[Member]) -> tuple[Member, ...]:

@@ -66,7 +66,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_range(limit: Any) -> bool:
-    return isinstance(limit, tuple) and len(limit) == 2 and all(map(_is_number, limit)) and limit[0] <= limit[1]
+    return (
+        isinstance(limit, tuple) and len(limit) == 2 and all(map(_is_number, limit)) and limit[0] <= limit[1]
+    )
 
 
 def holds(op: str, value: Any, limit: Any) -> bool:
@@ -96,7 +98,9 @@ def judge(
 
     The verdict is the gravest of what the failed rules ask for: reject, hold, warn; pass if none failed.
     """
-    results = tuple(_judged(rule, measures.get(rule.measure), (faults or {}).get(rule.measure, "")) for rule in rules)
+    results = tuple(
+        _judged(rule, measures.get(rule.measure), (faults or {}).get(rule.measure, "")) for rule in rules
+    )
     asked = {result.action for result in results}
     return Verdict(next((grave for grave in ("reject", "hold", "warn") if grave in asked), "pass"), results)
 

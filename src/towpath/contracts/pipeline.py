@@ -53,7 +53,9 @@ def _memory(value: Any) -> int:
         return int(float(match[1]) * _BYTES[match[2].lower()])
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    raise ValueError("an amount of memory: a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, such as '2 GB'")
+    raise ValueError(
+        "an amount of memory: a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, such as '2 GB'"
+    )
 
 
 def _keep(value: str) -> str:
@@ -61,7 +63,9 @@ def _keep(value: str) -> str:
         try:
             _duration(value)
         except ValueError:
-            raise ValueError("'always', 'until consumed', 'until published' or a duration such as '30 d'") from None
+            raise ValueError(
+                "'always', 'until consumed', 'until published' or a duration such as '30 d'"
+            ) from None
     return value
 
 
@@ -408,7 +412,12 @@ class StoreTable(Model):
         except ValueError:
             unknown = {value}
         parts = value.split("/")
-        if unknown or "{stage}" not in value or {"", ".", ".."} & set(parts) or any(p.startswith(".") for p in parts):
+        if (
+            unknown
+            or "{stage}" not in value
+            or {"", ".", ".."} & set(parts)
+            or any(p.startswith(".") for p in parts)
+        ):
             raise ValueError("a relative path with {stage}, and if wanted {pipeline} and {kind}")
         return value
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from towpath.base.errors import DefinitionError
 
-_TOKEN = re.compile(r"\s*(?:(?P<name>[a-z][a-z0-9_]*)(?![A-Za-z0-9_.])|(?P<sign>->|[(),?])|(?P<other>[^\s(),?]+))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<name>[a-z][a-z0-9_]*)(?![A-Za-z0-9_.])|(?P<sign>->|[(),?])|(?P<other>[^\s(),?]+))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,9 @@ class Route:
         """
         tree = _without(self.tree, names)
         if not tree:
-            raise DefinitionError("found a route whose stages are all switched off; expected at least one stage")
+            raise DefinitionError(
+                "found a route whose stages are all switched off; expected at least one stage"
+            )
         return Route(tree, _linked(tree))
 
     def upstream(self, name: str) -> tuple[str, ...]:
@@ -240,6 +244,8 @@ def _linked(tree: Sequence) -> tuple[RouteStage, ...]:
 
     link(tree, ())
     return tuple(
-        RouteStage(name, before[name], tuple(other for other in before if name in before[other]), optional[name])
+        RouteStage(
+            name, before[name], tuple(other for other in before if name in before[other]), optional[name]
+        )
         for name in before
     )

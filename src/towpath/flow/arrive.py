@@ -101,6 +101,10 @@ def _intake(rule: _Rule, arrival: Arrival) -> Intake:
     )
 
 
+class _GrowingError(Exception):
+    """A file is written to while it is read."""
+
+
 def hash_all(
     storage: Storage,
     root: str,
@@ -134,12 +138,14 @@ def _hash(
     def count(size: int) -> None:
         nonlocal told
         told += size
+        if told > arrival.size:
+            raise _GrowingError  # or it might be read for ever
         if progress:
             progress(size)
 
     try:
         sha256 = hashing.file_sha256(storage.path(root, arrival.path), count)
-    except FileNotFoundError:
+    except (FileNotFoundError, _GrowingError):
         return None
     if progress and told < arrival.size:
         progress(arrival.size - told)

@@ -120,17 +120,20 @@ def admit(tx: Transaction, definition: Definition, group: int, member: int, who:
     Raises
     ------
     StateError
-        If the group has its full size.
+        If it is no item that the group takes, or the group has its full size.
     """
-    item = tx.item(group)
-    kind = definition.kinds[item.kind]
-    assert kind.group is not None
-    if kind.group.size and len(tx.members(group)) >= kind.group.size:
+    item, newcomer = tx.item(group), tx.item(member)
+    grouping = _Grouping(tx, definition.kinds[item.kind])
+    of, size = grouping.plan.of, grouping.plan.size
+    if (newcomer.pipeline, newcomer.kind) != (item.pipeline, of):
+        raise StateError(f"{newcomer.name} is no {of}, and {item.name} is a group of those")
+    members = {known.id for known in tx.members(group)}
+    if member in members or (size and len(members) >= size):
         raise StateError(
-            f"{item.name} has its {kind.group.size} members; release one of its members' groups instead"
+            f"{item.name} has {len(members)} members of {size or 'any number'}; {newcomer.key} is not added"
         )
-    tx.event("admitted", item=group, stage=GATHER, member=tx.item(member).key, who=who, why=why)
-    _Grouping(tx, kind).admit(item, member)
+    tx.event("admitted", item=group, stage=GATHER, member=newcomer.key, who=who, why=why)
+    grouping.admit(item, member)
 
 
 class _Grouping:

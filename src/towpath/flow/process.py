@@ -243,7 +243,8 @@ class Process:
     # ---- the batch that is handed over
     def _batch(self, kind: KindPlan, stage: StagePlan, rows: Sequence[Claimed]) -> Batch:
         places = self._places()
-        folder = f"{places['store']}{kind.pipeline}/{kind.name}/{stage.name}"
+        layout = self._definitions()[kind.pipeline].layout
+        folder = places["store"] + layout.format(pipeline=kind.pipeline, kind=kind.name, stage=stage.name)
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103  the hot path
         single = frozenset(plan.name for plan in stage.inputs if plan.form in ("one", "calibration"))
         former = self._former(stage, [row.item for row in rows if row.done_key is not None])

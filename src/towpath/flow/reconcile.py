@@ -119,10 +119,10 @@ def survey(
     """Files and folders below a root that no row names (`extra`), and missing products found elsewhere (`moved`)."""
     with catalog.read() as view:
         place = Path(view.roots()[root].place)
-        live = [product for product in _all_products(catalog, LIVE) if product.root == root]
+        live = [product for product in view.products(states=LIVE) if product.root == root]
         other = [
             product
-            for product in _all_products(catalog, (State.SUPERSEDED, State.TRASH))
+            for product in view.products(states=(State.SUPERSEDED, State.TRASH))
             if product.root == root
         ]
     known = {product.path: product.tree for product in (*live, *other)}

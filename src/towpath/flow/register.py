@@ -196,7 +196,10 @@ def _asked(plan: SourcePlan, request: Request, assets: Sequence[Asset]) -> Item:
         "time": [span.begin, span.end] if span else None,
         "footprint": [box.west, box.south, box.east, box.north] if box else None,
     }
-    constants = plan.settings.get("attributes") or {}
+    constants = dict(plan.settings.get("attributes") or {})
+    for table in plan.settings.get("requests") or ():
+        if table["key"] == request.key:
+            constants |= table.get("attributes") or {}
     attributes = {**constants, "request": asked, "assets": [asdict(asset) for asset in assets]}
     return Item(plan.pipeline, plan.item, request.key, attributes, span, box)
 

@@ -75,13 +75,19 @@ def run_stage(
     params = stage.model_dump(mode="json")
     consumes, produces = type(stage).declared(params)
     if unknown := sorted(set(inputs) - set(consumes)):
-        raise ValueError(f"not consumed: {', '.join(unknown)}; the stage consumes {', '.join(consumes) or 'nothing'}")
+        raise ValueError(
+            f"not consumed: {', '.join(unknown)}; the stage consumes {', '.join(consumes) or 'nothing'}"
+        )
     task = Task(
         1,
         _TOKEN,
         item,
         str(_folder(tmp_path) / slug(item)),
-        {name: _files(form, inputs.get(name), item) for name, form in consumes.items() if not isinstance(form, _FACTS)},
+        {
+            name: _files(form, inputs.get(name), item)
+            for name, form in consumes.items()
+            if not isinstance(form, _FACTS)
+        },
         {name: inputs.get(name) for name, form in consumes.items() if isinstance(form, _FACTS)},
         {name: _file(path, item, "") for name, path in (previous or {}).items()},
     )

@@ -83,7 +83,7 @@ class Needs(Reading):
     def _own_products(self, items: Sequence[int], sources: Mapping[str, list[_Source]]) -> _Offered:
         queues = sorted({queue for found in sources.values() for queue, _ in found})
         statement = (
-            f"SELECT {PRODUCT_COLUMNS} FROM products WHERE state IN {LIVE} AND queue_id IN ({marks(queues)}) "
+            f"SELECT {PRODUCT_COLUMNS} FROM products WHERE {LIVE} AND queue_id IN ({marks(queues)}) "
             "AND item_id IN ({in})"
         )
         offered: _Offered = {}
@@ -201,7 +201,7 @@ class Needs(Reading):
             members[group].append(name)
         files = dict(
             self.rows_in(
-                f"SELECT item_id, count(*) FROM products WHERE queue_id = 0 AND state IN {LIVE} "
+                f"SELECT item_id, count(*) FROM products WHERE queue_id = 0 AND {LIVE} "
                 "AND item_id IN ({in}) GROUP BY item_id",
                 items,
             )

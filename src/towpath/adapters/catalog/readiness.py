@@ -48,11 +48,12 @@ class Readiness(Events):
         where, values = self._at(queue, "waiting", items)
         holds, more = self._holds(kind, stage, passed)
         where, values = f"{where}{holds}", [*values, *more]
-        if _is_calibrated(stage):
+        if is_calibrated(stage):
             return self._make_ready_checked(kind, stage, (where, values))
         count = self._make_ready((f"{where} AND note IS NULL", values))
         if self.one(
-            "SELECT 1 FROM work WHERE queue_id = ? AND state = 'waiting' AND note IS NOT NULL LIMIT 1", (queue,)
+            "SELECT 1 FROM work WHERE queue_id = ? AND state = 'waiting' AND note IS NOT NULL LIMIT 1",
+            (queue,),
         ):
             count += self._make_ready_checked(kind, stage, (f"{where} AND note IS NOT NULL", values))
         return count
@@ -71,7 +72,9 @@ class Readiness(Events):
             good = [row[0] for row in part if not needs[row[1]].problem]
             if good:
                 count += self._make_ready((f"id IN ({marks(good)})", good))
-            told = [(needs[row[1]].problem, row[0]) for row in part if needs[row[1]].problem not in ("", row[2])]
+            told = [
+                (needs[row[1]].problem, row[0]) for row in part if needs[row[1]].problem not in ("", row[2])
+            ]
             self.cursor.executemany("UPDATE work SET note = ? WHERE id = ?", told)
         return count
 
@@ -180,7 +183,7 @@ class Readiness(Events):
             "attempts = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 0 ELSE attempts END, "
             "due = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 0 ELSE due END, "
             "note = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready', 'waiting') THEN NULL ELSE note END, "
-            "\"key\" = CASE WHEN NOT ? THEN \"key\" WHEN state = 'running' THEN ? END, "
+            '"key" = CASE WHEN NOT ? THEN "key" WHEN state = \'running\' THEN ? END, '
             "state = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 'waiting' ELSE state END WHERE id = ?",
             [(force, b"", row.id) for row in rows],
         )
@@ -191,24 +194,30 @@ class Readiness(Events):
         front: _Front = {}
         for row in rows:
             front.setdefault((row.pipeline, row.kind), {}).setdefault(row.stage, set()).add(row.item)
+        seen: set[int] = set()
         while front:
-            front = self._step_after(front, found)
+            front = self._step_after(front, found, seen)
         first = {row.id for row in rows}
         return [row for number, row in sorted(found.items()) if number not in first]
 
-    def _step_after(self, front: _Front, found: dict[int, WorkRow]) -> _Front:
+    def _step_after(self, front: _Front, found: dict[int, WorkRow], seen: set[int]) -> _Front:
         following: _Front = {}
         for (pipeline, name), stages in front.items():
-            definition, plan = self.routes.get(pipeline), self._plan(pipeline, name)
-            for stage, items in stages.items() if definition and plan else ():
-                assert definition is not None and plan is not None
+            definition = self.routes.get(pipeline)
+            plan = definition.kinds.get(name) if definition else None
+            if definition is None or plan is None:
+                continue
+            for stage, items in stages.items():
                 later = _later(plan, stage)
                 self._collect(plan, later, sorted(items), found)
                 for group in _groups_after(definition, plan, {stage, *later}):
-                    numbers = self._groups_of_kind(group, sorted(items))
+                    numbers = self._groups_of_kind(group, sorted(items)) - seen
                     if numbers:
                         entry = following.setdefault((pipeline, group.name), {})
                         entry.setdefault(GATHER, set()).update(numbers)
+        seen.update(
+            number for stages in following.values() for groups in stages.values() for number in groups
+        )
         return following
 
     def _collect(
@@ -282,7 +291,8 @@ class Readiness(Events):
             self._unready(plan, [number])
 
 
-def _is_calibrated(stage: StagePlan) -> bool:
+def is_calibrated(stage: StagePlan) -> bool:
+    """Whether a stage takes a calibration, so that readiness must look for one."""
     return any(plan.form == "calibration" for plan in stage.inputs)
 
 

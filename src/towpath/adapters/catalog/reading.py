@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.sql import (
+    FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
+    LIVE,
     PRODUCT_COLUMNS,
     WORK_COLUMNS,
     Session,
@@ -34,7 +36,10 @@ _RUN_COLUMNS = (
     'r.work_id, r.token, w.item_id, w.queue_id, r.outcome, r.began, r.seconds, r."key", r.measures, r.caveats, r.steps, '
     "r.reasons, r.error, r.worker, r.log, r.manual"
 )
-PUBLICATION_COLUMNS = "id, work_id, token, item_id, archive, target, state, sha256, files, folder, mode, error, updated, supersedes"
+PUBLICATION_COLUMNS = (
+    "id, work_id, token, item_id, archive, target, state, sha256, files, folder, mode, error, updated, "
+    "supersedes"
+)
 
 
 class Reading(Session):
@@ -60,7 +65,7 @@ class Reading(Session):
     def sizes(self) -> dict[str, int]:
         """Rows per table, and bytes of the catalog under ``"bytes"``."""
         from_tables = {
-            name: self.one(f"SELECT count(*) FROM {name}")[0]  # noqa: S608  names of our own tables
+            name: self.one(f"SELECT count(*) FROM {name}")[0]  # names of our own tables
             for name in (
                 "items",
                 "work",
@@ -178,8 +183,8 @@ class Reading(Session):
         for queue in queues:
             number = self.queue_id(queue)
             row = number and self.one(
-                "SELECT priority, due FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND due <= ? "
-                "ORDER BY priority DESC, due, id LIMIT 1",
+                "SELECT w.priority, w.due FROM work w WHERE w.queue_id = ? AND w.state IN ('ready', 'running') "
+                f"AND w.due <= ?{_first(queue)} ORDER BY w.priority DESC, w.due, w.id LIMIT 1",
                 (number, now),
             )
             if row:
@@ -209,10 +214,11 @@ class Reading(Session):
     def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
         """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
         names = [*kind.stages, *([GATHER] if kind.gathered else [])]
-        queues = [number for number in (self.queue_id((kind.pipeline, kind.name, name)) for name in names) if number]
+        queues = [number for name in names if (number := self.queue_id((kind.pipeline, kind.name, name)))]
         lacking = self.rows(
             "SELECT i.id FROM items i WHERE i.pipeline = ? AND i.kind = ? AND (SELECT count(*) FROM work w WHERE "
-            f"w.item_id = i.id AND w.subject = '' AND w.queue_id IN ({marks(queues)})) < ? ORDER BY i.id",
+            f"w.item_id = i.id AND w.subject = '' AND w.queue_id IN ({marks(queues)}) AND w.state <> 'retired') < ? "
+            "ORDER BY i.id",
             (kind.pipeline, kind.name, *queues, len(names)),
         )
         gone = self.rows(
@@ -233,30 +239,41 @@ class Reading(Session):
     def running_tokens(self) -> set[tuple[str, int]]:
         """The (item key as a file name, token) of everything that is running."""
         rows = self.rows(
-            'SELECT i."key", w.token FROM work w JOIN items i ON i.id = w.item_id WHERE w.state = \'running\''
+            'SELECT i."key", w.token FROM work w JOIN items i ON i.id = w.item_id '
+            "WHERE w.state IN ('ready', 'running') AND w.state = 'running'"
         )
         return {(ids.slug(row[0]), row[1]) for row in rows}
 
     def sweepable(self, before: float) -> list[Product]:
         """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+        oldest = self.one(
+            "SELECT min(began) FROM work WHERE state IN ('ready', 'running') AND state = 'running'"
+        )[0]
         rows = self.rows(
-            f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND left_at <= ? AND queue_id > 0 "
-            "AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id) "
-            "AND NOT EXISTS (SELECT 1 FROM work w WHERE w.state = 'running' AND w.began <= p.left_at) ORDER BY id",
-            (before,),
+            f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND state IN ('superseded', 'trash') "
+            "AND left_at <= ? AND left_at < ? AND queue_id > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id AND (until IS NULL OR until > ?)) "
+            "AND NOT EXISTS (SELECT 1 FROM products q WHERE q.item_id = p.item_id AND q.queue_id = p.queue_id "
+            f"AND {LIVE.replace('state', 'q.state')} AND q.root_id = p.root_id AND q.path = p.path) ORDER BY id",
+            (before, before + 1 if oldest is None else oldest, self.now()),
         )
         return [self.to_product(row) for row in rows]
 
     def trash(self) -> list[tuple[Product, float]]:
         """Products in trash, with when they went there."""
-        rows = self.rows(f"SELECT {PRODUCT_COLUMNS}, left_at FROM products WHERE state = 'trash' ORDER BY id")
+        rows = self.rows(
+            f"SELECT {PRODUCT_COLUMNS}, left_at FROM products WHERE state = 'trash' "
+            "AND state IN ('superseded', 'trash') ORDER BY id"
+        )
         return [(self.to_product(row), row[-1]) for row in rows]
 
     def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
         """When the next ready or running row of these queues falls due, if any."""
         numbers = [number for number in (self.queue_id(queue) for queue in queues) if number is not None]
         dues = [
-            self.one("SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,))[0]
+            self.one(
+                "SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,)
+            )[0]
             for number in numbers
         ]
         return min((due for due in dues if due is not None), default=None)
@@ -357,7 +374,8 @@ class Reading(Session):
                 row
                 for part in chunks(items)
                 for row in self.rows(
-                    f"{head}{where} AND item_id IN ({marks(part)}) LIMIT ?", (*values, *part, limit)
+                    f"{head}{where} AND item_id IN ({marks(part)}) ORDER BY id LIMIT ?",
+                    (*values, *part, limit),
                 )
             ]
         return [self.to_product(row) for row in sorted(rows, key=lambda row: row[0])[:limit]]
@@ -453,21 +471,22 @@ class Reading(Session):
     # ---- events
     def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
         """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
-        oldest = self.one("SELECT min(seq) FROM events")[0]
-        if after and oldest is not None and after < oldest - 1:
+        oldest = self.one("SELECT min(seq) FROM events")[0] or self.last_event() + 1
+        if after and after < oldest - 1:
             raise StateError(f"reset: events up to {oldest - 1} were pruned; read on from {oldest - 1}")
-        where: list[str] = ["seq > ?"]
+        where: list[str] = ["e.seq > ?"]
         values: list[Any] = [after]
         if item:
-            where.append("item_id = ?")
+            where.append("e.item_id = ?")
             values.append(item)
         if pipeline:
             queues = [number for number, name in self._queues() if name[0] == pipeline]
-            where.append(f"queue_id IN ({marks(queues)})")
+            where.append(f"e.queue_id IN ({marks(queues)})")
             values += queues
         rows = self.rows(
-            f"SELECT seq, time, type, item_id, queue_id, token, data FROM events WHERE {' AND '.join(where)} "
-            "ORDER BY seq LIMIT ?",
+            "SELECT e.seq, e.time, e.type, e.item_id, e.queue_id, e.token, e.data, w.id FROM events e LEFT JOIN work w "
+            "ON e.token > 0 AND w.item_id = e.item_id AND w.queue_id = e.queue_id AND w.subject = '' "
+            f"WHERE {' AND '.join(where)} ORDER BY e.seq LIMIT ?",
             (*values, limit),
         )
         return [self._to_event(row) for row in rows]
@@ -475,7 +494,8 @@ class Reading(Session):
     def _to_event(self, row: Any) -> Event:
         name = self.queue_name(row[4] or 0)
         data = load(row[6], {})
-        return Event(row[0], row[1], row[2], row[3] or 0, name[2], data.pop("run", ""), name[0], data)
+        run = ids.run_name(row[7], row[5]) if row[7] else data.pop("run", "")
+        return Event(row[0], row[1], row[2], row[3] or 0, name[2], run, name[0], data)
 
     def last_event(self) -> int:
         """The seq of the newest event."""
@@ -486,6 +506,10 @@ class Reading(Session):
         """Open sessions: number, host, pid, lock file, attributable."""
         rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _first(queue: tuple[str, str, str]) -> str:
+    return FIRST_OF_SUBJECT if queue[1] == "message" else ""
 
 
 def component_inputs(inputs: Iterable[InputRow]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
-_LIVE = "state IN ('current', 'missing', 'changed')"
+_LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
 
 
 def _partial(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
@@ -146,11 +146,12 @@ work = Table(
     _partial(
         "work_claim", "queue_id", text("priority DESC"), "due", "id", where="state IN ('ready', 'running')"
     ),
+    _partial("work_blocked", "queue_id", "item_id", where="state = 'waiting' AND note IS NOT NULL"),
     _partial(
-        "work_trouble",
+        "work_unsent",
         "queue_id",
-        "state",
-        where="state IN ('failed', 'poisoned', 'held', 'rejected', 'stopped')",
+        "subject",
+        where="subject <> '' AND state IN ('waiting', 'ready', 'running', 'failed', 'poisoned', 'held')",
     ),
 )
 

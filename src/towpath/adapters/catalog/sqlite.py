@@ -14,10 +14,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import sqlalchemy
-
-from towpath.adapters.catalog.changing import Changing
+from towpath.adapters.catalog import migrations
 from towpath.adapters.catalog.needs import Needs
+from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
 from towpath.base import clock
 from towpath.base.errors import SiteError
@@ -53,6 +52,13 @@ class _SqliteTransaction(Changing, _SqliteReading):
     pass
 
 
+def _count_flush(transaction: Transaction) -> None:
+    assert isinstance(transaction, _SqliteTransaction)
+    transaction.cursor.execute(
+        "INSERT INTO counters (name, value) VALUES ('flush', 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
+    )
+
+
 class SqliteCatalog:
     """A catalog in an SQLite file (contracts.catalog.Catalog).
 
@@ -77,7 +83,7 @@ class SqliteCatalog:
         _refuse_network(path)
         self.path, self.url = path, f"sqlite:///{path}"
         self.definitions: dict[str, Definition] = {}
-        self._now, self._names, self._places = now, Names(), dict[str, str]()
+        self._now, self._names, self._committed_names = now, Names(), Names()
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
         self._write_connection: sqlite3.Connection | None = None
@@ -107,25 +113,37 @@ class SqliteCatalog:
         if self._write_connection is None:
             self._write_connection = self._connect()
         connection = self._write_connection
-        cursor = connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
-        transaction = _SqliteTransaction(cursor, self._names, self.definitions, self._now)
-        transaction.root_places = self._places or {
-            name: row.place for name, row in transaction.roots().items()
-        }
         try:
+            cursor = connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            transaction = _SqliteTransaction(cursor, self._names, self.definitions, self._now)
             result = work(transaction)
             transaction.flush_events()
             cursor.execute("COMMIT")
-        except BaseException:
-            cursor.execute("ROLLBACK")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             self._names.clear()
-            self._places = {}
+            if isinstance(error, sqlite3.OperationalError):
+                raise SiteError(f"{self.path}: the catalog could not be written: {error}") from error
             raise
         finally:
             self._last = time.monotonic()
-        self._places = dict(transaction.root_places)
         return result
+
+    def flush(self) -> None:
+        """Make every committed transaction outlive a power cut, at every durability level."""
+        self._writer.submit(self._flush).result()
+
+    def _flush(self) -> None:
+        """One commit at FULL syncs the write-ahead log, and so all commits before it; it must change something."""
+        if self._write_connection is None:
+            self._write_connection = self._connect()
+        self._write_connection.execute("PRAGMA synchronous = FULL")
+        try:
+            self._transaction(_count_flush)
+        finally:
+            self._write_connection.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     # ---- reading
     @contextmanager
@@ -138,7 +156,7 @@ class SqliteCatalog:
         cursor = connection.cursor()
         cursor.execute("BEGIN")
         try:
-            yield _SqliteReading(cursor, Names(), self.definitions, self._now)
+            yield _SqliteReading(cursor, self._committed_names, self.definitions, self._now)
         finally:
             cursor.execute("COMMIT")
 
@@ -173,17 +191,21 @@ def migrate(path: Path) -> str:
     Raises
     ------
     SiteError
-        If the file was written by a newer Towpath.
+        If the file was written by a newer Towpath, or is no SQLite file.
     """
-    from towpath.adapters.catalog import migrations  # optional: only when something may be to migrate
-
     _refuse_network(path)
     revision = _revision(path)
     if revision == migrations.HEAD:
         return revision
     if revision > migrations.HEAD:
-        raise SiteError(f"{path}: schema {revision} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath")
-    engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 60, "isolation_level": None})
+        raise SiteError(
+            f"{path}: schema {revision} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
+        )
+    import sqlalchemy  # optional: slow to import, and only needed when something is to migrate
+
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": 60, "isolation_level": None}
+    )
     sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
         migrations.upgrade(connection)
@@ -199,6 +221,8 @@ def _revision(path: Path) -> str:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError:
             return ""
+        except sqlite3.DatabaseError as error:
+            raise SiteError(f"{path}: {error}; the catalog must be a file that Towpath made") from error
     return str(row[0]) if row else ""
 
 

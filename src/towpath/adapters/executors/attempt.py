@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -176,11 +176,13 @@ class Attempts:
         """Do one run. Its log begins at byte `begin` (None: here)."""
         began, start = time.time(), time.perf_counter()
         begin = self._log.begin() if begin is None else begin
+        told: dict[str, Any] = {}
         if isinstance(prepared, Unprepared):
-            ending, context = Ending(Outcome.FAILED, prepared.error), None
+            ending = Ending(Outcome.FAILED, prepared.error)
         else:
             context = RunContext(prepared, task, self._log.file, begin)
             ending = self._attempt(prepared, context, begin)
+            told = _told(context, ending, prepared.batch.outputs)
         if os.getpid() != self._process:  # the run forked, and the child came back here
             os._exit(0)
         end = self._log.end()
@@ -193,7 +195,7 @@ class Attempts:
             ending.outcome,
             began,
             time.perf_counter() - start,
-            **(_told(context, ending) if context else {}),
+            **told,
             reasons=ending.reasons,
             error=ending.error,
             after=ending.after,
@@ -261,12 +263,15 @@ def _failed_rules(rules: list[dict[str, Any]]) -> tuple[str, ...]:
     ) or ("the verdict is reject",)
 
 
-def _told(context: RunContext, ending: Ending) -> dict[str, Any]:
-    """What the run reported, as fields of a report; outputs only of a run that succeeded."""
+def _told(context: RunContext, ending: Ending, declared: Iterable[str]) -> dict[str, Any]:
+    """What the run reported, as fields of a report; outputs, in the order declared, only of a run that succeeded."""
     told: dict[str, Any] = {}
     if ending.outcome is Outcome.DONE or ending.outcome is Outcome.HELD:
         staging = context.staging
-        told["outputs"] = tuple([Output(name, staging.path(name), made) for name, made in staging.made.items()])
+        made = staging.made
+        told["outputs"] = tuple(
+            [Output(name, staging.path(name), made[name]) for name in declared if name in made]
+        )
     if context.verdict is not None:
         told["verdict"] = context.verdict
     for name in ("measures", "caveats", "steps", "rows"):

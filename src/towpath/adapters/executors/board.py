@@ -18,7 +18,7 @@ _SIZE = 4096
 # The worker writes these:
 _TAKEN, _ROW, _BEGAN, _LOG_BEGIN, _ROTATION, _SERVING = 0, 8, 16, 24, 32, 40
 # The pool writes these:
-_CALL, _REVOKED = 64, 72
+_CALL, _REVOKED, _KEPT = 64, 72, 80
 _number = struct.Struct("=Q")
 _start = struct.Struct("=dQ")  # _BEGAN and _LOG_BEGIN
 
@@ -75,7 +75,7 @@ class Board:
     def take(self, batch: int) -> bool:
         """Begin a batch; False if the pool has taken it back."""
         with self._locked():
-            if batch <= self._get(_REVOKED):
+            if batch <= self._get(_REVOKED) and batch != self._get(_KEPT):
                 return False
             self._set(_TAKEN, batch)
             return True
@@ -106,12 +106,13 @@ class Board:
         """Make the worker look at its pipe between two runs."""
         self._page[_CALL] = 1
 
-    def revoke(self, batch: int) -> bool:
-        """Take back a batch, and those before it, that the worker has not begun; False if it has."""
+    def revoke(self, batch: int, keep: int) -> bool:
+        """Take back a batch that waits behind `keep`, the one to be done still; False if the worker has begun it."""
         with self._locked():
             if self._get(_TAKEN) >= batch:
                 return False
             self._set(_REVOKED, batch)
+            self._set(_KEPT, keep)
             return True
 
     def serving(self) -> bool:

@@ -96,6 +96,7 @@ class Child:
         self.cause: Cause | None = None
         self.stopping: set[tuple[int, int]] = set()  # (batch, row)
         self.announced = (0, 0)
+        self.rotation = 0
         self.has_run = False
         self._log = f"{settings.log}-{number}"
         self._marker = f"{settings.marker}{number}."
@@ -146,6 +147,13 @@ class Child:
         """The log file that it writes now."""
         return log_name(self._log, self.board.rotation())
 
+    def left_logs(self) -> list[str]:
+        """The log files that it has left since this was asked last."""
+        rotation = self.board.rotation()
+        left = [log_name(self._log, number) for number in range(self.rotation, rotation)]
+        self.rotation = rotation
+        return left
+
     @property
     def reserved(self) -> int:
         """The cores that its batches need, one after the other."""
@@ -178,6 +186,13 @@ class Child:
     def _send(self, message: Any) -> None:
         self._out += frame(message)
         self.push()
+
+    def take_back(self, job: Job) -> bool:
+        """Take back a batch that waits behind another; False if it has begun."""
+        if not self.board.revoke(job.number, self.jobs[0].number):
+            return False
+        self.jobs.remove(job)
+        return True
 
     def push(self) -> bool:
         """Send what the pipe takes; True if something is left."""
@@ -249,7 +264,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self.kill()
             status = CLOSED
-            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: it ends when that lets go
+            with contextlib.suppress(
+                subprocess.TimeoutExpired
+            ):  # it hangs in the kernel: it ends when that lets go
                 self.popen.wait(_REAP)
         guard.end(self._marker, {self.pid})
         return _CLOSED_TEXT if status == CLOSED else describe_exit(status)

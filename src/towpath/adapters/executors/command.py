@@ -104,7 +104,11 @@ class Command(Stage):
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
-        known = {*_PLAIN, *(f"input.{name}" for name in self.takes), *(f"output.{name}" for name in self.makes)}
+        known = {
+            *_PLAIN,
+            *(f"input.{name}" for name in self.takes),
+            *(f"output.{name}" for name in self.makes),
+        }
         known |= {f"param.{name}" for name in self.params}
         for word in (*self.argv, *self.env.values()):
             for match in _PLACEHOLDER.finditer(word):

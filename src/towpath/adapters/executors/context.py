@@ -110,7 +110,10 @@ class RunContext:
         return inputs
 
     def _make_sources(self) -> dict[str, list[InputFile]]:
-        names = {name: self.task.files.get(name, ()) for name in (*self._prepared.many, *self._prepared.batch.single)}
+        names = {
+            name: self.task.files.get(name, ())
+            for name in (*self._prepared.many, *self._prepared.batch.single)
+        }
         return {
             name: [
                 InputFile(
@@ -179,7 +182,9 @@ class RunContext:
     def step(self, record: StepRecord) -> None:
         """Record one step of a chain."""
         self.steps.append(
-            StepRecord(record.name, record.seconds, plain(record.before), plain(record.after), plain(record.checks))
+            StepRecord(
+                record.name, record.seconds, plain(record.before), plain(record.after), plain(record.checks)
+            )
         )
 
     def row(self, table: str, **values: Any) -> None:

@@ -8,6 +8,7 @@ One thread uses a pool; none of its calls waits for a run, and no process outliv
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -76,7 +77,9 @@ class LocalExecutor:
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         _sweep_logs(logs)
-        self._cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores or 1
+        self._cores = (
+            cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores or 1
+        )
         self._gpus = gpus
         self._marker = f"{uuid.uuid4().hex}."
         self._settings = Settings(
@@ -144,7 +147,8 @@ class LocalExecutor:
             self._give_back(job.open.values())
             return
         self._backlog.append(job)
-        self._place()
+        if self._failed_starts < _STARTS:  # `poll` says so
+            self._place()
 
     def _size(self, resources: Resources) -> int:
         return min(max(resources.cores, 1), self._cores)
@@ -283,7 +287,8 @@ class LocalExecutor:
                 self._bury(child)
             elif child.jobs:
                 self._look_at(child, now)
-        for child in self._children:
+        for child in list(self._children):
+            self._old_logs += [(now, file) for file in child.left_logs()]
             if len(child.jobs) > 1 and now - child.jobs[0].heard > _QUIET:
                 self._move(child)
         while self._old_logs and now - self._old_logs[0][0] > _GRACE:
@@ -320,8 +325,7 @@ class LocalExecutor:
         """Take the batch that waits at a worker to an idle one, if there is one and it has not begun."""
         job = child.jobs[1]
         taker = self._choose(job, idle=True) if not self._backlog else None
-        if taker is not None and child.board.revoke(job.number):
-            child.jobs.remove(job)
+        if taker is not None and child.take_back(job):
             self._numbers += 1
             job.number = self._numbers
             taker.give(job, batch_to_plain(job.batch))
@@ -335,7 +339,7 @@ class LocalExecutor:
             self._selector.unregister(child.pidfd)
         ended = child.reap()
         self._tell_guard(f"-{child.pid}\n")
-        self._old_logs.append((time.monotonic(), child.log_file))
+        self._old_logs += [(time.monotonic(), file) for file in (*child.left_logs(), child.log_file)]
         return ended
 
     def _retire(self, child: Child) -> None:
@@ -347,7 +351,7 @@ class LocalExecutor:
     def _bury(self, child: Child) -> None:
         """A worker is dead: the run it was in is lost, or what the pool ended it for; its others are given back."""
         ended, doing = self._forget(child), child.board.snapshot()
-        if not child.board.serving():
+        if not child.board.serving() and child.popen.returncode != -signal.SIGKILL:  # that was someone else
             self._failed_starts += 1
         for job in child.jobs:
             for row, task in job.open.items():
@@ -405,8 +409,7 @@ class LocalExecutor:
         for child in self._children:
             for job in child.jobs[1:]:
                 is_wanted = any((task.work, task.token) in wanted for task in job.open.values())
-                if is_wanted and child.board.revoke(job.number):
-                    child.jobs.remove(job)
+                if is_wanted and child.take_back(job):
                     self._backlog.appendleft(job)
         for job in list(self._backlog):
             stopped = [task for task in job.open.values() if (task.work, task.token) in wanted]
@@ -426,8 +429,7 @@ class LocalExecutor:
         self._draining = True
         for child in self._children:
             for job in child.jobs[1:]:
-                if child.board.revoke(job.number):
-                    child.jobs.remove(job)
+                if child.take_back(job):
                     self._backlog.append(job)
             doing = child.board.snapshot()
             for job in child.jobs:

@@ -123,7 +123,9 @@ class _Stderr(logging.StreamHandler[Any]):
 
 def log_handler() -> logging.Handler:
     """What writes records of `logging` to the log, with the time in UTC."""
-    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
     form.converter = time.gmtime
     handler = _Stderr()
     handler.setFormatter(form)

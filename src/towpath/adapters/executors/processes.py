@@ -77,7 +77,9 @@ def end_children() -> int:
     if not os.path.isdir("/proc/self/task"):  # noqa: PTH112  not this system
         return 0
     alive = 0
-    while left := [child for child in _children() if child not in _kept()]:  # orphans of the killed come after them
+    while left := [
+        child for child in _children() if child not in _kept()
+    ]:  # orphans of the killed come after them
         for child in left:
             alive += _end(child)
     return alive

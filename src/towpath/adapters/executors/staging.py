@@ -146,7 +146,17 @@ class Staging:
         Shared by the runs of a batch.
     """
 
-    __slots__ = ("_folder", "_folders", "_lone", "_made", "_names", "_parent", "_prefix", "_scratch", "_target")
+    __slots__ = (
+        "_folder",
+        "_folders",
+        "_lone",
+        "_made",
+        "_names",
+        "_parent",
+        "_prefix",
+        "_scratch",
+        "_target",
+    )
 
     def __init__(self, place: str, token: int, lone: bool, folders: Folders) -> None:
         self._parent, _, slug = place.rpartition("/")
@@ -170,7 +180,9 @@ class Staging:
         if not filename or "/" in filename or "\0" in filename or filename in (".", ".."):
             raise ValueError(f"output {output}: {filename!r} is not a file name; give one without a folder")
         if output in self._names:
-            raise ValueError(f"output {output} was opened before, as {self._names[output]}; an output is made once")
+            raise ValueError(
+                f"output {output} was opened before, as {self._names[output]}; an output is made once"
+            )
         if filename in self._names.values():
             raise ValueError(f"output {output}: another output is named {filename}")
         self._folders.ensure(self._parent)
@@ -246,7 +258,9 @@ class Staging:
         else:
             extra = sorted(set(os.listdir(self._prefix)) - set(self._names.values()))  # noqa: PTH208
             if extra:
-                raise ValueError(f"files that are no declared output: {', '.join(extra)}; use context.scratch for them")
+                raise ValueError(
+                    f"files that are no declared output: {', '.join(extra)}; use context.scratch for them"
+                )
             if self._folders.durable:
                 sync_file(self._prefix)
             rename_new(self._prefix, self._target)

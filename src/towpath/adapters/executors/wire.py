@@ -39,7 +39,9 @@ def plain(value: Any) -> Any:
     for base in (bool, int, float, str):
         if isinstance(value, base):
             return base(value)
-    raise TypeError(f"a {kind.__name__} cannot be recorded; give a number, text, list or table of these: {value!r:.80}")
+    raise TypeError(
+        f"a {kind.__name__} cannot be recorded; give a number, text, list or table of these: {value!r:.80}"
+    )
 
 
 def _default(value: Any) -> Any:

@@ -199,7 +199,12 @@ class Worker:
 
     def _tell(self, progress: Progress) -> None:
         self._outbox.add(
-            (PROGRESS, self._batch, self._row, (progress.fraction, progress.note, progress.log, progress.begin))
+            (
+                PROGRESS,
+                self._batch,
+                self._row,
+                (progress.fraction, progress.note, progress.log, progress.begin),
+            )
         )
 
     def _set_threads(self, cores: int) -> None:
@@ -207,7 +212,9 @@ class Worker:
         if cores != self._cores:
             self._cores = cores
             for name in THREADS:
-                if name != "NUMBA_NUM_THREADS" or "numba" not in sys.modules:  # numba refuses a change once loaded
+                if (
+                    name != "NUMBA_NUM_THREADS" or "numba" not in sys.modules
+                ):  # numba refuses a change once loaded
                     os.environ[name] = str(cores)
             limit_threads(cores)
 
@@ -215,7 +222,7 @@ class Worker:
 def limit_threads(cores: int) -> None:
     """Resize the thread pools of libraries that are loaded already."""
     if importlib.util.find_spec("threadpoolctl"):
-        import threadpoolctl  # type: ignore[import-untyped]  # optional: resizes BLAS and OpenMP, has no types
+        import threadpoolctl  # optional: resizes BLAS and OpenMP
 
         threadpoolctl.threadpool_limits(cores)
     numba = sys.modules.get("numba")

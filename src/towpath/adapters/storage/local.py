@@ -28,15 +28,16 @@ class LocalStorage:
 
     def path(self, root: str, relative: str) -> Path:
         """The absolute path. Raises `StorageError` if it leaves the root after links are followed."""
-        place = self._place(root)
-        parts = relative.split("/")
-        if not relative or relative.startswith("/") or ".." in parts or "\0" in relative:
-            raise StorageError(
-                f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'"
-            )
-        path = f"{place}/{relative}"
-        self._contain(root, place, path)
+        path = self._written(root, relative)
+        self._contain(root, self._place(root), path)
         return Path(path)
+
+    def _written(self, root: str, relative: str) -> str:
+        """The absolute path as it is written; links are not followed."""
+        place = self._place(root)
+        if not relative or relative[0] == "/" or "\0" in relative or (".." in relative and ".." in relative.split("/")):
+            raise StorageError(f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'")
+        return f"{place}/{relative}"
 
     def relative(self, root: str, path: Path) -> str:
         """The path relative to its root, with `/`. Raises `StorageError` if it lies elsewhere."""
@@ -52,13 +53,13 @@ class LocalStorage:
         """Size in bytes and mtime in ns of a file or tree, None if there is none. Never reads content.
 
         Where a tree is expected and something else is found, or the reverse, that is what is measured: it will
-        differ from what the catalog says.
+        differ from what the catalog says. Links on the way are not judged: size and time give nothing away.
         """
-        path = self.path(root, relative)
+        path = self._written(root, relative)
         try:
-            status = path.lstat()
+            status = os.lstat(path)
             if tree and stat.S_ISDIR(status.st_mode):
-                return _tree_stat(str(path), status.st_mtime_ns)
+                return _tree_stat(path, status.st_mtime_ns)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

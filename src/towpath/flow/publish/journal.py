@@ -4,6 +4,7 @@ Promises that a published place is whole or not there, is never overwritten, and
 state from which the next attempt goes on. Never holds a transaction while bytes move, and never acts without its token.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,8 @@ from towpath.flow.publish.rows import Lost, fence, rows_of
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 WAITING = "waiting for publish: `towpath publish`"
 _LOOK = 2.0  # seconds between two looks, during a copy, whether the work is still ours
 
@@ -54,7 +57,6 @@ class _Attempt:
     transfer: Transfer
     root: Path
     row: PublicationRow | None = None
-    copied: bool = False
     placed: bool = False
     refreshed: tuple[tuple[int, int], ...] = ()
     known: dict[tuple[object, ...], bytes] = field(default_factory=dict)
@@ -238,30 +240,28 @@ class Publisher:
     # ---- the journal
     def _open(self, attempt: _Attempt, plan: Plan) -> PublicationRow:
         """The journal row of this plan, `intended`; rows that were begun for other products have failed."""
-        rows = self._own_rows(attempt)
-        stale = [row for row in rows if row.state in UNPLACED and row.sha256 != plan.sha256]
-        for row in stale:
-            self._sweep(attempt, row)
+        rows, token = self._own_rows(attempt), attempt.claimed.token
         former = next((row.id for row in reversed(rows) if row.state in (State.COMMITTED, State.RELEASED)), 0)
         new = _new_row(attempt, plan, former)
+        same = (new.sha256, new.target)
+        stale = [row for row in rows if row.state in UNPLACED and (row.sha256, row.target) != same]
+        for row in stale:
+            self._sweep(attempt, row)
 
         def write(tx: Transaction) -> tuple[PublicationRow, bool]:
             for row in stale:
-                token = attempt.claimed.token
-                tx.move_publication(row, State.FAILED, error="other products took its place", token=token)
+                tx.move_publication(row, State.FAILED, error="another took its place", token=token)
             try:
                 row = tx.open_publication(attempt.claimed, new)
+                if row.state is not State.INTENDED:
+                    row = tx.move_publication(row, State.INTENDED, token=token)
             except StateError as error:
                 raise _Ended(Outcome.FAILED, f"conflict: {error}") from error
-            if row.state is not State.INTENDED:
-                row = tx.move_publication(row, State.INTENDED, token=attempt.claimed.token)
             return row, attempt.settings.publish == "auto" or approved(tx, row)
 
         attempt.row, may_go_on = self._write(attempt, write)
         if attempt.row.target != new.target:
-            raise _Ended(
-                Outcome.FAILED, f"these bytes are meant for {attempt.row.target}, not for {new.target}"
-            )
+            raise _Ended(Outcome.FAILED, f"these bytes were meant for {attempt.row.target}")
         if attempt.claimed.token > 1:
             self._sweep(attempt, attempt.row)
         if not may_go_on:
@@ -284,7 +284,6 @@ class Publisher:
         target, transfer = self._target(row), attempt.transfer
         temporary = transfer.temporary(target, row.id, attempt.claimed.token)
         transfer.prepare(attempt.root, temporary if row.folder else temporary.parent)
-        attempt.copied = True
         for product in plan.products:
             source = self._storage.path(product.root, product.path)
             place = temporary / plan.names.files[product.id] if row.folder else temporary
@@ -322,13 +321,9 @@ class Publisher:
         attempt.transfer.place(target, attempt.transfer.temporary(target, row.id, attempt.claimed.token))
         raise IntegrityError(f"{row.archive}:{row.target} changed while it was placed and was taken back")
 
-    def _roll_back(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
-        if attempt.copied:
-            raise IntegrityError(
-                f"the copy for {row.archive}:{row.target} differs from what the catalog says"
-            )
-        self._sweep(attempt, row)
-        return self._move(attempt, row, State.INTENDED)
+    def _roll_back(self, _attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        """What this very attempt copied is not what it should be: it must begin anew."""
+        raise IntegrityError(f"the copy for {row.archive}:{row.target} differs from what the catalog says")
 
     def _commit(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
         """It stands in its place: say so, supersede the former one and tell the destinations, all in one."""
@@ -361,16 +356,22 @@ class Publisher:
             for one in moving:
                 path = f"{row.target}/{places[one.id]}" if row.folder else row.target
                 tx.move_product(one.id, path, root=row.archive)
-            return tx.move_publication(row, State.RELEASED, token=attempt.claimed.token), _is_read(
-                tx, attempt
-            )
+            released = tx.move_publication(row, State.RELEASED, token=attempt.claimed.token)
+            return released, _is_read(tx, attempt)
 
         done, is_read = self._write(attempt, write)
         if moving:
             self._catalog.flush()
-            for source in sources if not is_read else ():  # without a row the sweeper takes it later
-                self._storage.remove(source)
+            for source in sources if not is_read else ():
+                self._drop(source)
         return done
+
+    def _drop(self, source: Path) -> None:
+        """Remove a moved source. No row speaks of it any more: what stays here is swept later."""
+        try:
+            self._storage.remove(source)
+        except StorageError as error:
+            log.warning("moved source stays", extra={"path": str(source), "reason": str(error)})
 
     # ---- the archive
     def _target(self, row: PublicationRow) -> Path:
@@ -403,13 +404,13 @@ class Publisher:
 
     def _sweep_own(self, attempt: _Attempt) -> None:
         """Take away the temporary of an attempt that lost its work; the row is no longer its to touch."""
-        if attempt.row is not None:
+        if attempt.row is None:
+            return
+        try:
             target = self._target(attempt.row)
-            temporary = attempt.transfer.temporary(target, attempt.row.id, attempt.claimed.token)
-            try:
-                attempt.transfer.remove(temporary)
-            except OSError:
-                return  # the next attempt sweeps it
+            attempt.transfer.remove(attempt.transfer.temporary(target, attempt.row.id, attempt.claimed.token))
+        except (OSError, StorageError) as error:
+            log.warning("temporary stays until the next attempt", extra={"reason": str(error)})
 
     def _passing(self, attempt: _Attempt, doing: str) -> Callable[[int], None]:
         def passed(count: int) -> None:

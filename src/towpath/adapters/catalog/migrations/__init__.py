@@ -4,21 +4,22 @@
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 HEAD = "0001"
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: "Connection") -> None:
     """Bring the catalog of an open connection to the newest revision, in the connection's transaction."""
     from alembic import command  # optional: slow to import, and only needed when something is to migrate
 
     command.upgrade(config(connection), "head")
 
 
-def config(connection: Connection | None = None) -> Any:
+def config(connection: "Connection | None" = None) -> Any:
     """Alembic's configuration for the scripts of this package."""
     from alembic.config import Config  # optional: see `upgrade`
 

@@ -9,6 +9,9 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
+_UNSENT = "subject <> '' AND state IN ('waiting', 'ready', 'running', 'failed', 'poisoned', 'held')"
+
 
 def upgrade() -> None:
     """Make the change."""
@@ -176,8 +179,8 @@ def upgrade() -> None:
             "products_current",
             ["item_id", "queue_id", "output", "part"],
             unique=True,
-            sqlite_where=sa.text("state IN ('current', 'missing', 'changed')"),
-            postgresql_where=sa.text("state IN ('current', 'missing', 'changed')"),
+            sqlite_where=sa.text(_LIVE),
+            postgresql_where=sa.text(_LIVE),
         )
         batch_op.create_index(
             "products_left",
@@ -346,11 +349,18 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("work", schema=None) as batch_op:
         batch_op.create_index(
-            "work_trouble",
-            ["queue_id", "state"],
+            "work_blocked",
+            ["queue_id", "item_id"],
             unique=False,
-            sqlite_where=sa.text("state IN ('failed', 'poisoned', 'held', 'rejected', 'stopped')"),
-            postgresql_where=sa.text("state IN ('failed', 'poisoned', 'held', 'rejected', 'stopped')"),
+            sqlite_where=sa.text("state = 'waiting' AND note IS NOT NULL"),
+            postgresql_where=sa.text("state = 'waiting' AND note IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "work_unsent",
+            ["queue_id", "subject"],
+            unique=False,
+            sqlite_where=sa.text(_UNSENT),
+            postgresql_where=sa.text(_UNSENT),
         )
     op.create_index(
         "work_claim",

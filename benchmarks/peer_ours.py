@@ -1,0 +1,67 @@
+"""Towpath on the trivial workload of the peers: write N small files, hash each, collect all.
+
+Run it through the peers' harness (`bench.py --peer .../peer_ours.py`), whose `common.py` holds the three functions.
+Every file is a product: hashed, registered, with a run, its key and its history. Options: ``w1``, ``w2`` (workers),
+``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import common as c
+
+SITE = """\
+[site]
+workers = {workers}
+durability = "{durability}"
+[pipelines.trivial]
+file = "trivial.toml"
+plugin = "peer_ours_stages:plugin"
+path = "{here}"
+"""
+PIPELINE = """\
+[pipeline]
+name = "trivial"
+[sources.asked]
+kind = "submit"
+item = "file"
+[items.file]
+route = "write -> hash"
+[items.file.stages.write]
+uses = "trivial.Write{side}"
+params = {{ folder = "{folder}" }}
+[items.file.stages.hash]
+uses = "trivial.Hash{side}"
+params = {{ folder = "{folder}" }}
+[items.all]
+group = {{ of = "file", at = "hash", size = {n}, key = "all" }}
+route = "collect"
+[items.all.stages.collect]
+uses = "trivial.Collect{side}"
+params = {{ folder = "{folder}", n = {n} }}
+"""
+
+
+def main() -> int:
+    """Prepare a site beside the harness's folders, and run it once."""
+    asked = c.args()
+    options = asked.opt.split("-")
+    folder = Path(asked.dir)
+    workers = next((int(option[1:]) for option in options if option[:1] == "w"), asked.workers)
+    settings = {"workers": workers, "durability": "power" if "power" in options else "crash", "here": Path(__file__).parent}
+    (folder / "towpath.toml").write_text(SITE.format(**settings))
+    side = "Aside" if "side" in options else ""
+    (folder / "trivial.toml").write_text(PIPELINE.format(side=side, folder=folder, n=asked.n))
+    from towpath import Site
+
+    with c.timed(), Site.open(folder) as site:
+        site.submit("file", [{"key": str(number)} for number in range(asked.n)])
+        summary = site.run(check="nocheck" not in options)
+    sys.stdout.write(f"{summary}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""What is found of products, and calibrations: missing, changed, back, adopted; certified and withdrawn.
+
+Promises that consumers of a bad product wait and go on when it is good again, and that no two calibrations in force
+overlap. What depends on a change is revised in the same transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from towpath.adapters.catalog.people import People
+from towpath.adapters.catalog.sql import LIVE
+from towpath.base import states
+from towpath.base.errors import NotFoundError, StateError
+from towpath.base.hashing import Content
+from towpath.base.model import Product
+from towpath.base.states import Product as ProductState
+from towpath.contracts.definition import KindPlan, StagePlan
+
+_GOOD_OR_BAD = (ProductState.CURRENT, ProductState.MISSING, ProductState.CHANGED)
+
+
+class Findings(People):
+    """Adds what is found of products, and calibrations."""
+
+    # ---- products
+    def found(self, product: int, what: str) -> None:
+        """A run found an input missing or changed; if a newer one took its place meanwhile, that is of no account."""
+        if self.product(product).state in _GOOD_OR_BAD:
+            self.mark([product], ProductState(what), "found by a run")
+
+    def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
+        """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
+        count = 0
+        for number in products:
+            product = self.product(number)
+            if product.state is state:
+                continue
+            if (product.state, state) not in states.PRODUCT:
+                raise StateError(f"{product.path} is {product.state.value}; it cannot become {state.value}")
+            left = self.now() if state in (ProductState.SUPERSEDED, ProductState.TRASH) else None
+            self.cursor.execute(
+                "UPDATE products SET state = ?, detail = ?, left_at = ? WHERE id = ?",
+                (state.value, detail or None, left, number),
+            )
+            self.event(state.value, item=product.item, stage=product.stage, path=product.path, detail=detail)
+            self._after_mark(product, state)
+            count += 1
+        return count
+
+    def _after_mark(self, product: Product, state: ProductState) -> None:
+        """A missing product is made again, unless a person made it; of a changed one a person decides."""
+        if state is ProductState.CURRENT:
+            self._consumers_go_on(product.item)
+            self._users_of_calibration(product, wait=False)
+        elif state in _GOOD_OR_BAD:
+            if state is ProductState.MISSING and product.stage and not product.manual:
+                self.revise([product.run[0]], f"{product.path} is missing")
+            self._consumers_wait(product.item)
+            self._users_of_calibration(product, wait=True)
+
+    def move_product(self, product: int, path: str, *, root: str = "") -> None:
+        """The bytes are found, by hash, at another path of the same root, or were moved to another `root`."""
+        old = self.product(product)
+        if old.state not in _GOOD_OR_BAD:
+            raise StateError(f"{old.path} is {old.state.value}; only a product that is in use can be moved")
+        self.cursor.execute(
+            "UPDATE products SET root_id = ?, path = ?, state = 'current', detail = NULL WHERE id = ?",
+            (self.root_id(root or old.root), path, product),
+        )
+        self.event("moved", item=old.item, stage=old.stage, was=old.path, path=path)
+        if old.state is not ProductState.CURRENT:
+            self._after_mark(old, ProductState.CURRENT)
+
+    def adopt(self, product: int, content: Content, who: str, why: str) -> int:
+        """Bytes changed by someone else become a new product, `manual`; returns its id."""
+        old = self.product(product)
+        if old.state is not ProductState.CHANGED:
+            raise StateError(f"{old.path} is {old.state.value}; only a changed product can be adopted")
+        self._supersede([product])
+        row = self.one(
+            "INSERT INTO products (item_id, queue_id, output, part, type, root_id, path, size, mtime_ns, sha256, tree, state, "
+            "work_id, token, manual, created) SELECT item_id, queue_id, output, part, type, root_id, path, ?, ?, ?, ?, "
+            "'current', work_id, token, ?, ? FROM products WHERE id = ? RETURNING id",
+            (
+                content.size,
+                content.mtime_ns,
+                content.sha256,
+                content.tree,
+                True,
+                self.now(),
+                product,
+            ),
+        )
+        self.event("adopted", item=old.item, stage=old.stage, path=old.path, who=who, why=why)
+        self._revise_consumers(old.item, ("one", "many"), f"{old.path} was adopted", stage=old.stage)
+        self._consumers_go_on(old.item)
+        return int(row[0])
+
+    # ---- calibrations
+    def certify(
+        self,
+        product: int,
+        kind: str,
+        selector: str,
+        begin: float,
+        end: float,
+        *,
+        quality: float = 0.0,
+        by: str = "",
+        why: str = "",
+    ) -> int:
+        """Certify a calibration; the same one again gives its number.
+
+        One whose product is no longer in use is superseded by another over its time; what used it is kept.
+
+        Raises
+        ------
+        StateError
+            If it would overlap another that is in force, or the product is not current.
+        """
+        if not begin < end:
+            raise StateError(
+                f"a calibration is valid over [begin, end): begin {begin} is not before end {end}"
+            )
+        self.slot(f"calibration:{kind}", selector)
+        what = self.product(product)
+        if what.state is not ProductState.CURRENT:
+            raise StateError(f"{what.path} is {what.state.value}; only a current product can be certified")
+        replaced: list[int] = []
+        for row in self._overlapping(kind, selector, begin, end):
+            if row[3] == product and (row[1], row[2]) == (begin, end):
+                return int(row[0])
+            if row[4]:
+                raise StateError(
+                    f"calibration {kind!r} for {selector!r} over [{begin}, {end}) overlaps number {row[0]} over "
+                    f"[{row[1]}, {row[2]}); decertify that one first"
+                )
+            replaced.append(row[0])
+        self.cursor.executemany(
+            "UPDATE calibrations SET state = 'superseded' WHERE id = ?", [(number,) for number in replaced]
+        )
+        number = int(
+            self.one(
+                "INSERT INTO calibrations (product_id, kind, selector, begins, ends, quality, state, author, why, certified) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'certified', ?, ?, ?) RETURNING id",
+                (product, kind, selector, begin, end, quality, by, why, self.now()),
+            )[0]
+        )
+        told: dict[str, Any] = {"supersedes": replaced} if replaced else {}
+        self.event("certified", item=what.item, calibration=number, kind=kind, who=by, **told)
+        for plan, stage in self._takers(kind):
+            self.recompute(plan, (), [stage.name])
+        return number
+
+    def _overlapping(self, kind: str, selector: str, begin: float, end: float) -> list[Any]:
+        """Those in force: number, begin, end, product, whether the product is in use."""
+        return self.rows(
+            f"SELECT c.id, c.begins, c.ends, c.product_id, {LIVE.replace('state', 'p.state')} FROM calibrations c "
+            "JOIN products p ON p.id = c.product_id WHERE c.kind = ? AND c.selector = ? AND c.state = 'certified' "
+            "AND c.begins < ? AND c.ends > ? ORDER BY c.id",
+            (kind, selector, end, begin),
+        )
+
+    def _takers(self, kind: str) -> list[tuple[KindPlan, StagePlan]]:
+        """The stages that take calibrations of a kind."""
+        return [
+            (plan, stage)
+            for definition in self.routes.values()
+            for plan in definition.kinds.values()
+            for stage in plan.stages.values()
+            if any(needed.form == "calibration" and needed.type == kind for needed in stage.inputs)
+        ]
+
+    def decertify(self, calibration: int, by: str, why: str) -> None:
+        """Withdraw a calibration; work that used it, or may be using it now, is revised."""
+        row = self.one(
+            "SELECT product_id, kind, selector, state FROM calibrations WHERE id = ?", (calibration,)
+        )
+        if row is None:
+            raise NotFoundError(f"no calibration with number {calibration}")
+        self.slot(f"calibration:{row[1]}", row[2])
+        if row[3] == "decertified":
+            return
+        self.cursor.execute("UPDATE calibrations SET state = 'decertified' WHERE id = ?", (calibration,))
+        self.event("decertified", item=self.product(row[0]).item, calibration=calibration, who=by, why=why)
+        users = {work for work, token in self.used_by(row[0]) if self._is_last(work, token)}
+        users.update(self._running_takers(row[1]))
+        if users:
+            self.revise(sorted(users), f"calibration {calibration} was withdrawn: {why}")
+        for plan, stage in self._takers(row[1]):
+            self._unready(plan, (), [stage.name])
+
+    def _is_last(self, work: int, token: int) -> bool:
+        row = self.one("SELECT token, done_token FROM work WHERE id = ?", (work,))
+        return row is not None and token in (row[0], row[1])
+
+    def _running_takers(self, kind: str) -> list[int]:
+        """Running work of stages that take this kind: what it chose at its claim is written only when it ends."""
+        return [
+            row[0]
+            for _, stage in self._takers(kind)
+            for row in self.rows(
+                "SELECT id FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND state = 'running'",
+                (self.intern(stage.queue),),
+            )
+        ]
+
+    def _users_of_calibration(self, product: Product, *, wait: bool) -> None:
+        """A product that is certified went bad or is good again: those who would take it wait or go on."""
+        kinds = self.rows(
+            "SELECT DISTINCT kind FROM calibrations WHERE product_id = ? AND state = 'certified'",
+            (product.id,),
+        )
+        for (kind,) in kinds:
+            for plan, stage in self._takers(kind):
+                if wait:
+                    self._unready(plan, (), [stage.name])
+                else:
+                    self.recompute(plan, (), [stage.name])

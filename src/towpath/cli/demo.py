@@ -1,0 +1,133 @@
+"""`towpath demo`: a pipeline's demonstration, from file to published product, in a site of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from towpath.app import plugins
+from towpath.app.settings import FILE
+from towpath.app.site import Details, Site
+from towpath.base.errors import NotFoundError, UsageError
+from towpath.base.states import Publication
+from towpath.cli import screen
+from towpath.cli.item import short
+from towpath.cli.look import summary
+from towpath.cli.options import call_of
+from towpath.cli.run import Done, work
+from towpath.cli.screen import Screen
+
+app = typer.Typer()
+
+_PICTURES = (".png", ".svg", ".jpg")
+_STANDING = (Publication.COMMITTED, Publication.RELEASED)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    pipeline: Annotated[
+        str, typer.Argument(help="An installed pipeline.", autocompletion=plugins.installed)
+    ] = "gam",
+    data: Annotated[
+        Path | None, typer.Option(help="A file of your own instead of simulated data.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Run a pipeline's demonstration from file to published product. --site says where (default: demo-PIPELINE)."""
+    call = call_of(context)
+    plugin = plugins.load(pipeline)
+    if plugin.demo is None:
+        raise NotFoundError(f"the pipeline {pipeline} has no demonstration")
+    if data is not None and not data.is_file():
+        raise UsageError(f"--data: there is no file {data}")
+    folder = call.site or Path(f"demo-{pipeline}")
+    if data is not None or not (folder / FILE).exists():
+        Screen(call.is_json).note(f"preparing the demonstration of {pipeline} in {folder}")
+        folder.mkdir(parents=True, exist_ok=True)
+        plugin.demo(folder, data.absolute() if data else None)
+    with Site.open(folder, overrides=call.settings) as site:
+        done = work(site, call)
+        details = [site.show(item.name) for item in site.items(pipeline=pipeline, limit=20)]
+        shown = {
+            **done.document(site),
+            "folder": site.folder,
+            "items": [_document(site, one) for one in details],
+        }
+        Screen(call.is_json).answer(shown, *_parts(site, done, details))
+    if code := done.code(is_watching=False):
+        raise typer.Exit(code)
+
+
+def _published(site: Site, one: Details) -> list[Path]:
+    """Where the standing publications of an item are."""
+    roots = site.settings.roots
+    return [roots[row.archive] / row.target for row in one.publications if row.state in _STANDING]
+
+
+def _seconds(one: Details) -> float:
+    return sum(run.seconds for run in one.runs)
+
+
+def _verdict(one: Details) -> str:
+    """The last word of the rules: of the last stage that judged."""
+    return one.verdicts[-1][1].result if one.verdicts else ""
+
+
+def _document(site: Site, one: Details) -> dict[str, Any]:
+    return {
+        "item": one.item.name,
+        "states": {row.stage: row.state for row in one.work},
+        "verdict": _verdict(one) or None,
+        "published": _published(site, one),
+        "seconds": round(_seconds(one), 3),
+    }
+
+
+def _parts(site: Site, done: Done, details: list[Details]) -> Iterator[RenderableType]:
+    if done.summary.did_nothing:
+        yield Text("Nothing to do: the demonstration has run already.")
+    else:
+        yield screen.heading(
+            f"{screen.count(sum(done.summary.runs.values()), 'run')} in {screen.seconds(done.summary.seconds)}"
+        )
+    yield Text()
+    yield _table(site, details)
+    yield Text()
+    for picture in _pictures(site, details)[:1]:
+        yield screen.path(f"Look at the picture: {picture}")
+    yield screen.path(f"Look around: towpath status --site {_named(site.folder)}")
+
+
+def _table(site: Site, details: list[Details]) -> Table:
+    made = screen.table(
+        "item", "state", "verdict", "published", "seconds", right=("seconds",), fold=("published",)
+    )
+    for one in details:
+        places = "\n".join(short(place, site.folder) for place in _published(site, one))
+        verdict = screen.state(_verdict(one)) if one.verdicts else screen.dim("–")
+        made.add_row(
+            f"{one.item.kind}/{one.item.key}",
+            summary(one.work),
+            verdict,
+            Text(places),
+            f"{_seconds(one):.1f}",
+        )
+    return made
+
+
+def _pictures(site: Site, details: list[Details]) -> list[str]:
+    """The published pictures, as a person here would name them."""
+    found = []
+    for place in (place for one in details for place in _published(site, one)):
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        found += [_named(file) for file in files if file.suffix.lower() in _PICTURES]
+    return found
+
+
+def _named(place: Path) -> str:
+    """A place as seen from the current folder, if it is in it."""
+    return short(place, Path.cwd())

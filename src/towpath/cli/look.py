@@ -1,0 +1,210 @@
+"""`towpath status`, `items` and `show`: the site at a glance, lists of items, and one item whole. Reads only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from towpath.app.site import Site, Status
+from towpath.base.model import Item, WorkRow
+from towpath.base.states import Work
+from towpath.cli import documents, opening, screen
+from towpath.cli.item import page
+from towpath.cli.options import call_of
+from towpath.cli.screen import Screen, section
+from towpath.contracts.definition import GATHER, Definition
+
+app = typer.Typer()
+
+# What a person wants to know of an item first.
+_GRAVITY = (
+    *(Work.POISONED, Work.FAILED, Work.HELD, Work.REJECTED, Work.STOPPED),
+    *(Work.RUNNING, Work.READY, Work.WAITING),
+)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also the rows of each table and the catalog's bytes.")
+    ] = False,
+) -> None:
+    """Show the site at a glance."""
+    call = call_of(context)
+    with opening.opened(call) as site:
+        found = site.status()
+        name = site.settings.site.name or site.folder.name
+        parts: list[RenderableType] = [Text.assemble((name, "bold"), ("  ", ""), (str(site.folder), "dim"))]
+        parts += [section(*part) for part in _work_parts(found.counts, site.definitions)]
+        parts += [section("this site", screen.pairs(_facts(found)))]
+        if sizes:
+            parts.append(section("catalog", _sizes(found.sizes)))
+        document = {
+            "site": name,
+            "folder": site.folder,
+            "work": documents.counts(found.counts),
+            "sessions": [
+                dict(zip(("number", "host", "pid"), one[:3], strict=True)) for one in found.sessions
+            ],
+            "bad_products": found.bad_products,
+            "publications": found.publications,
+            **({"sizes": found.sizes} if sizes else {}),
+        }
+        Screen(call.is_json).answer(document, *parts)
+
+
+def _work_parts(
+    counts: Mapping[tuple[str, str, str, str], int], definitions: Mapping[str, Definition]
+) -> list[tuple[str, Table]]:
+    """For each kind of item a table: its stages, and how many of their work is in which state."""
+    parts = []
+    for pipeline, kind in sorted({key[:2] for key in counts if key[1] and key[2]}):
+        here = {key[2:]: count for key, count in counts.items() if key[:2] == (pipeline, kind)}
+        parts.append((f"{pipeline} / {kind}", stage_table(here, order(definitions, pipeline, kind, here))))
+    return parts
+
+
+def order(
+    definitions: Mapping[str, Definition], pipeline: str, kind: str, here: Mapping[tuple[str, str], int]
+) -> list[str]:
+    """The stages of a kind in the order of its route; those that have left it last."""
+    plan = definitions[pipeline].kinds.get(kind) if pipeline in definitions else None
+    route = [GATHER, *plan.stages] if plan else []
+    return [
+        name
+        for name in [*route, *sorted({stage for stage, _ in here} - set(route))]
+        if any(k[0] == name for k in here)
+    ]
+
+
+def stage_table(here: Mapping[tuple[str, str], int], stages: Sequence[str]) -> Table:
+    """Stages against states: how many; a state that none is in has no column."""
+    shown = [state.value for state in Work if any(key[1] == state.value for key in here)]
+    made = screen.table("stage", *shown, right=shown)
+    for stage in stages:
+        cells = [(here.get((stage, state), 0), state) for state in shown]
+        made.add_row(stage, *(_cell(count, state) for count, state in cells))
+    return made
+
+
+def _cell(count: int, state: str) -> Text:
+    return (
+        Text(f"{count:,}".replace(",", " "), style=screen.COLOURS[state]) if count else Text("·", style="dim")
+    )
+
+
+def _facts(found: Status) -> list[tuple[str, RenderableType]]:
+    facts: list[tuple[str, RenderableType]] = []
+    bad = found.bad_products
+    facts.append(
+        (
+            "products",
+            Text(f"{bad} missing or changed: `towpath plan` names them", style="red")
+            if bad
+            else Text("as they should be"),
+        )
+    )
+    published = ", ".join(f"{count} {state}" for state, count in sorted(found.publications.items()))
+    facts.append(("published", Text(published or "nothing yet")))
+    running = ", ".join(f"process {pid} on {host}" for _, host, pid, *_ in found.sessions)
+    facts.append(("running", Text(running) if running else screen.dim("no `towpath run` at the moment")))
+    return facts
+
+
+def _sizes(sizes: Mapping[str, int]) -> Table:
+    made = screen.table("table", "rows", right=("rows",))
+    for name, value in sizes.items():
+        if name != "bytes":
+            made.add_row(name, f"{value:,}".replace(",", " "))
+    made.add_row("on disk", screen.size(sizes.get("bytes", 0)))
+    return made
+
+
+# ---- items
+@app.command()
+def items(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="Only items whose key contains this.")] = "",
+    pipeline: Annotated[
+        str, typer.Option(help="Only of this pipeline.", autocompletion=opening.offer_pipelines)
+    ] = "",
+    kind: Annotated[str, typer.Option(help="Only of this kind.", autocompletion=opening.offer_kinds)] = "",
+    state: Annotated[
+        str, typer.Option(help="Only with work in this state.", autocompletion=opening.offer_states)
+    ] = "",
+    stage: Annotated[
+        str, typer.Option(help="The stage that --state is about.", autocompletion=opening.offer_stages)
+    ] = "",
+    after: Annotated[
+        int, typer.Option(help="Begin after the item of this number (see the end of a page).")
+    ] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+) -> None:
+    """List items, filtered and page by page."""
+    call = call_of(context)
+    with opening.opened(call) as site:
+        found = site.items(
+            pipeline=pipeline, kind=kind, state=state, stage=stage, text=text, after=after, limit=limit + 1
+        )
+        found, more = found[:limit], len(found) > limit
+        work = _work_of(site, found)
+        document = {
+            "items": [{**documents.plain(item), "work": documents.plain(work[item.id])} for item in found],
+            "next": found[-1].id if more else None,
+        }
+        parts: list[RenderableType] = [_item_table(found, work)] if found else [screen.dim("no such items")]
+        if more:
+            parts.append(screen.dim(f"more: towpath items --after {found[-1].id}"))
+        Screen(call.is_json).answer(document, *parts)
+
+
+def _work_of(site: Site, found: Sequence[Item]) -> dict[int, list[WorkRow]]:
+    with site.catalog.read() as view:
+        return view.work([item.id for item in found])
+
+
+def _item_table(found: Sequence[Item], work: Mapping[int, Sequence[WorkRow]]) -> Table:
+    is_single = len({item.pipeline for item in found}) == 1
+    made = screen.table("item", "state", "registered")
+    for item in found:
+        name = f"{item.kind}/{item.key}" if is_single else item.name
+        made.add_row(name, summary(work[item.id]), screen.dim(screen.when(item.registered)))
+    return made
+
+
+def summary(rows: Sequence[WorkRow]) -> Text:
+    """The state of an item: how many stages are done, and what matters most to a person."""
+    rows = [row for row in rows if row.state is not Work.RETIRED]
+    if not rows:
+        return screen.dim("no work")
+    done = sum(row.state is Work.DONE for row in rows)
+    for state in _GRAVITY:
+        names = [row.stage for row in rows if row.state is state]
+        if names:
+            more = f" +{len(names) - 1}" if len(names) > 1 else ""
+            return Text.assemble(
+                (f"{done}/{len(rows)} ", "dim"), screen.state(state.value, f" {names[0]}{more}")
+            )
+    return Text.assemble((f"{done}/{len(rows)} ", "dim"), screen.state("done"))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    item: Annotated[
+        str, typer.Argument(help="KEY, KIND/KEY or PIPELINE/KIND/KEY.", autocompletion=opening.offer_items)
+    ],
+) -> None:
+    """Show everything about one item."""
+    call = call_of(context)
+    with opening.opened(call) as site:
+        details = site.show(item)
+        places = {product.id: site.place(product) for product in details.products}
+        document = documents.plain(details)
+        for product in document["products"]:
+            product["place"] = str(places[product["id"]])
+        Screen(call.is_json).answer(document, *page(details, site.folder, places, site.settings.roots))

@@ -1,0 +1,124 @@
+"""`towpath plan` and `explain`: what a run would do, and why the stages of an item are as they are. Reads only."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from towpath.app.site import Plan
+from towpath.base.provenance import Difference
+from towpath.cli import opening, screen
+from towpath.cli.options import call_of
+from towpath.cli.screen import Screen, section
+from towpath.flow.plan import Explanation, Planned
+from towpath.flow.reconcile import Finding
+
+app = typer.Typer()
+
+_SHORT = 30  # more rows than that are told by their numbers
+_VERBS = {
+    "run": "would run",
+    "wait": "wait",
+    "decide": "need a person",
+    "apply": "done as a former pipeline file said; `towpath apply --write` brings them up to date",
+}
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    pipeline: Annotated[
+        str, typer.Option(help="Only this pipeline.", autocompletion=opening.offer_pipelines)
+    ] = "",
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Compare products with the disk first.")
+    ] = True,
+    is_all: Annotated[bool, typer.Option("--all", help="Every row, however many.")] = False,
+) -> None:
+    """Say what a run would do and why; change nothing."""
+    call = call_of(context)
+    with opening.opened(call) as site:
+        found = site.plan(pipeline=pipeline, check=check)
+    Screen(call.is_json).answer(found, *_parts(found, is_all))
+
+
+def _parts(found: Plan, is_all: bool) -> Iterator[RenderableType]:
+    if found.findings:
+        yield section("found on the disk", findings_table(found.findings, is_all))
+    for action, verb in _VERBS.items():
+        rows = [row for row in found.work if row.action == action]
+        if rows:
+            title = f"{verb}: {screen.count(len({row.item for row in rows}), 'item')}"
+            yield section(title, planned_table(rows, is_all))
+    if not (found.findings or found.work):
+        yield Text("Nothing to do: everything that is known is done.")
+
+
+def planned_table(rows: Sequence[Planned], is_all: bool = False) -> Table:
+    """Planned work row by row, or by its numbers where that would be long."""
+    if is_all or len(rows) <= _SHORT:
+        made = screen.table("item", "stage", "why", fold=("item", "why"))
+        for row in rows:
+            made.add_row(row.item, row.stage, Text(row.why))
+        return made
+    made = screen.table("items", "stage", "why", right=("items",), fold=("why",))
+    for (stage, why), number in Counter((row.stage, row.why) for row in rows).most_common(_SHORT):
+        made.add_row(str(number), stage, Text(why))
+    made.add_row("", "", screen.dim("--all lists them"))
+    return made
+
+
+def findings_table(found: Sequence[Finding], is_all: bool = False) -> Table:
+    """What was found on the disk, at most some rows of it."""
+    made = screen.table("what", "root", "path", "size", right=("size",), fold=("path",))
+    for one in found if is_all else found[:_SHORT]:
+        path = f"{one.path} → {one.to}" if one.to else one.path
+        made.add_row(screen.state(one.what), one.root, Text(path), screen.size(one.size) if one.size else "")
+    if not is_all and len(found) > _SHORT:
+        made.add_row("", "", screen.dim(f"and {len(found) - _SHORT} more; --all lists them"), "")
+    return made
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    item: Annotated[
+        str, typer.Argument(help="KEY, KIND/KEY or PIPELINE/KIND/KEY.", autocompletion=opening.offer_items)
+    ],
+    stage: Annotated[str, typer.Argument(help="Only this stage.", autocompletion=opening.offer_stages)] = "",
+) -> None:
+    """Explain why the stages of an item are as they are."""
+    call = call_of(context)
+    with opening.opened(call) as site:
+        found = site.explain(item, stage)
+    parts = [part for one in found for part in _explained(one)]
+    Screen(call.is_json).answer(found, screen.heading(found[0].item if found else item), *parts)
+
+
+def _explained(one: Explanation) -> Iterator[RenderableType]:
+    line = Text.assemble(
+        (one.stage, "bold"), "  ", screen.state(one.state), (f"  run {one.run}" if one.run else "", "dim")
+    )
+    body = screen.pairs([("", Text(sentence)) for sentence in one.sentences])
+    yield Text()
+    yield line
+    yield body
+    if len(one.differences) > 1:
+        yield _differences(one.differences)
+
+
+def _differences(found: Sequence[Difference]) -> Table:
+    made = screen.table("  component", "then", "now", fold=("then", "now"))
+    for one in found:
+        made.add_row(f"  {one.component}", Text(_value(one.was)), Text(_value(one.now)))
+    return made
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str) and len(value) == 64:
+        return f"{value[:12]}…"
+    return "nothing" if value is None else str(value)
