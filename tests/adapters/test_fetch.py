@@ -42,7 +42,9 @@ def fetch(tmp_path: Path, attributes: dict[str, Any], **params: Any) -> StageRes
 def test_a_file_and_what_is_stated_of_it(files: Path) -> None:
     provider = LocalFiles(str(files))
     (asset,) = provider.assets(ask(file="survey/b.csv", **CREDIT))
-    assert asset == Asset("b.csv", str(files / "survey/b.csv"), 1, hashlib.sha256(b"b").hexdigest(), **CREDIT)
+    stamp = str((files / "survey/b.csv").stat().st_mtime_ns)
+    sha256 = hashlib.sha256(b"b").hexdigest()
+    assert asset == Asset("b.csv", "survey/b.csv", 1, sha256, **CREDIT, version=stamp)
     (other,) = provider.assets(ask(file=str(files / "survey/a.csv")))
     assert (other.size, other.sha256, other.redistribute) == (3_000_000, "", "unknown")
 

@@ -65,6 +65,8 @@ class Chaos:
             os.kill(self.random.choice(workers).pid, signal.SIGKILL)
         else:
             daemon.kill()
+            with Site.open(self.folder) as site:
+                assert torn(site) == []
 
     def end(self) -> None:
         """Kill what is left, and let one run finish the work."""

@@ -155,7 +155,7 @@ class _Resolver:
             target=made.target,
             version=made.version,
             params=made.params,
-            fixed=Fixed.of(made.identity, made.version, made.params, self.file.pipeline.environment),
+            fixed=Fixed.of(made.identity, made.version, made.keyed, self.file.pipeline.environment),
             inputs=inputs,
             outputs=dict(made.produces),
             optional_outputs=made.optional,

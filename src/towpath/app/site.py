@@ -22,9 +22,11 @@ from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box, Span
 from towpath.contracts.catalog import PublicationRow, Transaction, View
 from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
+from towpath.flow import group, register
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
 from towpath.flow.plan import Explanation, Planned
+from towpath.flow.publish import approve
 from towpath.flow.reconcile import Finding
 
 
@@ -257,12 +259,13 @@ class Site:
     def plan(self, *, pipeline: str = "", check: bool = True) -> Plan:
         """What a run would do and why; changes nothing."""
         findings = self.check(write=False) if check else []
+        found = {finding.product: finding.what for finding in findings}
         with self.catalog.read() as view:
             work = [
                 planned
                 for name, definition in self.definitions.items()
                 if not pipeline or name == pipeline
-                for planned in planning.plan(view, definition)
+                for planned in planning.plan(view, definition, found)
             ]
         return Plan(tuple(findings), tuple(work))
 
@@ -430,9 +433,54 @@ class Site:
         return self.catalog.write(lambda tx: tx.hold(works, why, _user()))
 
     def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
-        """Release held work; with `accept`, what a rule held is done as it is."""
+        """Release held work; with `accept`, what a rule held is done as it is.
+
+        An item or group that waits to be complete (stage ``@gather``) is taken as it is with `accept`.
+
+        Raises
+        ------
+        StateError
+            If the stage is a publication: that goes on by `publish`.
+        """
+        if stage == GATHER and accept:
+            return self.close_item(name, why=why)
         works = self._works(name, stage, in_states=(states.Work.HELD,))
-        return self.catalog.write(lambda tx: tx.release(works, _user(), why, accept=accept))
+        service = self._services(name)
+        published = [work for work in works if service.get(work) == "publish"]
+        if published and stage:
+            raise StateError(f"{name} {stage} is a publication that waits for a person: `towpath publish {name}`")
+        others = [work for work in works if work not in published]
+        return self.catalog.write(lambda tx: tx.release(others, _user(), why, accept=accept))
+
+    def _services(self, name: str) -> dict[int, str]:
+        """The handler of each of the item's pieces of work that the daemon does itself."""
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            rows = view.work([item.id])[item.id]
+        stages = self.definitions[item.pipeline].kinds[item.kind].stages
+        return {row.id: stages[row.stage].service for row in rows if row.stage in stages}
+
+    def close_item(self, name: str, *, why: str = "") -> int:
+        """Take an item or group that waits for files or members as complete; returns how many became complete by it.
+
+        Raises
+        ------
+        StateError
+            If it does not wait to be complete.
+        """
+        item = self.find(name)
+        definition = self.definitions[item.pipeline]
+        kind = definition.kinds[item.kind]
+        if not kind.gathered:
+            raise StateError(f"{item.name} is complete as soon as it is registered")
+
+        def transact(tx: Transaction) -> int:
+            if kind.group is not None:
+                return len(group.close(tx, definition, item.id, _user(), why))
+            done = register.close(tx, kind, item.id, _user(), why)
+            return len(done) + len(group.gather(tx, definition, kind.name, "", done))
+
+        return self.catalog.write(transact)
 
     def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
         """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
@@ -496,6 +544,31 @@ class Site:
         wanted = (states.Publication(state),) if state else ()
         with self.catalog.read() as view:
             return view.publications(self._find(view, name).id if name else 0, states=wanted, limit=1_000_000)
+
+    def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
+        """Let publications of an item that wait for a person go on; with `retry`, try failed ones again.
+
+        Raises
+        ------
+        StateError
+            If the item has no publication that waits (or, with `retry`, failed).
+        """
+        wanted = (states.Work.HELD, states.Work.FAILED) if retry else (states.Work.HELD,)
+        service = self._services(name)
+        works = [work for work in self._works(name, in_states=wanted) if service.get(work) == "publish"]
+
+        def transact(tx: Transaction) -> int:
+            for work in works:
+                if tx.work_row(work).state is states.Work.HELD:
+                    approve(tx, work, _user(), why)
+                else:
+                    tx.retry([work], _user())
+            return len(works)
+
+        if not works:
+            hint = "" if retry else "; failed ones go on with --retry"
+            raise StateError(f"{name} has no publication that waits for a person{hint}")
+        return self.catalog.write(transact)
 
     # ---- inventory
     def overview(self) -> list[tuple[str, str, str, int, int]]:

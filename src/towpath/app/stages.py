@@ -56,6 +56,12 @@ class Made:
     produces: Mapping[str, str] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     service: str = ""
+    unkeyed: frozenset[str] = frozenset()
+
+    @property
+    def keyed(self) -> dict[str, Any]:
+        """The parameters that enter the key."""
+        return {name: value for name, value in self.params.items() if name not in self.unkeyed}
 
 
 class Finder:
@@ -190,7 +196,7 @@ class Finder:
         except (ValueError, ImportError) as error:
             self._wrong(key, "what cannot be", str(error))
             return None
-        return Made(table, identity, target, stage.version, full, consumes, produces, stage.optional_outputs)
+        return Made(table, identity, target, stage.version, full, consumes, produces, stage.optional_outputs, unkeyed=stage.unkeyed)
 
     # ---- built-in kinds
     def _judge(self, key: Key, table: QualifyTable | AssessTable, upstream: Sequence[str]) -> Made | None:

@@ -31,6 +31,7 @@ from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
 from towpath.flow import group, register
+from towpath.flow.certify import Certifier
 from towpath.flow.outbox import couriers
 from towpath.flow.process import Chore, Process
 from towpath.flow.publish import Publisher
@@ -155,7 +156,7 @@ class Parts:
             places=lambda: self.places,
             logs=self.logs,
             collect_log=collect_log,
-            services={"publish": self._publisher()},
+            services={"publish": self._publisher(), "certify": Certifier(self.catalog)},
             chores=chores,
             hooks=(_gather,),
             durable=self.settings.site.durability == "power",

@@ -30,7 +30,7 @@ _BAD = {Work.FAILED, Work.POISONED}
 _TELLING = ("failed", "lost", "poisoned", "rejected", "held", "transient", "problem", "definition refused")
 _LINES = 4  # runs shown at once
 _EVERY = 0.2  # seconds between two pictures
-_PLAIN = 10.0  # seconds between two lines where there is no terminal
+_FIRST, _PLAIN = 3.0, 10.0  # seconds until the first line, and between two, where there is no terminal
 
 Counts = Mapping[tuple[str, str, str, str], int]
 
@@ -51,7 +51,7 @@ class Watching:
         self._stream = own_stderr()
         self._console = screen.console(self._stream)
         self._live = None if is_plain else Live(console=self._console, auto_refresh=False, transient=True)
-        self._next = self._next_line = 0.0
+        self._next, self._next_line = 0.0, time.monotonic() + _FIRST
         self._said = ""
         self._bad: dict[str, int] = {}
         with site.catalog.read() as view:

@@ -295,6 +295,7 @@ def stac_item(bundle: Bundle, provenance_entry: Entry) -> dict[str, Any]:
     extensions = [FILE_EXTENSION]
     science = _science(bundle, stated)
     crs = _projection(bundle)
+    box = place(bundle)
     if science:
         extensions.append(SCIENTIFIC_EXTENSION)
     if crs:
@@ -304,12 +305,11 @@ def stac_item(bundle: Bundle, provenance_entry: Entry) -> dict[str, Any]:
         "stac_version": STAC_VERSION,
         "stac_extensions": extensions,
         "id": f"{slug(bundle.item.pipeline)}-{slug(bundle.item.kind)}-{slug(bundle.item.key)}-v{bundle.version}",
-        "geometry": geometry(bundle.item.footprint),
+        "geometry": geometry(box),
         "properties": {**properties, **science, **crs},
         "links": [{"rel": "cite-as", "href": f"https://doi.org/{bundle.doi}"}] if bundle.doi else [],
         "assets": _assets(bundle, provenance_entry),
     }
-    box = bundle.item.footprint
     return {**document, "bbox": [box.west, box.south, box.east, box.north]} if box else document
 
 
@@ -325,6 +325,21 @@ def canonical_stac(document: Mapping[str, Any]) -> dict[str, Any]:
         for name, asset in document["assets"].items()
     }
     return {**document, "properties": properties, "assets": fixed}
+
+
+def place(bundle: Bundle) -> Box | None:
+    """Where the bundle is: the item's footprint, or the measures ``west``, ``south``, ``east`` and ``north`` (degrees).
+
+    The measures count where a run behind the products recorded all four; the nearest such run does.
+    """
+    if bundle.item.footprint is not None:
+        return bundle.item.footprint
+    for activity in sorted(bundle.lineage.activities.values(), key=lambda one: -one.run.began):
+        found = {one.name: one.value for one in activity.run.measures if one.unit == "degrees"}
+        sides = [found.get(name) for name in ("west", "south", "east", "north")]
+        if all(isinstance(side, int | float) for side in sides):
+            return Box(*(float(side) for side in sides if isinstance(side, int | float)))
+    return None
 
 
 def geometry(box: Box | None) -> dict[str, Any] | None:

@@ -72,6 +72,7 @@ class Request:
 class Asset:
     """One file that answers a request: where it comes from and what is known of it beforehand.
 
+    `version` is the provider's own mark of these bytes (an ETag, a time), so that a change is seen before the fetch.
     `sha256` is hexadecimal, as the provider states it, or "". `redistribute` is yes, no or unknown.
     """
 
@@ -83,6 +84,7 @@ class Asset:
     citation: str = ""
     doi: str = ""
     redistribute: str = "unknown"
+    version: str = ""
 
 
 class Provider(Protocol):

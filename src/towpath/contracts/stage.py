@@ -157,6 +157,7 @@ class Stage(BaseModel):
     consumes: ClassVar[Mapping[str, Input]] = {}
     produces: ClassVar[Mapping[str, str]] = {}
     optional_outputs: ClassVar[frozenset[str]] = frozenset()
+    unkeyed: ClassVar[frozenset[str]] = frozenset()  # parameters that say where, not what: they enter no key
 
     @classmethod
     def declared(cls, params: Mapping[str, Any]) -> tuple[Mapping[str, Input], Mapping[str, str]]:

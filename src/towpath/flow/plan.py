@@ -4,14 +4,15 @@ The same arithmetic as the claim, without the claim. Reads only; what it says of
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.base import clock
 from towpath.base.errors import NotFoundError
-from towpath.base.model import Item, WorkRow
+from towpath.base.model import Item, Product, WorkRow
 from towpath.base.provenance import Difference, differences
+from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Need, View
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
@@ -44,8 +45,13 @@ class Explanation:
     components: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan(view: View, definition: Definition, *, limit: int = 100_000) -> list[Planned]:
-    """What would run, waits or needs a person in one pipeline, in item order; finished work only if it is stale."""
+def plan(
+    view: View, definition: Definition, found: Mapping[int, str] | None = None, *, limit: int = 100_000
+) -> list[Planned]:
+    """What would run, waits or needs a person in one pipeline; finished work only if it is stale or its product is bad.
+
+    `found` says of products what a look at the disk has just found: missing, changed, back or touched.
+    """
     rows = view.open_work(definition.pipeline, limit=limit)
     keys = view.item_keys([row.item for row in rows])
     planned = [
@@ -53,7 +59,39 @@ def plan(view: View, definition: Definition, *, limit: int = 100_000) -> list[Pl
         for row in rows
         if row.stage != GATHER or row.state in (State.HELD, State.FAILED)
     ]
-    return planned + stale(view, definition)
+    bad = _of_products(view, definition, found or {}, {row.id for row in rows})
+    return planned + bad + stale(view, definition)
+
+
+def _of_products(
+    view: View, definition: Definition, found: Mapping[int, str], is_open: Collection[int]
+) -> list[Planned]:
+    """What follows from products that are missing or changed, by the catalog or by what has just been found."""
+    known = view.products(states=(ProductState.MISSING, ProductState.CHANGED))
+    fresh = [view.product(number) for number, what in found.items() if what in ("missing", "changed")]
+    products = {product.id: product for product in (*known, *fresh)}
+    planned: list[Planned] = []
+    for product in products.values():
+        item = view.item(product.item)
+        action, why = _of_product(product, found.get(product.id, product.state.value))
+        if item.pipeline == definition.pipeline and action and product.run[0] not in is_open:
+            name = f"{item.kind}/{item.key}"
+            planned.append(Planned(name, product.stage, action, why, product.run[0], item.id))
+    return planned
+
+
+def _of_product(product: Product, what: str) -> tuple[str, str]:
+    """The action and why: what was made is made again, of the rest a person decides. Nothing if it is good again."""
+    match what:
+        case "missing" if product.stage and not product.manual:
+            return "run", f"{product.path} is missing"
+        case "missing":
+            return "decide", f"{product.root}:{product.path} is missing and nothing makes it: put it back"
+        case "changed" if product.stage:
+            return "decide", f"{product.path} was changed by someone else: `towpath adopt` or `towpath rerun`"
+        case "changed":
+            return "decide", f"{product.root}:{product.path} was changed by someone else"
+    return "", ""
 
 
 def stale(view: View, definition: Definition) -> list[Planned]:

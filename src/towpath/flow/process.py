@@ -261,6 +261,7 @@ class Process:
             stage.optional_outputs,
             stage.resources,
             self._durable,
+            stage.verify,
         )
 
     def _former(self, stage: StagePlan, items: Sequence[int]) -> dict[int, list[Product]]:

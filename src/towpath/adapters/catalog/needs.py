@@ -112,11 +112,14 @@ class Needs(Reading):
         sources: Mapping[str, list[_Source]],
         offered: Mapping[_Source, list[tuple[str, Any]]] | None,
     ) -> _Found:
-        """The products an input takes: those of the nearest producer that has any, or what is wrong."""
+        """The products an input takes: one of the nearest producer that has any, many of all; or what is wrong."""
+        rows: list[tuple[str, Any]] = []
         for source in sources[plan.name] if offered else ():
-            rows = offered.get(source) if offered else None
-            if rows:
-                return self._checked(plan, rows)
+            rows += offered.get(source, ()) if offered else ()
+            if rows and plan.form == "one":
+                break
+        if rows:
+            return self._checked(plan, rows)
         if plan.optional or (plan.form == "many" and plan.least == 0):
             return []
         return f"no product of type {plan.type!r} yet"

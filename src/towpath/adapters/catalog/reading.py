@@ -269,12 +269,13 @@ class Reading(Session):
 
     def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
         """When the next ready or running row of these queues falls due, if any."""
-        numbers = [number for number in (self.queue_id(queue) for queue in queues) if number is not None]
         dues = [
             self.one(
-                "SELECT min(due) FROM work WHERE queue_id = ? AND state IN ('ready', 'running')", (number,)
+                f"SELECT min(w.due) FROM work w WHERE w.queue_id = ? AND w.state IN ('ready', 'running'){_first(queue)}",
+                (number,),
             )[0]
-            for number in numbers
+            for queue in queues
+            if (number := self.queue_id(queue)) is not None
         ]
         return min((due for due in dues if due is not None), default=None)
 

@@ -5,6 +5,7 @@ and no process pool: what is reported is kept here until the run ends, progress 
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -163,6 +164,8 @@ class RunContext:
         value = plain(value)
         if isinstance(value, list | dict):
             raise TypeError(f"measure {name}: one number or text, not a {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            value = str(value)  # JSON, and so a key, has no NaN
         self.measures.append(Measure(name, value, unit))
 
     def caveat(self, text: str) -> None:

@@ -87,8 +87,9 @@ class LocalFiles:
         stated = {name: str(request.params[name]) for name in _STATED if name in request.params}
         return Asset(
             name=path.relative_to(base).as_posix(),
-            location=str(path),
+            location=path.relative_to(self.root).as_posix() if self.root else str(path),
             size=path.stat().st_size,
+            version=str(path.stat().st_mtime_ns),
             sha256=self._stated_sha256(path, sums),
             **stated,
         )
@@ -105,15 +106,16 @@ class LocalFiles:
 
     def fetch(self, asset: Asset, target: Path, progress: Callable[[int], None]) -> None:
         """Copy the bytes; `progress` gets the number of bytes of each chunk."""
+        place = Path(self.root) / asset.location
         try:
-            with open(asset.location, "rb") as source, target.open("wb") as sink:  # noqa: PTH123  a text, not a path
+            with place.open("rb") as source, target.open("wb") as sink:
                 while chunk := source.read(_CHUNK):
                     sink.write(chunk)
                     progress(len(chunk))
         except FileNotFoundError:
-            raise StorageError(f"{asset.location}: the file is not there any more") from None
+            raise StorageError(f"{place}: the file is not there any more") from None
         except OSError as error:
-            raise Transient(f"{asset.location} → {target}: {error.strerror}") from error
+            raise Transient(f"{place} → {target}: {error.strerror}") from error
 
     def decode(self, path: Path) -> Iterable[Any]:
         """The bytes as they are, in chunks: this provider knows no format."""
@@ -209,6 +211,9 @@ class Fetch(Stage):
     provider: str = LOCAL
     settings: dict[str, Any] = Field(default_factory=dict)
     type: str = "raw/file"
+
+    # where the provider finds things; what they are is in the request and the assets, which the record holds
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"settings"})
 
     @classmethod
     def declared(cls, params: Mapping[str, Any]) -> tuple[Mapping[str, Input], Mapping[str, str]]:
