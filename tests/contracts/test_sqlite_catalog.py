@@ -1,5 +1,6 @@
 """The catalog on SQLite passes the suite of catalogs, and keeps what only SQLite promises."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate  # noqa: E402
 from towpath.testing.catalog import CatalogSuite  # noqa: E402
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    file = tmp_path / "catalog.db"
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an empty catalog's file to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "catalog.db"
     migrate(file)
     return file
+
+
+@pytest.fixture
+def path(tmp_path: Path, migrated: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path / "catalog.db"))
 
 
 class TestSqlite(CatalogSuite):

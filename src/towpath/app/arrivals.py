@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from towpath.adapters.sources import fetch
@@ -64,9 +65,7 @@ class Arrivals:
                 try:
                     unsettled += self._look(definition, plan)
                 except (TowpathError, OSError) as error:
-                    log.error("source failed: %s/%s: %s", plan.pipeline, plan.name, error)
-                    text = f"sources.{plan.name}: {error}"
-                    self._catalog.write(lambda tx, p=plan, t=text: register.problems(tx, p, [t]))  # type: ignore[misc]
+                    self._tell(plan, [f"sources.{plan.name}: {error}"])
         return unsettled
 
     def _is_due(self, plan: SourcePlan) -> bool:
@@ -167,7 +166,7 @@ class Arrivals:
             for plan in definition.sources.values():
                 if plan.kind == "folder" and self._watched(plan).end is None:
                     watched = self._watched(plan)
-                    watched.end = watched.source.watch(lambda w=watched: self._changed(w))  # type: ignore[misc]
+                    watched.end = watched.source.watch(partial(self._changed, watched))
 
     def _changed(self, watched: _Watched) -> None:
         watched.changed.set()

@@ -7,6 +7,7 @@ the clock decides. A session of another host is never judged by its file.
 import fcntl
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 from towpath.contracts.catalog import Catalog, Transaction
@@ -45,7 +46,7 @@ def bury(catalog: Catalog, host: str) -> int:
     freed = 0
     for number, _, _, lock, attributable in sessions:
         if is_free(Path(lock)):
-            freed += catalog.write(lambda tx, n=number, a=attributable: _expire(tx, n, a))  # type: ignore[misc]
+            freed += catalog.write(partial(_expire, number=number, attributable=attributable))
             Path(lock).unlink(missing_ok=True)
     return freed
 

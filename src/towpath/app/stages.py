@@ -196,7 +196,17 @@ class Finder:
         except (ValueError, ImportError) as error:
             self._wrong(key, "what cannot be", str(error))
             return None
-        return Made(table, identity, target, stage.version, full, consumes, produces, stage.optional_outputs, unkeyed=stage.unkeyed)
+        return Made(
+            table,
+            identity,
+            target,
+            stage.version,
+            full,
+            consumes,
+            produces,
+            stage.optional_outputs,
+            unkeyed=stage.unkeyed,
+        )
 
     # ---- built-in kinds
     def _judge(self, key: Key, table: QualifyTable | AssessTable, upstream: Sequence[str]) -> Made | None:

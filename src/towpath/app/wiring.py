@@ -77,7 +77,9 @@ class Parts:
         moved = self._moved(known)
         for place in {**wanted, **moved}.values():
             os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
-        changed = {name: place for name, place in wanted.items() if known.get(name) != place and name not in moved}
+        changed = {
+            name: place for name, place in wanted.items() if known.get(name) != place and name not in moved
+        }
         if changed:
             self.catalog.write(lambda tx: [tx.set_root(name, place) for name, place in changed.items()])
         self.places: dict[str, str] = {**known, **wanted, **moved}
@@ -86,7 +88,9 @@ class Parts:
     def _moved(self, known: Mapping[str, str]) -> dict[str, str]:
         """Roots that were remapped and that the site file does not name: the catalog's word counts."""
         own = {name for name in self.settings.roots if f"roots.{name}" in self.settings.origins}
-        return {name: place for name, place in known.items() if name not in own and self._is_remapped(name, place)}
+        return {
+            name: place for name, place in known.items() if name not in own and self._is_remapped(name, place)
+        }
 
     def _is_remapped(self, name: str, place: str) -> bool:
         default = self.settings.roots.get(name)
@@ -133,13 +137,16 @@ class Parts:
                 told[name] = ""
             else:
                 told[name] = str(change.error)
-                log.error("pipeline file refused, the old one stays: %s", change.error)
-                self.catalog.write(lambda tx, n=name, e=told[name]: tx.event("definition refused", pipeline=n, error=e))  # type: ignore[misc]
+                self._tell_refused(name, told[name])
         return told
+
+    def _tell_refused(self, name: str, error: str) -> None:
+        log.error("pipeline file refused, the old one stays: %s", error)
+        self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
 
     # ---- running
     @contextmanager
-    def running(self) -> Iterator[Running]:
+    def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
@@ -160,6 +167,7 @@ class Parts:
             chores=chores,
             hooks=(_gather,),
             durable=self.settings.site.durability == "power",
+            only=only,
         )
         loop = Worker(
             self.catalog,
@@ -169,6 +177,7 @@ class Parts:
             definitions=lambda: self.definitions,
             reload=self.reload,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
+            only=only,
         )
         try:
             yield Running(loop, process, executor)
@@ -179,7 +188,9 @@ class Parts:
 
     def _executor(self) -> Executor:
         name, workers = self.settings.site.executor, self.settings.site.workers
-        paths = tuple(str(self.folder / entry.path) for entry in self.settings.pipelines.values() if entry.plugin)
+        paths = tuple(
+            str(self.folder / entry.path) for entry in self.settings.pipelines.values() if entry.plugin
+        )
         if name == "local":
             return LocalExecutor(self.state / "workers", workers, sys_path=paths)
         if name == "inline":
@@ -225,7 +236,9 @@ class Parts:
         return lambda claimed: self.catalog.write(lambda tx: transact(tx, claimed))
 
 
-def _gather(tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> None:
+def _gather(
+    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
+) -> None:
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
     if items and definition.groups_of(kind.name, stage.name):
         group.gather(tx, definition, kind.name, stage.name, items)

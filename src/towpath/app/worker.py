@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -64,9 +64,10 @@ class Worker:
         definitions: Callable[[], Mapping[str, Definition]],
         reload: Callable[[], object] = lambda: None,
         chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
+        only: Sequence[int] | None = None,
     ) -> None:
         self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
-        self._definitions, self._reload, self._chores = definitions, reload, chores
+        self._definitions, self._reload, self._chores, self._only = definitions, reload, chores, only
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
@@ -118,7 +119,7 @@ class Worker:
         if unsettled:
             return 0.2
         with self._catalog.read() as view:
-            now, due = view.now(), view.next_due(self._queues())
+            now, due = view.now(), view.next_due(self._queues(), only=self._only)
         if due is None or due - now > patience:
             return None
         return max(due - now, 0.05)

@@ -62,7 +62,11 @@ def adopt(
     context: typer.Context,
     item: Annotated[str, typer.Argument(help="The item.", autocompletion=opening.offer_items)],
     stage: Annotated[
-        str, typer.Argument(help="The stage whose result is good.", autocompletion=opening.offer_stages)
+        str,
+        typer.Argument(
+            help="The stage whose result is good; raw: the files that arrived.",
+            autocompletion=opening.offer_stages,
+        ),
     ],
     why: Annotated[str, typer.Option(help="Why it is good as it is; kept with your name.")],
 ) -> None:
@@ -70,7 +74,7 @@ def adopt(
     call = call_of(context)
     with opening.opened(call) as site:
         name = site.find(item).name
-        count = site.adopt(item, stage, why=why)
+        count = site.adopt(item, "" if stage == "raw" else stage, why=why)
     document = {"item": name, "stage": stage, "adopted": count, "why": why}
     Screen(call.is_json).answer(
         document, Text(f"{name} {stage}: adopted {screen.count(count, 'result')}: {why}")

@@ -3,7 +3,6 @@
 Promises that docs/reference/cli.md, which it writes, says what the commands say; a test compares them.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,12 +14,13 @@ from towpath.cli.entry import COMMANDS, load
 _HEAD = """\
 # The command line
 
-`towpath --help` lists the commands, `towpath COMMAND --help` explains one. `towpath --install-completion` teaches your shell to complete
-commands, options, and the names of items, stages and states of the site. How a command ends is in [exit codes](exit-codes.md).
+`towpath --help` lists the commands, `towpath COMMAND --help` explains one. `towpath --install-completion` teaches your
+shell to complete commands, options, and the names of items, stages and states of the site. How a command ends is in
+[exit codes](exit-codes.md).
 
-An item is named by its key, or `KIND/KEY`, or `PIPELINE/KIND/KEY`, as much as it takes to be unique. Commands that act on items take
-several names, or a filter (`--state`, `--kind`, `--pipeline`): then they show what they found and ask, unless `--yes` is given. Nothing
-that could not be taken back is done without `--write`.
+An item is named by its key, or `KIND/KEY`, or `PIPELINE/KIND/KEY`, as much as it takes to be unique. Commands that act
+on items take several names, or a filter (`--state`, `--kind`, `--pipeline`): then they show what they found and ask,
+unless `--yes` is given. Where a command has `--write`, it changes nothing without it.
 """
 
 
@@ -51,7 +51,7 @@ def _command(name: str, command: TyperCommand | TyperGroup) -> Iterator[str]:
     arguments = " ".join(_argument(param) for param in own if param.param_type_name == "argument")
     yield f"### {name}\n"
     yield f"`{' '.join(part for part in (name, '[OPTIONS]' if len(own) else '', arguments) if part)}`\n"
-    yield f"{re.sub(r'\s*\n(?!\n)\s*', ' ', _paragraphs(command.help or '')).strip()}\n"
+    yield f"{_paragraphs(command.help or '')}\n"
     if own:
         yield _table(own)
 

@@ -178,8 +178,10 @@ class View(Protocol):
     def work_row(self, work: int) -> WorkRow:
         """One work row. Raises `NotFoundError`."""
 
-    def claimable(self, queues: Iterable[tuple[str, str, str]]) -> list[Queue]:
-        """Those of the queues that have something to claim now."""
+    def claimable(
+        self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
+    ) -> list[Queue]:
+        """Those of the queues that have something to claim now; with `only`, for these items."""
 
     def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
         """Work rows of stages that are neither done, rejected nor retired, by id."""
@@ -205,8 +207,10 @@ class View(Protocol):
     def trash(self) -> list[tuple[Product, float]]:
         """Products in trash, with when they went there."""
 
-    def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
-        """When the next ready or running row of these queues falls due, seconds since the epoch; None if there is none."""
+    def next_due(
+        self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
+    ) -> float | None:
+        """When the next ready or running row of these queues falls due, seconds since the epoch; None if none is."""
 
     def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
         """How many work rows by (pipeline, kind, stage, state)."""
@@ -358,12 +362,19 @@ class Transaction(View, Protocol):
 
     # ---- claim and complete
     def claim(
-        self, kind: KindPlan, stage: StagePlan, limit: int, *, lease: float, owner: int
+        self,
+        kind: KindPlan,
+        stage: StagePlan,
+        limit: int,
+        *,
+        lease: float,
+        owner: int,
+        only: Sequence[int] | None = None,
     ) -> list[Claimed]:
         """Take up to `limit` rows of a stage, ready or with an expired lease, best priority first, and compute keys.
 
         A row with deaths > 0 is taken alone; one with more than three is poisoned instead. A row whose needs no
-        longer hold (input not current, no calibration) goes back to waiting.
+        longer hold (input not current, no calibration) goes back to waiting. With `only`, of these items alone.
         """
 
     def claim_other(

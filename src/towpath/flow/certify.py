@@ -43,13 +43,24 @@ def _certify(tx: Transaction, stage: StagePlan, claimed: Claimed, product: Produ
     for row in own:
         tx.decertify(row.id, "towpath", "made again")
     quality = _quality(tx, stage, item)
-    tx.certify(product.id, name, selector, begin, end, quality=quality, by="towpath", why=f"run {claimed.work}.{claimed.token}")
+    tx.certify(
+        product.id,
+        name,
+        selector,
+        begin,
+        end,
+        quality=quality,
+        by="towpath",
+        why=f"run {claimed.work}.{claimed.token}",
+    )
 
 
 def _validity(stage: StagePlan, item: Item) -> tuple[str, str, float, float]:
     """The calibration's kind, selector, and validity in seconds since the epoch."""
     if item.span is None:
-        raise StateError(f"{item.name} has no time, so its calibration has no validity; give its source or kind a time")
+        raise StateError(
+            f"{item.name} has no time, so its calibration has no validity; give its source or kind a time"
+        )
     params = stage.params
     selector = str(item.attributes.get(params["selector"], "")) if params["selector"] else ""
     begin, end = item.span.begin - params["valid_before"], item.span.end + params["valid_after"]
@@ -59,6 +70,9 @@ def _validity(stage: StagePlan, item: Item) -> tuple[str, str, float, float]:
 def _quality(tx: Transaction, stage: StagePlan, item: Item) -> float:
     wanted = stage.params["quality"]
     found = [
-        measure.value for run in tx.runs(item.id) for measure in run.measures if wanted and measure.name == wanted
+        measure.value
+        for run in tx.runs(item.id)
+        for measure in run.measures
+        if wanted and measure.name == wanted
     ]
     return float(found[-1]) if found and isinstance(found[-1], int | float) else 0.0

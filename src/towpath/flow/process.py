@@ -108,6 +108,7 @@ class Process:
         chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
         hooks: Sequence[Hook] = (),
         durable: bool = False,
+        only: Sequence[int] | None = None,
         listener: Callable[[Report, KindPlan, StagePlan, Claimed], None] | None = None,
     ) -> None:
         self._catalog, self._executor, self._storage = catalog, executor, storage
@@ -120,7 +121,7 @@ class Process:
         self._chore_futures: dict[Future[None], Claimed] = {}
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
-        self._only: frozenset[int] | None = None
+        self._only = only
         self.tally = Tally()
         self.progress: dict[tuple[int, int], _Held] = self._held
 
@@ -175,7 +176,7 @@ class Process:
         """Claim from the best queue that gives something: priority first, then the deepest stage; False if none does."""
         chores = self._chores() if len(self._futures) + len(self._chore_futures) < 4 else {}
         with self._catalog.read() as view:
-            queues = view.claimable([*open_queues, *chores])
+            queues = view.claimable(open_queues, only=self._only) + view.claimable(chores)
         for queue in sorted(queues, key=lambda q: self._rank(q, open_queues)):
             name = (queue.pipeline, queue.kind, queue.stage)
             if name in chores:
@@ -194,7 +195,9 @@ class Process:
 
     def _claim_stage(self, kind: KindPlan, stage: StagePlan) -> bool:
         size = 1 if stage.service else self._pace.size(stage.queue)
-        rows = self._catalog.write(lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner))
+        rows = self._catalog.write(
+            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only)
+        )
         if not rows:
             return False
         same = [row for row in rows if row.unchanged and self._intact(row, stage)]

@@ -209,6 +209,7 @@ class Arrival(Completing):
     def add_raw(self, products: Sequence[Product]) -> list[int]:
         """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""
         numbers: list[int] = []
+        fresh: set[int] = set()
         replaced: set[int] = set()
         back: set[int] = set()
         for product in products:
@@ -221,12 +222,13 @@ class Arrival(Completing):
                 continue
             if old:
                 self._supersede([old[0]])
-                replaced.add(product.item)
+            (replaced if old else fresh).add(product.item)
             numbers.append(self._insert_raw(product))
         for item in sorted(replaced):
             self._revise_consumers(item, ("one", "many"), "a raw file was replaced", stage="")
         for item in sorted(back):
             self._consumers_go_on(item)
+        self._wake_blocked(sorted(fresh))
         return numbers
 
     def _place_raw(self, number: int, product: Product) -> None:

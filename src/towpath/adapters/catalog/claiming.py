@@ -27,14 +27,22 @@ class Claiming(Readiness):
     """The claiming part of the SQL catalog (contracts.catalog.Transaction)."""
 
     def claim(
-        self, kind: KindPlan, stage: StagePlan, limit: int, *, lease: float, owner: int
+        self,
+        kind: KindPlan,
+        stage: StagePlan,
+        limit: int,
+        *,
+        lease: float,
+        owner: int,
+        only: Sequence[int] | None = None,
     ) -> list[Claimed]:
         """Take up to `limit` rows of a stage and compute their keys."""
         queue, now = self.queue_id(stage.queue), self.now()
-        rows = self._take(queue, limit, now, now + lease, owner) if queue else []
+        rows = self._take(queue, limit, now, now + lease, owner, *self.among(only)) if queue else []
         if not rows:
             return []
         needs = self.needs(kind, stage, [row[1] for row in rows])
+        bad = self._items_with_bad_products(stage)
         taken: list[Claimed] = []
         blocked: list[tuple[float, str, int]] = []
         for work, item, _, token, deaths, attempts, done, _, _, _, name in rows:
@@ -43,7 +51,7 @@ class Claiming(Readiness):
                 blocked.append((now, need.problem, work))
                 continue
             done_key = bytes(done) if done else None
-            unchanged = done_key is not None and done_key == need.key
+            unchanged = done_key is not None and done_key == need.key and item not in bad
             taken.append(
                 Claimed(
                     work, token + 1, item, name, now + lease, need.key, done_key, need.inputs,
@@ -53,6 +61,14 @@ class Claiming(Readiness):
         if blocked:
             self._block(blocked)
         return taken
+
+    def _items_with_bad_products(self, stage: StagePlan) -> set[int]:
+        """Items whose product of this stage is known to be missing or changed: few, if any."""
+        rows = self.rows(
+            "SELECT item_id FROM products WHERE state IN ('missing', 'changed') AND queue_id = ?",
+            (self.queue_id(stage.queue),),
+        )
+        return {row[0] for row in rows}
 
     def claim_other(
         self, queue: tuple[str, str, str], limit: int, *, lease: float, owner: int
@@ -76,11 +92,13 @@ class Claiming(Readiness):
             for row in rows
         ]
 
-    def _take(self, queue: int, limit: int, now: float, due: float, owner: int, first: str = "") -> list[Any]:
+    def _take(
+        self, queue: int, limit: int, now: float, due: float, owner: int, first: str = "", *values: Any
+    ) -> list[Any]:
         """Rows as they were before the claim, in the order in which they are to be done."""
         statement = _CANDIDATES.replace("{first}", first) + self.locking
         while True:
-            rows = self.rows(statement, (queue, now, limit))
+            rows = self.rows(statement, (queue, now, *values, limit))
             poisoned = [row for row in rows if row[4] > MOST_DEATHS]
             if not poisoned:
                 break
@@ -117,10 +135,16 @@ class Claiming(Readiness):
             self._event("lost", row[1] or None, queue, row[3], {})
 
     def _poison(self, rows: Sequence[Any], queue: int) -> None:
-        note = f"its worker died {MOST_DEATHS + 1} times; see its runs, then `towpath retry`"
+        last = dict(
+            self.rows_in(
+                "SELECT r.work_id, r.error FROM runs r JOIN work w ON w.id = r.work_id AND w.token = r.token "
+                "WHERE w.id IN ({in})",
+                [row[0] for row in rows],
+            )
+        )
         self.cursor.executemany(
             "UPDATE work SET state = 'poisoned', note = ?, owner = 0 WHERE id = ?",
-            [(note, row[0]) for row in rows],
+            [(_died(last.get(row[0]) or ""), row[0]) for row in rows],
         )
         for row in rows:
             self._event("poisoned", row[1] or None, queue, row[3], {"deaths": row[4]})
@@ -218,3 +242,8 @@ class Claiming(Readiness):
             (now, now, give_back, give_back, session),
         )
         return self.cursor.rowcount
+
+
+def _died(error: str) -> str:
+    why = f", at last: {error}" if error else ""
+    return f"its worker died {MOST_DEATHS + 1} times{why}; see its runs, then `towpath retry`"

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from towpath.adapters.catalog.claiming import Claiming
-from towpath.adapters.catalog.sql import LIVE, dump
+from towpath.adapters.catalog.sql import LIVE, dump, load
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Claimed, Finished
@@ -72,14 +72,15 @@ class Completing(Claiming):
     def _write_stopped(self, stage: StagePlan, pairs: Sequence[_Pair]) -> None:
         """A run that was stopped has its row already; its report, if there is one, fills it."""
         bare = {
-            (row[0], row[1])
+            (row[0], row[1]): tuple(load(row[2], []))
             for row in self.rows_in(
-                "SELECT work_id, token FROM runs WHERE outcome = 'stopped' AND part_id IS NULL AND work_id IN ({in})",
+                "SELECT work_id, token, reasons FROM runs WHERE outcome = 'stopped' AND part_id IS NULL "
+                "AND work_id IN ({in})",
                 sorted({claimed.work for claimed, _ in pairs}),
             )
         }
         told = [
-            (c, replace(r, outcome=Outcome.STOPPED))
+            (c, replace(r, outcome=Outcome.STOPPED, reasons=(*bare[c.work, c.token], *r.reasons)))
             for c, r in pairs
             if (c.work, c.token) in bare and r.began
         ]

@@ -90,18 +90,19 @@ class Readiness(Events):
 
     def _unready_stage(self, kind: KindPlan, stage: StagePlan, queue: int, items: Sequence[int]) -> int:
         where, values = self._at(queue, "ready", items)
-        holds, more = self._holds(kind, stage, "")
-        if holds:
-            self.cursor.execute(
-                f"UPDATE work SET state = 'waiting' WHERE {where} AND NOT (1 = 1{holds})", (*values, *more)
-            )
-        count = self.cursor.rowcount if holds else 0
         rows = self.rows(f"SELECT id, item_id FROM work WHERE {where}", values) if stage.inputs else []
+        count = 0
         for part in chunks(rows):
             needs = self.needs(kind, stage, [row[1] for row in part])
             bad = [(needs[row[1]].problem, row[0]) for row in part if needs[row[1]].problem]
             self.cursor.executemany("UPDATE work SET state = 'waiting', note = ? WHERE id = ?", bad)
             count += len(bad)
+        holds, more = self._holds(kind, stage, "")
+        if holds:
+            self.cursor.execute(
+                f"UPDATE work SET state = 'waiting' WHERE {where} AND NOT (1 = 1{holds})", (*values, *more)
+            )
+            count += self.cursor.rowcount
         return count
 
     @staticmethod
@@ -284,6 +285,18 @@ class Readiness(Events):
         """An input is good again: waiting consumers are looked at once more."""
         for plan, number, _ in self._consumers(item):
             self.recompute(plan, [number])
+
+    def _wake_blocked(self, items: Sequence[int]) -> None:
+        """Something came for these items: what could not begin for want of it is looked at once more."""
+        rows = self.rows_in(
+            "SELECT DISTINCT item_id FROM work WHERE state = 'waiting' AND note IS NOT NULL AND item_id IN ({in})",
+            sorted({*items, *self.groups_of(items)}),
+        )
+        for (number,) in rows:
+            owner = self.item(number)
+            plan = self._plan(owner.pipeline, owner.kind)
+            if plan:
+                self.recompute(plan, [number])
 
     def _consumers_wait(self, item: int) -> None:
         """An input is no longer good: consumers that have not begun wait."""

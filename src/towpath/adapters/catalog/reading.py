@@ -177,15 +177,18 @@ class Reading(Session):
         return [(row[0], row[1]) for row in rows]
 
     # ---- queues
-    def claimable(self, queues: Iterable[tuple[str, str, str]]) -> list[Queue]:
-        """Those of the queues that have something to claim now."""
+    def claimable(
+        self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
+    ) -> list[Queue]:
+        """Those of the queues that have something to claim now; with `only`, for these items."""
         now, found = self.now(), []
+        among, *values = self.among(only)
         for queue in queues:
             number = self.queue_id(queue)
             row = number and self.one(
                 "SELECT w.priority, w.due FROM work w WHERE w.queue_id = ? AND w.state IN ('ready', 'running') "
-                f"AND w.due <= ?{_first(queue)} ORDER BY w.priority DESC, w.due, w.id LIMIT 1",
-                (number, now),
+                f"AND w.due <= ?{_first(queue)}{among} ORDER BY w.priority DESC, w.due, w.id LIMIT 1",
+                (number, now, *values),
             )
             if row:
                 found.append(Queue(*queue, row[0], row[1]))
@@ -267,12 +270,16 @@ class Reading(Session):
         )
         return [(self.to_product(row), row[-1]) for row in rows]
 
-    def next_due(self, queues: Iterable[tuple[str, str, str]]) -> float | None:
+    def next_due(
+        self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
+    ) -> float | None:
         """When the next ready or running row of these queues falls due, if any."""
+        among, *values = self.among(only)
         dues = [
             self.one(
-                f"SELECT min(w.due) FROM work w WHERE w.queue_id = ? AND w.state IN ('ready', 'running'){_first(queue)}",
-                (number,),
+                "SELECT min(w.due) FROM work w WHERE w.queue_id = ? AND w.state IN ('ready', 'running')"
+                f"{_first(queue)}{among}",
+                (number, *values),
             )[0]
             for queue in queues
             if (number := self.queue_id(queue)) is not None

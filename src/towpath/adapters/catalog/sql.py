@@ -127,6 +127,12 @@ class Session:
             found += self.rows(statement.replace("{in}", marks(part)), (*others, *part))
         return found
 
+    in_items = " AND w.item_id IN (SELECT value FROM json_each(?))"  # a dialect may say it otherwise
+
+    def among(self, only: Sequence[int] | None) -> tuple[Any, ...]:
+        """The clause that keeps a query of work `w` to these items, and its values; nothing for None."""
+        return (self.in_items, json.dumps(list(only))) if only is not None else ("",)
+
     def queue_id(self, queue: tuple[str, str, str]) -> int | None:
         """The number of a queue, None if nothing was ever put in it."""
         if queue not in self.names.queues:

@@ -153,12 +153,15 @@ class SqliteCatalog:
         if connection is None:
             connection = self._local.connection = self._connect()
             self._readers.append(connection)
+        is_inner = connection.in_transaction  # a read within a read sees the same snapshot
         cursor = connection.cursor()
-        cursor.execute("BEGIN")
+        if not is_inner:
+            cursor.execute("BEGIN")
         try:
             yield _SqliteReading(cursor, self._committed_names, self.definitions, self._now)
         finally:
-            cursor.execute("COMMIT")
+            if not is_inner:
+                cursor.execute("COMMIT")
 
     def wait(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for a change by another connection; a hint."""

@@ -3,8 +3,10 @@
 An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. Needs pytest.
 """
 
+from towpath.testing.catalog.keys import KeySuite
+from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.work import WorkSuite
 
 
-class CatalogSuite(WorkSuite):
+class CatalogSuite(WorkSuite, ProductSuite, KeySuite):
     """All parts of the suite."""

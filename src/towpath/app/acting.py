@@ -1,0 +1,308 @@
+"""Acting on a site: what operators and scientists do to items and their work. Each verb is one transaction."""
+
+import getpass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from towpath.app.looking import Looking
+from towpath.base import clock, states
+from towpath.base.errors import NotFoundError, StateError, UsageError
+from towpath.base.hashing import content
+from towpath.base.model import Flag, Item, Product
+from towpath.base.spacetime import Box, Span
+from towpath.contracts.catalog import Transaction
+from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
+from towpath.flow import group, register
+from towpath.flow import plan as planning
+from towpath.flow.plan import Planned
+from towpath.flow.publish import approve
+
+
+class Acting(Looking):
+    """The verbs that act."""
+
+    def submit(self, kind: str, items: Sequence[Mapping[str, Any]], *, priority: int = 0) -> list[int]:
+        """Register items of a kind that has a source of kind ``submit``; known keys change nothing.
+
+        Parameters
+        ----------
+        kind
+            ``pipeline/kind``, or the kind alone where that is unique.
+        items
+            Each a table with ``key``, and optionally ``attributes``, ``time`` (one moment or two), ``footprint`` (west,
+            south, east, north in degrees) and ``files`` (paths below a root, registered as raw files where they are).
+        priority
+            Higher runs first.
+
+        Returns
+        -------
+        list of int
+            The items' ids, in order.
+
+        Raises
+        ------
+        UsageError
+            If the kind cannot be submitted to, or a file lies below no root.
+        """
+        plan, source = self._submittable(kind)
+        ids_: list[int] = []
+        for start in range(0, len(items), 1000):
+            part = [submitted(plan, item) for item in items[start : start + 1000]]
+            raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
+            ids_ += self.catalog.write(partial(_submit, plan=plan, items=part, raw=raw, priority=priority))
+        return ids_
+
+    def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
+        found = [
+            (definition.kinds[source.item], source)
+            for definition in self.definitions.values()
+            for source in definition.sources.values()
+            if source.kind == "submit" and kind in (source.item, f"{definition.pipeline}/{source.item}")
+        ]
+        if len(found) != 1:
+            raise UsageError(f"{kind!r}: {len(found)} sources of kind submit take it; expected exactly one")
+        return found[0]
+
+    def _raw_files(self, source: SourcePlan, table: Mapping[str, Any]) -> list[Product]:
+        found = []
+        for name in table.get("files", ()):
+            path = Path(name).absolute()
+            root = next((r for r, place in self._parts.places.items() if str(path).startswith(place)), None)
+            if root is None:
+                raise UsageError(
+                    f"{path}: lies below no root; roots are {', '.join(sorted(self._parts.places))}"
+                )
+            made, relative = content(path), self.storage.relative(root, path)
+            found.append(
+                Product(
+                    0,
+                    "",
+                    "file",
+                    path.name,
+                    source.raw_type,
+                    root,
+                    relative,
+                    made.size,
+                    made.mtime_ns,
+                    made.sha256,
+                )
+            )
+        return found
+
+    def _works(self, name: str, stage: str = "", *, in_states: Sequence[states.Work] = ()) -> list[int]:
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            rows = view.work([item.id])[item.id]
+        if stage and stage not in {row.stage for row in rows}:
+            raise NotFoundError(
+                f"{item.name} has no stage {stage!r}; its stages are {', '.join(r.stage for r in rows)}"
+            )
+        return [
+            row.id
+            for row in rows
+            if (row.stage == stage if stage else row.stage != GATHER)
+            and (not in_states or row.state in in_states)
+        ]
+
+    def retry(self, name: str, stage: str = "") -> int:
+        """Try failed, poisoned and stopped work of an item again; returns how many stages."""
+        works = self._works(
+            name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
+        )
+        return self.catalog.write(lambda tx: tx.retry(works, _user()))
+
+    def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
+        """Run a stage (default: the first ones) again even if nothing changed, and all after it that changes by it."""
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+        first = [plan.name for plan in self.definitions[item.pipeline].kinds[item.kind].first]
+        works = (
+            self._works(name, stage) if stage else [work for one in first for work in self._works(name, one)]
+        )
+        return self.catalog.write(lambda tx: tx.revise(works, why, force=True))
+
+    def stop(self, name: str, stage: str = "", *, why: str = "") -> int:
+        """Stop work of an item; what runs is ended."""
+        stoppable = (states.Work.WAITING, states.Work.READY, states.Work.RUNNING)
+        works = self._works(name, stage, in_states=stoppable)
+        self.catalog.write(lambda tx: tx.stop(works, _user(), why))
+        return len(works)
+
+    def hold(self, name: str, stage: str = "", *, why: str = "") -> int:
+        """Hold work of an item that has not begun."""
+        works = self._works(
+            name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED)
+        )
+        return self.catalog.write(lambda tx: tx.hold(works, why, _user()))
+
+    def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
+        """Release held work; with `accept`, what a rule held is done as it is.
+
+        An item or group that waits to be complete (stage ``@gather``) is taken as it is with `accept`.
+
+        Raises
+        ------
+        StateError
+            If the stage is a publication: that goes on by `publish`.
+        """
+        if stage == GATHER and accept:
+            return self.close_item(name, why=why)
+        works = self._works(name, stage, in_states=(states.Work.HELD,))
+        service = self._services(name)
+        published = [work for work in works if service.get(work) == "publish"]
+        if published and stage:
+            raise StateError(
+                f"{name} {stage} is a publication that waits for a person: `towpath publish {name}`"
+            )
+        others = [work for work in works if work not in published]
+        return self.catalog.write(lambda tx: tx.release(others, _user(), why, accept=accept))
+
+    def _services(self, name: str) -> dict[int, str]:
+        """The handler of each of the item's pieces of work that the daemon does itself."""
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            rows = view.work([item.id])[item.id]
+        stages = self.definitions[item.pipeline].kinds[item.kind].stages
+        return {row.id: stages[row.stage].service for row in rows if row.stage in stages}
+
+    def close_item(self, name: str, *, why: str = "") -> int:
+        """Take an item or group that waits for files or members as complete; returns how many became complete by it.
+
+        Raises
+        ------
+        StateError
+            If it does not wait to be complete.
+        """
+        item = self.find(name)
+        definition = self.definitions[item.pipeline]
+        kind = definition.kinds[item.kind]
+        if not kind.gathered:
+            raise StateError(f"{item.name} is complete as soon as it is registered")
+
+        def transact(tx: Transaction) -> int:
+            if kind.group is not None:
+                return len(group.close(tx, definition, item.id, _user(), why))
+            done = register.close(tx, kind, item.id, _user(), why)
+            return len(done) + len(group.gather(tx, definition, kind.name, "", done))
+
+        return self.catalog.write(transact)
+
+    def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
+        """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
+        item = self.find(name)
+        flag = Flag(item.id, part or {}, value, comment, _user(), clock.now())
+        return self.catalog.write(lambda tx: tx.add_flag(flag))
+
+    def adopt(self, name: str, stage: str, *, why: str) -> int:
+        """Declare a stage's result good as it is: files changed by someone else, or work that is stale.
+
+        Raises
+        ------
+        StateError
+            If there is nothing to adopt.
+        """
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            changed = view.products([item.id], states=(states.Product.CHANGED,), stages=[stage])
+        if changed:
+            for product in changed:
+                self._adopt_bytes(product, why)
+            return len(changed)
+        explained = self.explain(name, stage)[0]
+        if explained.key is None or not explained.differences:
+            raise StateError(
+                f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt"
+            )
+        self.catalog.write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", _user(), why))
+        return 1
+
+    def _adopt_bytes(self, product: Product, why: str) -> None:
+        found = content(self.place(product))
+        self.catalog.write(lambda tx: tx.adopt(product.id, found, _user(), why))
+
+    def apply(self, *, pipeline: str = "", write: bool = True) -> list[Planned]:
+        """Bring finished work to the active pipeline files: new stages, left ones, changed parameters and versions."""
+        done: list[Planned] = []
+        for name, definition in self.definitions.items():
+            if pipeline and name != pipeline:
+                continue
+            done += self._apply(definition, write)
+        return done
+
+    def _apply(self, definition: Definition, write: bool) -> list[Planned]:
+        with self.catalog.read() as view:
+            changes = planning.stale(view, definition)
+            routes = {kind.name: view.unrouted(kind) for kind in definition.kinds.values()}
+        for kind, (items, gone) in routes.items():
+            plan = definition.kinds[kind]
+            changes += [
+                Planned(f"{kind}/…", "", "apply", f"{len(items)} items get stages that are new in the route")
+            ] * bool(items)
+            changes += [Planned(f"{kind}/…", "", "apply", f"{len(gone)} stages left the route")] * bool(gone)
+            if write and (items or gone):
+                self.catalog.write(partial(_reroute, plan=plan, items=items, gone=gone))
+        works = [change.work for change in changes if change.work]
+        if write and works:
+            self.catalog.write(lambda tx: tx.revise(works, "the pipeline file changed"))
+        return changes
+
+    def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
+        """Let publications of an item that wait for a person go on; with `retry`, try failed ones again.
+
+        Raises
+        ------
+        StateError
+            If the item has no publication that waits (or, with `retry`, failed).
+        """
+        wanted = (states.Work.HELD, states.Work.FAILED) if retry else (states.Work.HELD,)
+        service = self._services(name)
+        works = [work for work in self._works(name, in_states=wanted) if service.get(work) == "publish"]
+
+        def transact(tx: Transaction) -> int:
+            for work in works:
+                if tx.work_row(work).state is states.Work.HELD:
+                    approve(tx, work, _user(), why)
+                else:
+                    tx.retry([work], _user())
+            return len(works)
+
+        if not works:
+            hint = "" if retry else "; failed ones go on with --retry"
+            raise StateError(f"{name} has no publication that waits for a person{hint}")
+        return self.catalog.write(transact)
+
+
+def submitted(plan: KindPlan, table: Mapping[str, Any]) -> Item:
+    """The item that a table with ``key``, ``attributes``, ``time`` and ``footprint`` describes."""
+    times = [clock.seconds(when) for when in table.get("time", ())]
+    span = Span(times[0], times[-1]) if times else None
+    box = Box(*table["footprint"]) if table.get("footprint") else None
+    return Item(plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes", {})), span, box)
+
+
+def _submit(
+    tx: Transaction, plan: KindPlan, items: Sequence[Item], raw: Sequence[Sequence[Product]], priority: int
+) -> list[int]:
+    known = tx.add_items(plan, items, priority=priority)
+    files = [
+        replace(product, item=item) for item, products in zip(known, raw, strict=True) for product in products
+    ]
+    if files:
+        tx.add_raw(files)
+    return known
+
+
+def _reroute(tx: Transaction, plan: KindPlan, items: Sequence[int], gone: Sequence[int]) -> None:
+    tx.add_route(plan, items)
+    tx.retire(gone, "left the route")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,243 @@
+"""Looking at a site: what it holds, what it would do and why. Changes nothing but what a check finds on disk."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from towpath.app.wiring import Parts
+from towpath.base import ids, states
+from towpath.base.errors import NotFoundError, UsageError
+from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.contracts.catalog import PublicationRow, View
+from towpath.contracts.definition import Definition
+from towpath.flow import plan as planning
+from towpath.flow import reconcile as disk
+from towpath.flow.plan import Explanation, Planned
+from towpath.flow.reconcile import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything the catalog knows of one item."""
+
+    item: Item
+    work: tuple[WorkRow, ...]
+    runs: tuple[Run, ...]
+    products: tuple[Product, ...]
+    members: tuple[Item, ...] = ()
+    verdicts: tuple[tuple[str, Verdict, float, str], ...] = ()
+    flags: tuple[Flag, ...] = ()
+    milestones: tuple[tuple[str, float], ...] = ()
+    publications: tuple[PublicationRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The site at a glance: work by (pipeline, kind, stage, state), what is wrong on disk, sessions, sizes."""
+
+    counts: Mapping[tuple[str, str, str, str], int]
+    sessions: tuple[tuple[int, str, int, str, bool], ...] = ()
+    bad_products: int = 0
+    publications: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do: findings on disk first, then work, in item order."""
+
+    findings: tuple[Finding, ...]
+    work: tuple[Planned, ...]
+    seconds: float | None = None
+
+
+class Looking:
+    """The verbs that look."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.catalog, self.storage, self.settings = parts.catalog, parts.storage, parts.settings
+
+    @property
+    def definitions(self) -> Mapping[str, Definition]:
+        """The active pipeline definitions by name."""
+        return self._parts.definitions
+
+    @property
+    def folder(self) -> Path:
+        """The site's folder."""
+        return self._parts.folder
+
+    def place(self, product: Product) -> Path:
+        """Where a product is on this machine."""
+        return self.storage.path(product.root, product.path)
+
+    def status(self) -> Status:
+        """The site at a glance."""
+        with self.catalog.read() as view:
+            bad = view.products(states=(states.Product.MISSING, states.Product.CHANGED))
+            published: dict[str, int] = {}
+            for row in view.publications(limit=1_000_000):
+                published[row.state.value] = published.get(row.state.value, 0) + 1
+            return Status(view.counts(), tuple(view.sessions()), len(bad), published, view.sizes())
+
+    def items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: str = "",
+        stage: str = "",
+        text: str = "",
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Item]:
+        """Items by filter, paged by id (`after`)."""
+        wanted = _state(state)
+        with self.catalog.read() as view:
+            return view.items(
+                pipeline=pipeline, kind=kind, state=wanted, stage=stage, text=text, after=after, limit=limit
+            )
+
+    def find(self, name: str) -> Item:
+        """The item of a name: ``pipeline/kind/key``, ``kind/key`` or ``key`` where that is unique.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or several.
+        """
+        with self.catalog.read() as view:
+            return self._find(view, name)
+
+    def _find(self, view: View, name: str) -> Item:
+        found: dict[int, Item] = {}
+        for definition in self.definitions.values():
+            for kind in definition.kinds:
+                for prefix in (f"{definition.pipeline}/{kind}/", f"{kind}/", ""):
+                    item = (
+                        view.find(definition.pipeline, kind, name[len(prefix) :])
+                        if name.startswith(prefix)
+                        else None
+                    )
+                    if item is not None:
+                        found[item.id] = item
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            several = ", ".join(item.name for item in found.values())
+            raise NotFoundError(f"{name!r} is the name of several items: {several}; write the whole name")
+        raise NotFoundError(f"no item {name!r}; `towpath items` lists them")
+
+    def show(self, name: str) -> Details:
+        """Everything the catalog knows of one item."""
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            products = view.products(
+                [item.id], states=(states.Product.CURRENT, states.Product.MISSING, states.Product.CHANGED)
+            )
+            return Details(
+                item,
+                tuple(view.work([item.id])[item.id]),
+                tuple(view.runs(item.id)),
+                tuple(products),
+                tuple(view.members(item.id)),
+                tuple(view.verdicts(item.id)),
+                tuple(view.flags(item.id)),
+                tuple(view.milestones(item.id)),
+                tuple(view.publications(item.id)),
+            )
+
+    def plan(self, *, pipeline: str = "", check: bool = True) -> Plan:
+        """What a run would do and why; changes nothing."""
+        findings = self.check(write=False) if check else []
+        found = {finding.product: finding.what for finding in findings}
+        with self.catalog.read() as view:
+            work = [
+                planned
+                for name, definition in self.definitions.items()
+                if not pipeline or name == pipeline
+                for planned in planning.plan(view, definition, found)
+            ]
+        return Plan(tuple(findings), tuple(work))
+
+    def explain(self, name: str, stage: str = "") -> list[Explanation]:
+        """Why a stage of an item (or each of its stages) is as it is."""
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            definition = self.definitions[item.pipeline]
+            rows = [row.stage for row in view.work([item.id])[item.id]]
+            return [planning.explain(view, definition, item, each) for each in ([stage] if stage else rows)]
+
+    def runs(self, name: str) -> list[Run]:
+        """The runs of an item that ended, newest last."""
+        with self.catalog.read() as view:
+            return view.runs(self._find(view, name).id)
+
+    def log(self, run: str) -> str:
+        """The log of a run ``WORK.TOKEN`` (or of the last run of an item's stage, ``ITEM:STAGE``), whole.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such run.
+        """
+        work, token = self._run_of(run)
+        with self.catalog.read() as view:
+            found = [one for one in view.runs(work=work, limit=10_000) if one.token == token]
+        if not found:
+            raise NotFoundError(f"no finished run {run!r}; `towpath show ITEM` lists the runs of an item")
+        path = found[0].log.partition(":")[0]
+        if not path:
+            return ""
+        return (self._parts.logs / path).read_text(errors="replace")
+
+    def _run_of(self, run: str) -> tuple[int, int]:
+        name, _, stage = run.rpartition(":")
+        if not name:
+            try:
+                return ids.parse_run_name(run)
+            except ValueError as error:
+                raise NotFoundError(f"{error}, or ITEM:STAGE") from None
+        last = [one for one in self.runs(name) if one.stage == stage]
+        if not last:
+            raise NotFoundError(f"{name!r} has no finished run of {stage!r}")
+        return last[-1].work, last[-1].token
+
+    def events(self, after: int = 0, *, item: str = "", pipeline: str = "", limit: int = 1000) -> list[Event]:
+        """The story from a point on."""
+        with self.catalog.read() as view:
+            number = self._find(view, item).id if item else 0
+            return view.events(after, item=number, pipeline=pipeline, limit=limit)
+
+    def follow(self, after: int | None = None, *, item: str = "", pipeline: str = "") -> Iterator[Event]:
+        """The story as it happens, for ever; from now on, or from a point."""
+        if after is None:
+            with self.catalog.read() as view:
+                after = view.last_event()
+        while True:
+            for event in self.events(after, item=item, pipeline=pipeline):
+                after = event.seq
+                yield event
+            self.catalog.wait(1.0)
+
+    def publications(self, name: str = "", *, state: str = "") -> list[PublicationRow]:
+        """The publication journal, of an item or of all."""
+        wanted = (states.Publication(state),) if state else ()
+        with self.catalog.read() as view:
+            return view.publications(self._find(view, name).id if name else 0, states=wanted, limit=1_000_000)
+
+    def check(
+        self, *, write: bool = True, scrub: bool = False, progress: Callable[[int], None] | None = None
+    ) -> list[Finding]:
+        """Compare every product with the disk: by stat, or by hash with `scrub`."""
+        return disk.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
+
+
+def _state(text: str) -> states.Work | None:
+    if not text:
+        return None
+    try:
+        return states.Work(text)
+    except ValueError:
+        raise UsageError(f"no state {text!r}; states are {', '.join(states.Work)}") from None

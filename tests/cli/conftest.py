@@ -1,0 +1,119 @@
+"""What the tests of the command line need: a site made by `towpath new`, and the command, in this process or its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from towpath.cli.entry import app
+from towpath.cli.new import write
+
+SECONDS = 120
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Answer]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings for Towpath and with a screen of known width."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TOWPATH_", "_TOWPATH", "FORCE_COLOR"))
+    }
+    return {**kept, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", **more}
+
+
+def spawned(*argv: str, folder: Path, **more: str) -> Answer:
+    """Run the command as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "towpath", *argv],
+        cwd=folder,
+        env=clean_environment(**more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def spawn() -> Command:
+    """Give `spawn(*argv, folder=...)`: the command as a process of its own."""
+    return spawned
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Give `invoke(*argv)`: the command in this process, which is faster."""
+    for name in [name for name in os.environ if name.startswith("TOWPATH_")]:
+        monkeypatch.delenv(name)
+    return _invoked
+
+
+def _invoked(*argv: str | Path, input: str | None = None) -> Answer:
+    done = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(app, [str(one) for one in argv], input=input)
+    return Answer(done.exit_code, done.stdout, done.stderr)
+
+
+def package(folder: Path) -> Path:
+    """A pipeline package with its site in `folder`, under a name that no other test imported."""
+    name = f"levels{os.getpid()}x{next(_NUMBERS)}"
+    write(folder / name, {"name": name, "module": name})
+    return folder / name
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """Give the folder of a site in which nothing has run."""
+    return package(tmp_path)
+
+
+@pytest.fixture
+def site(fresh: Path, invoke: Command) -> Path:
+    """Give the folder of a site with two items done and one that failed."""
+    return _filled(fresh)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the same once for a module, for tests that only read."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("TOWPATH_")]:
+        patch.delenv(name)
+    yield _filled(package(tmp_path_factory.mktemp("shared")))
+    patch.undo()
+
+
+def _filled(folder: Path) -> Path:
+    incoming = folder / "incoming"
+    (incoming / "second.csv").write_text("time,value\n0,1.0\n1,1.1\n2,1.2\n")
+    (incoming / "broken.csv").write_text("time,level\n0,1.0\n")
+    done = _invoked("run", "--executor", "inline", "--site", folder)
+    assert done.code == 1, done.out + done.err
+    return folder
