@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.base.errors import Reject, TowpathError, Transient
 from towpath.base.model import Event, Flag, Item, Measure, Product, Run, Verdict
-from towpath.contracts.pipeline import Plugin, measure
+from towpath.contracts.judging import measure
+from towpath.contracts.plugin import Plugin
 from towpath.contracts.source import Asset, Provider, Request
 from towpath.contracts.stage import (
     Calibration,

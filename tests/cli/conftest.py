@@ -77,7 +77,9 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 def _invoked(*argv: str | Path, input: str | None = None) -> Answer:
-    done = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(app, [str(one) for one in argv], input=input)
+    done = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1"}).invoke(
+        app, [str(one) for one in argv], input=input
+    )
     return Answer(done.exit_code, done.stdout, done.stderr)
 
 

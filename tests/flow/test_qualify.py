@@ -14,8 +14,7 @@ from towpath.base.errors import Reject, Transient
 from towpath.base.model import StepRecord
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Report, Task
-from towpath.contracts.judging import Judging
-from towpath.contracts.pipeline import measure
+from towpath.contracts.judging import Judging, measure
 from towpath.contracts.stage import Context, Many, One, Record
 from towpath.flow.assess import Assess, Snapshot
 from towpath.flow.qualify import Qualify

@@ -128,7 +128,7 @@ def test_a_poison_item_in_a_batch_is_set_aside_and_the_others_finish(folder: Pat
         assert all("SIGKILL" in run.error for run in site.runs("c17") if run.outcome == "lost")
         others = [f"c{number:02d}" for number in range(30) if number not in (11, 17)]
         assert all(set(states(site, name).values()) == {"done"} for name in others)
-        assert all(count(site, f"trouble case/{name}") == 1 for name in others)
+        assert all(count(site, f"trouble case/{name}") <= 3 for name in others)  # with a death, those of its batch
         assert "its worker died 4 times, at last: segmentation fault (SIGSEGV)" in site.show("c11").work[0].note
         assert site.run().did_nothing
         assert site.retry("c11") == 1

@@ -16,7 +16,8 @@ from towpath.app.definitions import Loaded, Request, Watcher, load
 from towpath.app.tables import Origin, Table, merge
 from towpath.base.errors import DefinitionError
 from towpath.contracts.definition import Definition, InputPlan
-from towpath.contracts.pipeline import Plugin, measure
+from towpath.contracts.judging import measure
+from towpath.contracts.plugin import Plugin
 from towpath.contracts.stage import Calibration, Context, Flags, Many, One, Record, Stage, Verdicts
 
 # ---- what the files below use

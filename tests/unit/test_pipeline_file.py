@@ -9,19 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from towpath.base.model import Measure
-from towpath.contracts.judging import holds, reason
-from towpath.contracts.pipeline import (
-    ItemTable,
-    Measured,
-    Plugin,
-    PublishTable,
-    ResourceTable,
-    Rule,
-    StageTable,
-    judge,
-    measure,
-    snake,
-)
+from towpath.contracts.judging import Measured, Rule, holds, judge, measure, reason
+from towpath.contracts.pipeline import ItemTable, PublishTable, ResourceTable, StageTable
+from towpath.contracts.plugin import Plugin, snake
 from towpath.contracts.stage import Context, One, Stage
 
 

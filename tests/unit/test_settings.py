@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from towpath.app import definitions, plugins, settings
 from towpath.app.settings import Settings, masked
 from towpath.base.errors import DefinitionError, SiteError, TowpathError
-from towpath.contracts.pipeline import Plugin
+from towpath.contracts.plugin import Plugin
 
 
 def site(folder: Path, text: str = "", environ: dict[str, str] | None = None, *assignments: str) -> Settings:
@@ -184,7 +184,7 @@ def test_there_must_be_a_site(tmp_path: Path) -> None:
 
 
 STRANGER = '''"""Someone's own pipeline."""
-from towpath.contracts.pipeline import Plugin
+from towpath.contracts.plugin import Plugin
 from towpath.contracts.stage import One, Stage
 
 class Count(Stage):

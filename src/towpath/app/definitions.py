@@ -19,7 +19,8 @@ from towpath.app.tables import Key, Origin, Table
 from towpath.base import hashing
 from towpath.base.errors import DefinitionError
 from towpath.contracts.definition import Definition
-from towpath.contracts.pipeline import BUILTIN, PipelineFile, Plugin
+from towpath.contracts.pipeline import BUILTIN, PipelineFile
+from towpath.contracts.plugin import Plugin
 
 _SUM = re.compile(r"\s*([0-9a-fA-F]{64})\b")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath.base.errors import DefinitionError, SiteError
-from towpath.contracts.pipeline import Plugin
+from towpath.contracts.plugin import Plugin
 
 GROUP = "towpath.pipelines"
 

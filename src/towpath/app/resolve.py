@@ -18,13 +18,8 @@ from towpath.base.provenance import Fixed
 from towpath.base.template import names
 from towpath.contracts.definition import Definition, GroupPlan, KindPlan, SourcePlan, StagePlan
 from towpath.contracts.executor import Resources
-from towpath.contracts.pipeline import (
-    FetchSourceTable,
-    FolderTable,
-    ItemTable,
-    PipelineFile,
-    Plugin,
-)
+from towpath.contracts.pipeline import FetchSourceTable, FolderTable, ItemTable, PipelineFile
+from towpath.contracts.plugin import Plugin
 from towpath.contracts.route import Route, parse
 
 _OWN_SETTINGS = {"kind", "item", "type", "complete", "timeout", "on_timeout", "join_within", "late"}

@@ -52,6 +52,8 @@ def bury(catalog: Catalog, host: str) -> int:
 
 
 def _expire(tx: Transaction, number: int, attributable: bool) -> int:
+    if number not in {session[0] for session in tx.sessions()}:
+        return 0  # another process buried it meanwhile
     count: int = tx.expire(number, give_back=not attributable)
     tx.close_session(number)
     return count

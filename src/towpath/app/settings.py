@@ -21,7 +21,9 @@ from towpath.app.definitions import Request
 from towpath.app.problems import is_text, refusal, validate
 from towpath.app.tables import Key, Origin, Table
 from towpath.base.errors import DefinitionError, SiteError
-from towpath.contracts.pipeline import Duration, Model, Name, Plugin
+from towpath.contracts.judging import Model
+from towpath.contracts.pipeline import Duration, Name
+from towpath.contracts.plugin import Plugin
 
 FILE = "towpath.toml"
 PREFIX = "TOWPATH_"

@@ -13,23 +13,21 @@ from towpath.app.plugins import attribute
 from towpath.app.problems import Problem, choose, describe, validate
 from towpath.app.tables import Key
 from towpath.base.errors import TowpathError
+from towpath.contracts.judging import MEASURES, Measured
 from towpath.contracts.pipeline import (
     BUILTIN,
-    MEASURES,
     AssessTable,
     CertifyTable,
     CodeTable,
     CommandTable,
     FetchSourceTable,
     FetchTable,
-    Measured,
-    Plugin,
     PublishTable,
     QualifyTable,
     SnapshotTable,
     StageTable,
-    snake,
 )
+from towpath.contracts.plugin import Plugin, snake
 from towpath.contracts.publication import PublishSettings
 from towpath.contracts.stage import Input, Stage
 

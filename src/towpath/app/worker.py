@@ -134,7 +134,7 @@ class Worker:
 
     def _end(self, started: float, ended: str) -> Summary:
         if not self._kill.is_set():
-            self._process.drain(30.0)
+            self._process.drain(30.0, given_up=self._kill.is_set)
         runs = {
             outcome.value: n
             for outcome, n in self._process.tally.runs.items()

@@ -209,5 +209,7 @@ class Definition:
     def groups_of(self, kind: str, stage: str) -> tuple[KindPlan, ...]:
         """The kinds that group items of `kind` once they pass `stage`."""
         return tuple(
-            plan for plan in self.kinds.values() if plan.group and (plan.group.of, plan.group.at) == (kind, stage)
+            plan
+            for plan in self.kinds.values()
+            if plan.group and (plan.group.of, plan.group.at) == (kind, stage)
         )

@@ -1,4 +1,4 @@
-"""The pipeline file as strict frozen models, and what a pipeline's `plugin.py` declares.
+"""The pipeline file as strict frozen models.
 
 Promises that an unknown key or a value of the wrong kind is refused. Knows neither files nor the catalog:
 `app.definitions` reads files into these models and resolves them.
@@ -6,8 +6,6 @@ Promises that an unknown key or a value of the wrong kind is refused. Knows neit
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,15 +20,9 @@ from pydantic import (
 from towpath.base import clock
 from towpath.base.errors import DefinitionError
 from towpath.base.template import names
-from towpath.contracts.judging import MEASURES as MEASURES
-from towpath.contracts.judging import Measured as Measured
-from towpath.contracts.judging import Model as Model
-from towpath.contracts.judging import Rule as Rule
-from towpath.contracts.judging import judge as judge
-from towpath.contracts.judging import measure as measure
+from towpath.contracts.judging import Model, Rule
 from towpath.contracts.publication import PublishSettings
 from towpath.contracts.route import parse
-from towpath.contracts.stage import Stage
 
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -429,44 +421,3 @@ class PipelineFile(Model):
     items: dict[Name, ItemTable] = Field(min_length=1)
     sources: dict[Name, AnySource] = Field(default_factory=dict)
     store: StoreTable = StoreTable()
-
-
-# ---- plug-ins
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """What a pipeline brings, declared once in its `plugin.py`; only `name` is needed.
-
-    `stages` are classes, `providers` classes with a `name`, `measures` functions decorated with `measure`; `demo`
-    prepares a site that shows the pipeline; `pipeline_file` defaults to `pipeline.toml` beside the plug-in.
-    """
-
-    name: str
-    stages: Sequence[type[Stage]] = ()
-    providers: Sequence[type[Any]] = ()
-    measures: Sequence[Measured] = ()
-    tables: Sequence[Any] = ()
-    routes: Sequence[Any] = ()
-    pages: Sequence[Any] = ()
-    commands: Sequence[Any] = ()
-    demo: Callable[..., Any] | None = None
-    pipeline_file: str = ""
-    version: str = ""
-
-    def stage(self, name: str) -> type[Stage] | None:
-        """The stage class of this name, written as a class (``GridFine``) or as in a route (``grid_fine``)."""
-        return next((stage for stage in self.stages if name in (stage.__name__, snake(stage.__name__))), None)
-
-    def measure(self, name: str) -> Measured | None:
-        """The measure of this name."""
-        return next((found for found in self.measures if found.name == name), None)
-
-    def provider(self, name: str) -> type[Any] | None:
-        """The provider of this name."""
-        return next((found for found in self.providers if getattr(found, "name", "") == name), None)
-
-
-def snake(name: str) -> str:
-    """A class name as it stands in a route: ``GridFine`` → ``grid_fine``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

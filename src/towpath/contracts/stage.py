@@ -178,7 +178,6 @@ class Stage(BaseModel):
         raise NotImplementedError
 
 
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One in-memory transform of a chain: ``call(dataset, **params) -> dataset``.

@@ -4,8 +4,8 @@ Promises: nothing is held longer than its lease, what is lost comes back, and a 
 its row. Never runs a stage itself and never decides what follows one: the completing transaction does.
 """
 
+import contextlib
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -139,11 +139,11 @@ class Process:
         """Whether this process holds nothing."""
         return not (self._held or self._futures or self._chore_futures)
 
-    def drain(self, seconds: float = 30.0) -> None:
-        """Give back what has not begun, finish what has, for at most `seconds`."""
+    def drain(self, seconds: float = 30.0, *, given_up: Callable[[], bool] = lambda: False) -> None:
+        """Give back what has not begun, finish what has, for at most `seconds` or until it is `given_up`."""
         self._executor.drain()
         end = time.monotonic() + seconds
-        while not self.idle() and time.monotonic() < end:
+        while not self.idle() and time.monotonic() < end and not given_up():
             self._take_in(self._executor.poll(0.05))
             self._heartbeat()
 
@@ -248,7 +248,6 @@ class Process:
         places = self._places()
         layout = self._definitions()[kind.pipeline].layout
         folder = places["store"] + layout.format(pipeline=kind.pipeline, kind=kind.name, stage=stage.name)
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103  the hot path
         single = frozenset(plan.name for plan in stage.inputs if plan.form in ("one", "calibration"))
         former = self._former(stage, [row.item for row in rows if row.done_key is not None])
         tasks = [self._task(stage, row, folder, places, former.get(row.item, ())) for row in rows]
@@ -358,7 +357,7 @@ class Process:
         finished = self._catalog.write(transact)
         self.tally.add(finished)
         for path in finished.orphans:
-            self._storage.remove(Path(path))
+            self._remove(Path(path), in_folder=len(stage.outputs) > 1)
         ran = [report for _, report in pairs if report.seconds > 0]
         if ran:
             seconds = sum(report.seconds for report in ran)
@@ -368,14 +367,25 @@ class Process:
             for claimed, report in pairs:
                 self._listener(report, kind, stage, claimed)
 
+    def _remove(self, path: Path, *, in_folder: bool) -> None:
+        """Remove an output that was made for nothing, and the run's own folder with the last one."""
+        self._storage.remove(path)
+        if in_folder:
+            with contextlib.suppress(OSError):  # other outputs are in it
+                path.parent.rmdir()
+
     def _keep_log(self, report: Report) -> Report:
-        """Copy a run's part of its worker's log to the site's logs, if there is any."""
+        """Copy a run's part of its worker's log to the site's logs, if there is any; a result is worth more than that."""
         if report.log is None:
             return report
         file, begin, end = report.log
         target = self._logs / f"{report.work // 1000:04d}" / f"{report.work}.{report.token}.log"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._collect_log(file, begin, end, target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._collect_log(file, begin, end, target)
+        except OSError as error:
+            log.error("log not kept: run %s.%s: %s", report.work, report.token, error)
+            return replace(report, log=None)
         return replace(report, log=(str(target.relative_to(self._logs)), 0, end - begin))
 
     # ---- leases

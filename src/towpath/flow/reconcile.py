@@ -40,12 +40,12 @@ class Finding:
 def judge(product: Product, stat: tuple[int, int] | None, sha256: Callable[[], bytes]) -> str:
     """What a product is now: "" as said, missing, changed, back, or touched (equal bytes, other time stamp).
 
-    `sha256` is called only where stat and row disagree.
+    `sha256` is called only where stat and row disagree, or the bytes were bad before.
     """
     if stat is None:
         return "" if product.state is State.MISSING else "missing"
-    if stat == (product.size, product.mtime_ns):
-        return "" if product.state is State.CURRENT else "back"
+    if stat == (product.size, product.mtime_ns) and product.state is State.CURRENT:
+        return ""
     if stat[0] != product.size or sha256() != product.sha256:
         return "" if product.state is State.CHANGED else "changed"
     return "touched" if product.state is State.CURRENT else "back"
@@ -104,6 +104,9 @@ def _write(catalog: Catalog, findings: Sequence[Finding]) -> None:
 
         def act(tx: Transaction, part: Sequence[Finding] = part) -> None:
             for finding in part:
+                product = tx.product(finding.product)
+                if product.state not in LIVE or product.path != finding.path:
+                    continue  # another took its place while we looked
                 if finding.what in states:
                     tx.mark([finding.product], states[finding.what], "found by a check")
                 if finding.what in ("touched", "back") and finding.mtime_ns > 0:
@@ -126,9 +129,11 @@ def survey(
             if product.root == root
         ]
     known = {product.path: product.tree for product in (*live, *other)}
-    missing = {product.size: product for product in live if product.state is State.MISSING}
     gone = {finding.product for finding in findings if finding.what == "missing"}
-    missing |= {product.size: product for product in live if product.id in gone}
+    missing: dict[int, list[Product]] = {}
+    for product in live:
+        if product.state is State.MISSING or product.id in gone:
+            missing.setdefault(product.size, []).append(product)
     extra = []
     for path in unknown(place, known):
         relative = path.relative_to(place).as_posix()
@@ -139,14 +144,17 @@ def survey(
     return extra
 
 
-def _moved(path: Path, relative: str, root: str, missing: Mapping[int, Product]) -> Finding | None:
-    """The finding that this path is a missing product, if size and hash say so."""
+def _moved(path: Path, relative: str, root: str, missing: Mapping[int, list[Product]]) -> Finding | None:
+    """The finding that this path is a missing product, if size and hash say so; each is found once."""
     try:
-        product = missing.get(_size(path))
-        if product is None or content(path).sha256 != product.sha256:
-            return None
+        alike = missing.get(_size(path))
+        sha256 = content(path).sha256 if alike else b""
     except (OSError, ValueError):
         return None
+    product = next((one for one in alike or () if one.sha256 == sha256), None)
+    if alike is None or product is None:
+        return None
+    alike.remove(product)
     return Finding("moved", root, product.path, product.id, product.item, product.stage, relative)
 
 

@@ -170,13 +170,19 @@ class Bench:
             text = (claimed.key or b"").hex() if content is None else content
             made = {"out": text} if isinstance(text, str) else dict(text)
         outputs = tuple(
-            Output(name, f"{STORE}/{claimed.item_key}.{claimed.work}.{claimed.token}.{name}", Content(9, 1, sha(text)))
+            Output(
+                name,
+                f"{STORE}/{claimed.item_key}.{claimed.work}.{claimed.token}.{name}",
+                Content(9, 1, sha(text)),
+            )
             for name, text in made.items()
         )
         told: dict[str, Any] = {"began": 1000.0, "seconds": 0.5, "outputs": outputs, **more}
         return Report(claimed.work, claimed.token, outcome, **told)
 
-    def complete(self, stage: str, reports: Iterable[tuple[Claimed, Report]], *, kind: str = "item") -> Finished:
+    def complete(
+        self, stage: str, reports: Iterable[tuple[Claimed, Report]], *, kind: str = "item"
+    ) -> Finished:
         """Complete what was claimed."""
         plan, pairs = self.kind(kind), list(reports)
         return self.catalog.write(lambda tx: tx.complete(plan, plan.stages[stage], pairs))

@@ -4,9 +4,11 @@ An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. N
 """
 
 from towpath.testing.catalog.keys import KeySuite
+from towpath.testing.catalog.leaving import LeavingSuite
+from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.work import WorkSuite
 
 
-class CatalogSuite(WorkSuite, ProductSuite, KeySuite):
+class CatalogSuite(WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite):
     """All parts of the suite."""

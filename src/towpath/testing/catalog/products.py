@@ -63,7 +63,10 @@ class ProductSuite(Base):
         report = b.report(claimed)
         (out,) = report.outputs
         elsewhere = Report(
-            claimed.work, claimed.token, Outcome.DONE, outputs=(type(out)("out", "/elsewhere/f", out.content),)
+            claimed.work,
+            claimed.token,
+            Outcome.DONE,
+            outputs=(type(out)("out", "/elsewhere/f", out.content),),
         )
         with pytest.raises(ValueError, match="below no root"):
             b.complete("a", [(claimed, elsewhere)])
@@ -219,7 +222,9 @@ class ProductSuite(Base):
         with pytest.raises(StateError, match="only a changed product"):
             b.catalog.write(lambda tx: tx.adopt(number, Content(3, 7, sha("mine")), "ann", "better"))
         mark(b, number, ProductState.CHANGED)
-        fresh = b.catalog.write(lambda tx: tx.adopt(number, Content(3, 7, sha("mine"), tree=True), "ann", "better"))
+        fresh = b.catalog.write(
+            lambda tx: tx.adopt(number, Content(3, 7, sha("mine"), tree=True), "ann", "better")
+        )
         (adopted,) = b.products(item, "a")
         assert (adopted.id, adopted.manual, adopted.sha256, adopted.tree) == (fresh, True, sha("mine"), True)
         assert b.states(item) == {"a": "done", "b": "ready", "c": "waiting"}
@@ -372,7 +377,9 @@ class ProductSuite(Base):
 
     def test_a_bad_calibration_product_makes_who_takes_it_wait(self, bench: MakeBench) -> None:
         """As any input; and they go on when it is back."""
-        kind = kind_plan("item", {"a": (), "b": ("a",)}, inputs={"b": [product_of("a"), calibration(optional=True)]})
+        kind = kind_plan(
+            "item", {"a": (), "b": ("a",)}, inputs={"b": [product_of("a"), calibration(optional=True)]}
+        )
         b = bench(kind)
         (item,) = b.add("i")
         b.end("a")

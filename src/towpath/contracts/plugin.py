@@ -1,0 +1,50 @@
+"""What a pipeline's `plugin.py` declares: the one list of what it brings.
+
+Light to import, since every stage module does.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from towpath.contracts.judging import Measured
+from towpath.contracts.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a pipeline brings, declared once in its `plugin.py`; only `name` is needed.
+
+    `stages` are classes, `providers` classes with a `name`, `measures` functions decorated with `measure`; `demo`
+    prepares a site that shows the pipeline; `pipeline_file` defaults to `pipeline.toml` beside the plug-in.
+    """
+
+    name: str
+    stages: Sequence[type[Stage]] = ()
+    providers: Sequence[type[Any]] = ()
+    measures: Sequence[Measured] = ()
+    tables: Sequence[Any] = ()
+    routes: Sequence[Any] = ()
+    pages: Sequence[Any] = ()
+    commands: Sequence[Any] = ()
+    demo: Callable[..., Any] | None = None
+    pipeline_file: str = ""
+    version: str = ""
+
+    def stage(self, name: str) -> type[Stage] | None:
+        """The stage class of this name, written as a class (``GridFine``) or as in a route (``grid_fine``)."""
+        return next((stage for stage in self.stages if name in (stage.__name__, snake(stage.__name__))), None)
+
+    def measure(self, name: str) -> Measured | None:
+        """The measure of this name."""
+        return next((found for found in self.measures if found.name == name), None)
+
+    def provider(self, name: str) -> type[Any] | None:
+        """The provider of this name."""
+        return next((found for found in self.providers if getattr(found, "name", "") == name), None)
+
+
+def snake(name: str) -> str:
+    """A class name as it stands in a route: ``GridFine`` → ``grid_fine``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
