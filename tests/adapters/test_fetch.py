@@ -125,7 +125,8 @@ def test_a_source_asks_for_each_request(files: Path) -> None:
         ],
     }
     answers, problems = look(SourcePlan("gam", "stations", "fetch", "survey", settings))
-    ((request, assets),) = answers
+    (request, assets), (refused, nothing) = answers
+    assert (refused.key, nothing) == ("none", ())
     assert request == Request("b", Box(10, -30, 30, -20), Span(0, 86400), {"file": "survey/b.csv"})
     assert [asset.name for asset in assets] == ["b.csv"]
     assert len(problems) == 3

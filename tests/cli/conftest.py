@@ -38,7 +38,7 @@ Command = Callable[..., Answer]
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without settings for Towpath and with a screen of known width."""
+    """Return the environment without settings for Towpath and with a screen of known width."""
     kept = {
         name: value
         for name, value in os.environ.items()

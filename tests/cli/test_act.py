@@ -81,7 +81,7 @@ def test_flag(run: Command) -> None:
     assert done.code == 0
     flag = run("show", "second", "--json").document["flags"][0]
     assert (flag["value"], flag["part"], flag["comment"]) == ("noisy", {"feed": 3, "band": "K"}, "wind")
-    assert "feed 3, band K" in run("show", "first").out
+    assert "band K, feed 3" in run("show", "first").out
     assert run("flag", "noisy", "first", "--part", "feed").code == 2
 
 
@@ -91,6 +91,7 @@ def test_adopt_what_someone_changed(run: Command, site: Path) -> None:
         file.write("10,20.0\n")
     assert "changed" in run("plan").out
     assert run("inventory", "reconcile").code == 1
+    assert run("inventory", "reconcile", "--write").code == 0
     assert run("adopt", "first", "clean", "--why", "looked at it").code == 0
     assert run("inventory", "reconcile").code == 0
     assert "current (by hand)" in run("show", "first").out
@@ -99,10 +100,10 @@ def test_adopt_what_someone_changed(run: Command, site: Path) -> None:
 
 
 def test_apply_brings_up_to_date(run: Command, site: Path) -> None:
-    change = ("--set", f"pipelines.{site.name}.override.items.series.stages.clean.params.limit=99.0")
+    change = ("--set", f"pipelines.{site.name}.override.items.series.stages.clean.params.limit=9999.0")
     shown = run("apply", "--json", *change).document
     assert (shown["written"], {row["stage"] for row in shown["changes"]}) == (False, {"clean"})
-    assert "params.limit: 5.0 -> 99.0" in run("apply", *change).out
+    assert "params.limit: 5.0 -> 9999.0" in run("apply", *change).out
     assert states(run, "second") == ["done", "done"]
     assert run("apply", "--write", *change).code == 0
     ran = run("run", "--executor", "inline", "--json", *change).document
@@ -117,7 +118,7 @@ def test_publication_waits_for_a_person(run: Command, invoke: Command, site: Pat
     (site / "incoming" / "third.csv").write_text("time,value\n0,1\n1,2\n")
     go(run)
     assert states(run, "third") == ["done", "held"]
-    assert run("publish", "third", "--why", "good").out == f"{site.name}/series/third: 1 stage approved\n"
+    assert run("publish", "third", "--why", "good").out == f"{site.name}/series/third: 1 stage to go on\n"
     go(run)
     assert states(run, "third") == ["done", "done"]
     assert (site / "archive" / site.name / "series" / "third").is_dir()
@@ -149,6 +150,15 @@ def test_a_root_is_moved(run: Command, site: Path, tmp_path: Path) -> None:
     assert run("inventory", "remap", "store", tmp_path / "nix").code == 2
 
 
+def test_publications_are_shown_where_the_archive_is_now(run: Command, site: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "vault"
+    (site / "archive").rename(elsewhere)
+    assert run("inventory", "remap", "archive", elsewhere, "--write").code == 0
+    shown = run("show", "first").out.partition("publications\n")[2]
+    assert "archive/" not in shown
+    assert str(elsewhere)[:40] in shown
+
+
 def test_moved_files_are_found_by_hash(run: Command, site: Path) -> None:
     folder = site / "incoming" / "old"
     folder.mkdir()
@@ -166,6 +176,21 @@ def test_what_is_missing_is_told_and_made_again(run: Command, site: Path) -> Non
     assert "missing" in run("plan").out
     assert go(run)["findings"] == 1
     assert "all as the catalog says" in run("inventory", "reconcile").out
+
+
+def test_only_the_items_in_a_file_are_run(run: Command, site: Path, tmp_path: Path) -> None:
+    run("rerun", "first", "second")
+    keys = tmp_path / "keys.txt"
+    keys.write_text("# tonight\n\nsecond\n")
+    done = run("run", "--executor", "inline", "--keys", keys, "--json")
+    assert done.code == 0, done.err
+    assert states(run, "second") == ["done", "done"]
+    assert states(run, "first") == ["ready", "waiting"]
+    keys.write_text("nobody\n")
+    assert run("run", "--keys", keys).code == 4
+    keys.write_text("\n")
+    assert run("run", "--keys", keys).code == 2
+    assert run("run", "--keys", tmp_path / "nix").code == 2
 
 
 def test_sweep(run: Command) -> None:

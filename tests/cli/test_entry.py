@@ -46,7 +46,7 @@ def test_the_list_of_commands_says_what_the_commands_say() -> None:
     for commands in entry.COMMANDS.values():
         for name, (_, line) in commands.items():
             command = entry.load(name)
-            assert (command.help or "").split("\n\n")[0].replace("\n", " ").startswith(line), name
+            assert (command.help or "").split("\n\n")[0].replace("\n", " ").startswith(line.rstrip(".")), name
 
 
 def test_help_of_every_command_names_it(invoke: Command) -> None:

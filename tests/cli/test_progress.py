@@ -19,7 +19,11 @@ import pytest
 
 Command = Callable[..., Any]
 LIMIT = 90.0  # seconds
-SLOW = "import time\n        for step in range(40):\n            context.progress(step / 40, f'step {step}')\n            time.sleep(0.05)\n        kept ="
+SLOW = """import time
+        for step in range(24):
+            context.progress(step / 24, f"step {step}")
+            time.sleep(0.05)
+        kept ="""
 
 
 class Terminal:
@@ -76,7 +80,7 @@ class Terminal:
 
 @pytest.fixture
 def slow(fresh: Path) -> Path:
-    """Give a site whose stage takes two seconds, and fails on one of four files."""
+    """Give a site whose stage takes a second, and fails on one of four files."""
     stages = fresh / fresh.name / "stages.py"
     stages.write_text(stages.read_text().replace("kept =", SLOW))
     for name in ("a", "b"):
@@ -123,6 +127,29 @@ def test_ctrl_c_ends_in_good_order_and_the_next_run_goes_on(spawn: Command, slow
     rest = spawn("run", "--json", folder=slow).document
     done = {(row["stage"], row["state"]): row["count"] for row in rest["work"]}
     assert done["publish", "done"] == 3
+
+
+def test_a_second_ctrl_c_gives_up_what_runs(spawn: Command, slow: Path) -> None:
+    stages = slow / slow.name / "stages.py"
+    stages.write_text(stages.read_text().replace("time.sleep(0.05)", "time.sleep(0.05 + 60 * (step > 4))"))
+    shown = Terminal("run", "--workers", "1", folder=slow)
+    shown.until("step ")
+    shown.press(b"\x03")
+    time.sleep(0.5)
+    shown.press(b"\x03")
+    assert shown.end() == 130
+    left = spawn("status", "--json", folder=slow).document
+    assert "done" not in {row["state"] for row in left["work"]}
+    assert not left["sessions"], "nothing has to be unlocked: the leases are given back"
+
+
+def test_the_log_of_a_run_that_goes_on_is_waited_for(spawn: Command, slow: Path) -> None:
+    running = Terminal("run", folder=slow)
+    running.until("a ")
+    done = spawn("log", "a:clean", "--follow", folder=slow)
+    assert (done.code, done.err) == (0, "run a:clean wrote nothing\n")
+    assert spawn("show", "a", "--json", folder=slow).document["work"][0]["state"] == "done"
+    running.end()
 
 
 def test_watching_takes_what_arrives_and_ends_on_sigterm(fresh: Path, spawn: Command) -> None:

@@ -53,7 +53,10 @@ class Acting(Looking):
         for start in range(0, len(items), 1000):
             part = [submitted(plan, item) for item in items[start : start + 1000]]
             raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
-            ids_ += self.catalog.write(partial(_submit, plan=plan, items=part, raw=raw, priority=priority))
+            definition = self.definitions[plan.pipeline]
+            ids_ += self.catalog.write(
+                partial(_submit, definition=definition, plan=plan, items=part, raw=raw, priority=priority)
+            )
         return ids_
 
     def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
@@ -71,11 +74,14 @@ class Acting(Looking):
         found = []
         for name in table.get("files", ()):
             path = Path(name).absolute()
-            root = next((r for r, place in self._parts.places.items() if str(path).startswith(place)), None)
-            if root is None:
+            above = [(len(place), r) for r, place in self._parts.places.items() if str(path).startswith(place)]
+            if not above:
                 raise UsageError(
                     f"{path}: lies below no root; roots are {', '.join(sorted(self._parts.places))}"
                 )
+            if not path.exists():
+                raise UsageError(f"{path}: there is no such file")
+            root = max(above)[1]
             made, relative = content(path), self.storage.relative(root, path)
             found.append(
                 Product(
@@ -89,6 +95,7 @@ class Acting(Looking):
                     made.size,
                     made.mtime_ns,
                     made.sha256,
+                    made.tree,
                 )
             )
         return found
@@ -277,15 +284,33 @@ class Acting(Looking):
 
 
 def submitted(plan: KindPlan, table: Mapping[str, Any]) -> Item:
-    """The item that a table with ``key``, ``attributes``, ``time`` and ``footprint`` describes."""
-    times = [clock.seconds(when) for when in table.get("time", ())]
-    span = Span(times[0], times[-1]) if times else None
-    box = Box(*table["footprint"]) if table.get("footprint") else None
-    return Item(plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes", {})), span, box)
+    """The item that a table with ``key``, ``attributes``, ``time`` and ``footprint`` describes.
+
+    Raises
+    ------
+    UsageError
+        If it has no key, or its time or footprint is none.
+    """
+    if not table.get("key"):
+        raise UsageError(f"found the item {dict(table)!r} without a key; expected one in each")
+    when = table.get("time") or ()
+    try:
+        times = [clock.seconds(one) for one in ([when] if isinstance(when, str | float | int) else when)]
+        span = Span(times[0], times[-1]) if times else None
+        box = Box(*table["footprint"]) if table.get("footprint") else None
+        item = Item(plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes") or {}), span, box)
+        return plan.placed(item)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"item {table['key']!r}: {error}") from None
 
 
 def _submit(
-    tx: Transaction, plan: KindPlan, items: Sequence[Item], raw: Sequence[Sequence[Product]], priority: int
+    tx: Transaction,
+    definition: Definition,
+    plan: KindPlan,
+    items: Sequence[Item],
+    raw: Sequence[Sequence[Product]],
+    priority: int,
 ) -> list[int]:
     known = tx.add_items(plan, items, priority=priority)
     files = [
@@ -293,6 +318,8 @@ def _submit(
     ]
     if files:
         tx.add_raw(files)
+    if definition.groups_of(plan.name, ""):
+        group.gather(tx, definition, plan.name, "", known)
     return known
 
 

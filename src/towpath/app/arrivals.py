@@ -8,13 +8,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from towpath.adapters.sources import fetch
 from towpath.adapters.sources.folder import Folder
-from towpath.base.errors import TowpathError
+from towpath.base.errors import NotFoundError, TowpathError
 from towpath.base.hashing import digest
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.definition import Definition, SourcePlan
@@ -50,7 +51,8 @@ class Arrivals:
         self._folders: dict[bytes, _Watched] = {}
         self._looked: dict[tuple[str, str], float] = {}
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
+        self._watching: Future[None] | None = None
         self.registered = 0
 
     # ---- one look
@@ -59,20 +61,24 @@ class Arrivals:
         unsettled = 0
         for definition in self._definitions().values():
             for plan in definition.sources.values():
-                if due_only and not self._is_due(plan):
-                    continue
-                self._looked[plan.pipeline, plan.name] = time.monotonic()
                 try:
-                    unsettled += self._look(definition, plan)
+                    if not due_only or self._is_due(plan):
+                        self._looked[plan.pipeline, plan.name] = time.monotonic()
+                        unsettled += self._look(definition, plan)
                 except (TowpathError, OSError) as error:
-                    self._tell(plan, [f"sources.{plan.name}: {error}"])
+                    log.error("source failed: %s/%s: %s", plan.pipeline, plan.name, error)
+                    text = f"sources.{plan.name}: {error}"
+                    self._catalog.write(lambda tx, p=plan, t=text: register.problems(tx, p, [t]))  # type: ignore[misc]
         return unsettled
 
     def _is_due(self, plan: SourcePlan) -> bool:
         last = self._looked.get((plan.pipeline, plan.name))
         if last is None or time.monotonic() - last > float(plan.settings.get("scan_every", 60.0)):
             return True
-        return plan.kind == "folder" and self._watched(plan).changed.is_set()
+        return plan.kind == "folder" and self._has_root(plan) and self._watched(plan).changed.is_set()
+
+    def _has_root(self, plan: SourcePlan) -> bool:
+        return plan.settings["root"] in self._places()
 
     def _look(self, definition: Definition, plan: SourcePlan) -> int:
         if plan.kind == "folder":
@@ -84,6 +90,9 @@ class Arrivals:
     # ---- folders
     def _watched(self, plan: SourcePlan) -> _Watched:
         root = str(plan.settings["root"])
+        if not self._has_root(plan):
+            known = ", ".join(sorted(self._places()))
+            raise NotFoundError(f"root: found {root!r}; expected a root of the site: {known}")
         place = self._places()[root]
         key = digest([plan.pipeline, plan.name, dict(plan.settings), place])
         if key not in self._folders:
@@ -98,7 +107,8 @@ class Arrivals:
         known |= self._catalog.write(lambda tx: register.aside(tx, plan))
         found = watched.source.look(known)
         intakes, problems = arrive.decide(plan, found.settled)
-        waiting = found.unsettled
+        # What lacks its marker waits for another program, which an event will tell of; the rest for a clock.
+        waiting = 0 if plan.settings.get("settled") == "marker" else found.unsettled
         for start in range(0, len(intakes), register.BATCH):
             hashed = arrive.hash_all(self._storage, root, intakes[start : start + register.BATCH])
             waiting += hashed.waiting
@@ -140,15 +150,18 @@ class Arrivals:
     def start(self) -> None:
         """Look by event and by period, in a thread of its own, until `stop`."""
         self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
-        self._thread.start()
+        self._watching = self._thread.submit(self._run)
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did: a site must not go on watching without its sources."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()
 
     def stop(self) -> None:
         """End the thread and the watching."""
         self._stop.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.shutdown(wait=True)
         for watched in self._folders.values():
             if watched.end:
                 watched.end()
@@ -164,8 +177,10 @@ class Arrivals:
     def _watch_new(self) -> None:
         for definition in self._definitions().values():
             for plan in definition.sources.values():
-                if plan.kind == "folder" and self._watched(plan).end is None:
-                    watched = self._watched(plan)
+                if plan.kind != "folder" or not self._has_root(plan):
+                    continue
+                watched = self._watched(plan)
+                if watched.end is None:
                     watched.end = watched.source.watch(partial(self._changed, watched))
 
     def _changed(self, watched: _Watched) -> None:

@@ -81,13 +81,15 @@ class Worker:
         started = time.monotonic()
         bury(self._catalog, self._host)
         unsettled = self._arrivals.look()
-        ended = "nothing left to do"
+        ended, rested = "nothing left to do", 0.0
         while not self._stop.is_set():
             busy = self._process.step(0.2)
             tick()
             if busy:
+                rested = 0.0
                 continue
-            wait = self._wait(patience, unsettled)
+            rested = rested or time.monotonic()
+            wait = self._wait(patience, settling=unsettled > 0 and time.monotonic() - rested < patience)
             if wait is None:
                 break
             self._stop.wait(min(wait, 0.5))
@@ -107,6 +109,7 @@ class Worker:
                     looked = time.monotonic()
                     bury(self._catalog, self._host)
                     self._reload()
+                    self._arrivals.check()
                 if not self._process.step(0.1):
                     self._catalog.wait(0.1)
                 tick()
@@ -114,9 +117,9 @@ class Worker:
             self._arrivals.stop()
         return self._end(started, "stopped")
 
-    def _wait(self, patience: float, unsettled: int) -> float | None:
+    def _wait(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""
-        if unsettled:
+        if settling:
             return 0.2
         with self._catalog.read() as view:
             now, due = view.now(), view.next_due(self._queues(), only=self._only)

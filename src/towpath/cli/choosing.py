@@ -14,12 +14,10 @@ from rich.text import Text
 from towpath.app.site import Site
 from towpath.base.errors import TowpathError, UsageError
 from towpath.base.model import Item
-from towpath.base.states import Work
 from towpath.cli import opening, screen
 from towpath.cli.exits import Exit, code_of
 from towpath.cli.options import Call
 from towpath.cli.screen import Screen
-from towpath.contracts.definition import GATHER
 
 Items = Annotated[
     list[str] | None,
@@ -114,13 +112,6 @@ def _ask(found: Sequence[Item], verb: str, stage: str, answer: Screen) -> None:
         raise UsageError("nobody is there to be asked; --yes does it")
     if not typer.confirm("Go on?", err=True):
         raise typer.Exit(Exit.INTERRUPTED)
-
-
-def stages_in(site: Site, name: str, states: Sequence[Work], stage: str = "") -> list[str]:
-    """The stages of an item that are in one of the states; only `stage` if that is given."""
-    rows = site.show(name).work
-    fitting = [row.stage for row in rows if row.state in states and (row.stage != GATHER or stage == GATHER)]
-    return [one for one in fitting if not stage or one == stage]
 
 
 def act_on(site: Site, call: Call, wanted: Wanted, verb: tuple[str, str], act: Callable[[str], int]) -> None:

@@ -1,25 +1,19 @@
 """`towpath flag`, `adopt`, `apply` and `publish`: decisions of a person on results."""
 
-import getpass
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from towpath.app.site import Site
 from towpath.base.errors import UsageError
-from towpath.base.states import Work
-from towpath.cli import choosing, opening, screen
-from towpath.cli.choosing import Items, Kind, Pipeline, Stage, State, Wanted, Why, Yes, act_on
+from towpath.cli import opening, screen
+from towpath.cli.choosing import Items, Kind, Pipeline, State, Wanted, Why, Yes, act_on
 from towpath.cli.options import call_of
 from towpath.cli.plan import planned_table
 from towpath.cli.screen import Screen, section
-from towpath.flow.publish.people import approve
 
 app = typer.Typer()
-
-_ENDED = (Work.FAILED, Work.POISONED, Work.STOPPED)
 
 
 @app.command()
@@ -114,9 +108,8 @@ def publish(
     context: typer.Context,
     items: Items = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try publications again that failed or met a conflict.")
+        bool, typer.Option("--retry", help="Also try publications again that failed or met a conflict.")
     ] = False,
-    stage: Stage = "",
     state: State = "",
     kind: Kind = "",
     pipeline: Pipeline = "",
@@ -125,31 +118,8 @@ def publish(
 ) -> None:
     """Let publications go on that wait for a person; with --retry try failed ones again."""
     call = call_of(context)
-    wanted = Wanted(items or (), stage, state, kind, pipeline, yes)
+    wanted = Wanted(items or (), "", state, kind, pipeline, yes)
     with opening.opened(call) as site:
-        if retry:
-            act_on(
-                site, call, wanted, ("publish", "to be tried again"), lambda name: _again(site, name, stage)
-            )
-        else:
-            act_on(site, call, wanted, ("publish", "approved"), lambda name: _approve(site, name, stage, why))
-
-
-def _publishing(site: Site, name: str, states: tuple[Work, ...], stage: str) -> list[str]:
-    """The stages of an item that publish and are in one of the states."""
-    item = site.find(name)
-    stages = site.definitions[item.pipeline].kinds[item.kind].stages
-    found = choosing.stages_in(site, name, states, stage)
-    return [one for one in found if one in stages and stages[one].service == "publish"]
-
-
-def _again(site: Site, name: str, stage: str) -> int:
-    return sum(site.retry(name, one) for one in _publishing(site, name, _ENDED, stage))
-
-
-def _approve(site: Site, name: str, stage: str, why: str) -> int:
-    waiting = _publishing(site, name, (Work.HELD,), stage)
-    works = [row.id for row in site.show(name).work if row.stage in waiting]
-    for work in works:
-        site.catalog.write(lambda tx, w=work: approve(tx, w, getpass.getuser(), why))  # type: ignore[misc]  # a default
-    return len(works)
+        act_on(
+            site, call, wanted, ("publish", "to go on"), lambda name: site.publish(name, retry=retry, why=why)
+        )

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from towpath.app import plugins
+from towpath.app.looking import Details
 from towpath.app.settings import FILE
-from towpath.app.site import Details, Site
+from towpath.app.site import Site
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.states import Publication
 from towpath.cli import screen
@@ -64,8 +65,7 @@ def demo(
 
 def _published(site: Site, one: Details) -> list[Path]:
     """Where the standing publications of an item are."""
-    roots = site.settings.roots
-    return [roots[row.archive] / row.target for row in one.publications if row.state in _STANDING]
+    return [site.storage.path(row.archive, row.target) for row in one.publications if row.state in _STANDING]
 
 
 def _seconds(one: Details) -> float:

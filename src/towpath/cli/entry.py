@@ -48,13 +48,19 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "flag": ("decide", "Put a quality mark on an item or a part of it."),
         "adopt": ("decide", "Declare a stage's result good as it is."),
         "apply": ("decide", "Bring finished work to the pipeline files as they are now."),
-        "publish": ("decide", "Let publications go on that wait for a person; try failed ones again."),
+        "publish": (
+            "decide",
+            "Let publications go on that wait for a person; with --retry try failed ones again.",
+        ),
     },
     "Keep": {
         "config": ("config", "Show the settings in force, and where each value comes from."),
         "db": ("db", "Migrate and check the catalog."),
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),
-        "sweep": ("inventory", "Remove what nobody needs: orphans, and superseded products after a while."),
+        "sweep": (
+            "inventory",
+            "Remove what nobody needs: orphans of runs that died, and superseded products.",
+        ),
     },
 }
 MODULES = {name: module for panel in COMMANDS.values() for name, (module, _) in panel.items()}

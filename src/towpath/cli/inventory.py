@@ -111,7 +111,10 @@ def sweep(
         str, typer.Option(help="How long things lie in the trash before they are deleted.")
     ] = "1 d",
 ) -> None:
-    """Remove what nobody needs: orphans of runs that died, and superseded products after a while in the trash."""
+    """Remove what nobody needs: orphans of runs that died, and superseded products.
+
+    Superseded products go to the trash first, and are deleted from it after --grace.
+    """
     call = call_of(context)
     times = [_duration("--older", older), _duration("--grace", grace)]
     with opening.opened(call) as site:

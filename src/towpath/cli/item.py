@@ -1,14 +1,14 @@
 """The page of one item, as `towpath show` prints it: facts, stages, products, verdicts, flags, publications."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from towpath.app.site import Details
+from towpath.app.looking import Details
 from towpath.base import clock
 from towpath.base.model import Run
 from towpath.cli import screen
@@ -18,9 +18,12 @@ _LONGEST = 120  # letters of an attribute; --json has the whole
 
 
 def page(
-    details: Details, folder: Path, places: Mapping[int, Path], roots: Mapping[str, Path]
+    details: Details, folder: Path, places: Mapping[int, Path], archived: Callable[[str, str], Path]
 ) -> Iterator[RenderableType]:
-    """The parts of an item's page; those without content are left out."""
+    """The parts of an item's page; those without content are left out.
+
+    `places` are those of its products by id; `archived` gives the place of an archive root and a path in it.
+    """
     yield screen.heading(details.item.name)
     yield screen.pairs(_facts(details))
     yield section("stages", _stages(details))
@@ -31,7 +34,7 @@ def page(
     if details.flags:
         yield section("flags", _flags(details))
     if details.publications:
-        yield section("publications", _publications(details, folder, roots))
+        yield section("publications", _publications(details, folder, archived))
 
 
 def _facts(details: Details) -> Iterator[tuple[str, RenderableType]]:
@@ -132,12 +135,12 @@ def _flags(details: Details) -> Table:
     return made
 
 
-def _publications(details: Details, folder: Path, roots: Mapping[str, Path]) -> Table:
+def _publications(details: Details, folder: Path, archived: Callable[[str, str], Path]) -> Table:
     made = screen.table(
         "state", "place", "files", "what it says", right=("files",), fold=("place", "what it says")
     )
     for row in details.publications:
-        place = roots[row.archive] / row.target if row.archive in roots else Path(row.archive, row.target)
+        place = archived(row.archive, row.target)
         made.add_row(
             screen.state(row.state.value), Text(short(place, folder)), str(len(row.files)), Text(row.error)
         )

@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from towpath.app.site import Site, Status
+from towpath.app.looking import Status
+from towpath.app.site import Site
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Work
 from towpath.cli import documents, opening, screen
@@ -207,4 +208,4 @@ def show(
         document = documents.plain(details)
         for product in document["products"]:
             product["place"] = str(places[product["id"]])
-        Screen(call.is_json).answer(document, *page(details, site.folder, places, site.settings.roots))
+        Screen(call.is_json).answer(document, *page(details, site.folder, places, site.storage.path))

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from towpath.app.site import Plan
+from towpath.app.looking import Plan
 from towpath.base.provenance import Difference
 from towpath.cli import opening, screen
 from towpath.cli.options import call_of

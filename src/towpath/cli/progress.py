@@ -30,7 +30,7 @@ _BAD = {Work.FAILED, Work.POISONED}
 _TELLING = ("failed", "lost", "poisoned", "rejected", "held", "transient", "problem", "definition refused")
 _LINES = 4  # runs shown at once
 _EVERY = 0.2  # seconds between two pictures
-_FIRST, _PLAIN = 3.0, 10.0  # seconds until the first line, and between two, where there is no terminal
+_FIRST, _PLAIN = 1.0, 10.0  # seconds until the first line, and between two, where there is no terminal
 
 Counts = Mapping[tuple[str, str, str, str], int]
 

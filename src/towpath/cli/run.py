@@ -1,6 +1,6 @@
 """`towpath run`: runs what is to run, shows how it goes, and ends with what came of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +41,12 @@ def run(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare every product with the disk first.")
     ] = True,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run only the items named in this file, one a line; new ones are submitted.", dir_okay=False
+        ),
+    ] = None,
     patience: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for work that is tried again later.")
     ] = 60.0,
@@ -52,21 +58,28 @@ def run(
     call = call_of(context)
     given = {"site.workers": workers, "site.executor": executor}
     call.settings += [f"{name}={value}" for name, value in given.items() if value is not None]
+    only = keys_in(keys) if keys else ()
     with opening.opened(call) as site:
-        done = work(site, call, watch=watch, check=check, patience=patience)
+        done = work(site, call, watch=watch, check=check, patience=patience, only=only)
         Screen(call.is_json).answer(done.document(site), *done.parts(site))
     if code := done.code(is_watching=watch):
         raise typer.Exit(code)
 
 
 def work(
-    site: Site, call: Call, *, watch: bool = False, check: bool = True, patience: float = 60.0
+    site: Site,
+    call: Call,
+    *,
+    watch: bool = False,
+    check: bool = True,
+    patience: float = 60.0,
+    only: Sequence[str] = (),
 ) -> "Done":
     """Run a site and show how it goes."""
     before = site.status().counts
     is_plain = call.is_json or not is_terminal()
     with Watching(site, is_plain=is_plain) as watching:
-        summary = site.run(watch=watch, check=check, tick=watching.tick, patience=patience)
+        summary = site.run(watch=watch, check=check, tick=watching.tick, patience=patience, only=only)
     return Done(summary, before, site.status().counts)
 
 

@@ -1,22 +1,23 @@
 """`towpath events` and `log`: what happened, in order and as it happens; what a run wrote. Reads only."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from towpath.app.site import Site
+from towpath.base import ids
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
+from towpath.base.states import Work
 from towpath.cli import documents, opening, screen
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen
 
 app = typer.Typer()
 
-_LOOK = 0.3  # seconds between two looks at a log that grows
+_LOOK = 0.3  # seconds between two looks at a run that goes on
 
 
 @app.command()
@@ -133,18 +134,14 @@ def log(
         ),
     ],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for the run and print as it writes.")
+        bool, typer.Option("--follow", "-f", help="Wait for the run that goes on or comes next.")
     ] = False,
 ) -> None:
     """Print the log of a run."""
     call = call_of(context)
     answer = Screen(call.is_json)
     with opening.opened(call) as site:
-        if follow:
-            for piece in _pieces(site, run):
-                answer.line({"run": run, "text": piece}, Text(piece.rstrip("\n")))
-            return
-        text = site.log(run)
+        text = site.log(ended(site, run) if follow else run)
     if call.is_json:
         answer.answer({"run": run, "text": text})
     elif text:
@@ -153,29 +150,34 @@ def log(
         answer.note(f"run {run} wrote nothing")
 
 
-def _pieces(site: Site, run: str) -> Iterator[str]:
-    """What a run writes, as it writes it; ends with the run."""
-    shown = 0
+def ended(site: Site, run: str) -> str:
+    """Wait until a run that goes on, or is about to begin, has ended; returns its name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such item, stage or run.
+    """
+    work, token = _awaited(site, run)
     while True:
-        try:
-            text = site.log(run)
-        except NotFoundError:
-            if not is_awaited(site, run):
-                raise
-            time.sleep(_LOOK)
-            continue
-        if text[shown:]:
-            yield text[shown:]
-        return
+        with site.catalog.read() as view:
+            if any(one.token == token for one in view.runs(work=work, limit=10_000)):
+                return ids.run_name(work, token)
+            row = view.work_row(work)
+        if row.token > token or row.state not in (Work.READY, Work.RUNNING):
+            return run
+        site.catalog.wait(_LOOK)
 
 
-def is_awaited(site: Site, run: str) -> bool:
-    """Whether a run, or a first run of ITEM:STAGE, is still to end."""
+def _awaited(site: Site, run: str) -> tuple[int, int]:
+    """The work row and the token of a run; of ITEM:STAGE the run that goes on or comes next, else the last."""
     name, _, stage = run.rpartition(":")
     if not name:
-        work, _, token = run.partition(".")
-        with site.catalog.read() as view:
-            row = view.work_row(int(work)) if work.isdigit() else None
-        return row is not None and row.state.value == "running" and str(row.token) == token
+        try:
+            return ids.parse_run_name(run)
+        except ValueError as error:
+            raise NotFoundError(f"{error}, or ITEM:STAGE") from None
     rows = {row.stage: row for row in site.show(name).work}
-    return stage in rows and rows[stage].state.value in ("ready", "waiting", "running")
+    if stage not in rows:
+        raise NotFoundError(f"{name} has no stage {stage!r}; its stages are {', '.join(rows)}")
+    return rows[stage].id, rows[stage].token + (rows[stage].state is Work.READY)

@@ -276,8 +276,8 @@ class Judging(Stage):
         try:
             function = load_measure(self.measures[name].target)
             value = _plain(function(context))
-        except StageOutcome:
-            raise
+        except (StageOutcome, OSError, MemoryError):
+            raise  # they say nothing about the item
         except Exception as error:
             context.log.exception("measure %s failed", name)
             faults[name] = f"{type(error).__name__}: {error}".removesuffix(": ")

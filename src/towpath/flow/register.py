@@ -169,9 +169,11 @@ def answered(
 ) -> Registered:
     """Register requests as items whose attributes hold the request and the assets that answer it.
 
-    Assets that changed change the item's facts, so that its fetch runs again.
+    Assets that changed change the item's facts, so that its fetch runs again; what was fetched and is no longer offered
+    stays as it is.
     """
     kind = definition.kinds[plan.item]
+    gone = {request.key for request, assets in answers if not assets}
     items = [kind.placed(_asked(plan, request, assets)) for request, assets in answers]
     keys = [item.key for item in items]
     known = tx.items(pipeline=plan.pipeline, kind=plan.item, keys=keys, limit=len(keys)) if keys else []
@@ -181,7 +183,7 @@ def answered(
     changed = []
     for item in items:
         old = before.get(item.key)
-        if old and (old.attributes, old.span, old.footprint) != (item.attributes, item.span, item.footprint):
+        if old and item.key not in gone and (old.attributes, old.span, old.footprint) != (item.attributes, item.span, item.footprint):
             tx.update_item(old.id, attributes=item.attributes, span=item.span, footprint=item.footprint)
             tx.event("changed assets", item=old.id, source=plan.name)
             changed.append(old.id)

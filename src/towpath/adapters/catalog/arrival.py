@@ -9,7 +9,7 @@ from typing import Any
 
 from towpath.adapters.catalog.completing import Completing
 from towpath.adapters.catalog.readiness import is_calibrated
-from towpath.adapters.catalog.sql import LIVE, item_values, load
+from towpath.adapters.catalog.sql import LIVE, item_values, load, marks
 from towpath.base.hashing import canonical
 from towpath.base.model import Item, Product, WorkRow
 from towpath.base.spacetime import Box, Span
@@ -285,19 +285,22 @@ class Arrival(Completing):
     def gathered(self, plan: KindPlan, item: int) -> None:
         """The item is complete: `GATHER` is done and its first stages become ready."""
         queue = self.intern((plan.pipeline, plan.name, GATHER))
-        where = "item_id = ? AND queue_id = ? AND subject = ''"
-        self.cursor.execute(
-            f"UPDATE work SET state = 'waiting' WHERE {where} AND state IN ('failed', 'poisoned', 'stopped')",
-            (item, queue),
-        )
-        self.cursor.execute(
-            f"UPDATE work SET state = 'done', deaths = 0, attempts = 0, owner = 0, note = NULL WHERE {where} "
-            "AND state IN ('waiting', 'ready', 'running', 'held')",
-            (item, queue),
-        )
-        if self.cursor.rowcount:
+        if self._end_gather(item, queue) or self._end_gather(item, queue, "failed", "poisoned", "stopped"):
             self._event("gathered", item, queue, None, {})
         self.recompute(plan, [item], [stage.name for stage in plan.first])
+
+    def _end_gather(self, item: int, queue: int, *troubled: str) -> bool:
+        """Waiting → ready → done; from trouble it goes by waiting, as a retry does."""
+        where = "WHERE item_id = ? AND queue_id = ? AND subject = ''"
+        steps = [("waiting", ("waiting", *troubled))] if troubled else []
+        steps += [("ready", ("waiting",)), ("done", ("ready", "running", "held"))]
+        for state, former in steps:
+            self.cursor.execute(
+                f"UPDATE work SET state = ?, deaths = 0, attempts = 0, owner = 0, note = NULL {where} "
+                f"AND state IN ({marks(former)})",
+                (state, item, queue, *former),
+            )
+        return bool(self.cursor.rowcount)
 
     def set_due(self, work: int, due: float) -> None:
         """Set when a waiting `GATHER` row is to be looked at (time-out), seconds since the epoch."""

@@ -42,7 +42,9 @@ class Completing(Claiming):
         moved = {c.work for c, _ in fitting if standing[c.work][3] != standing[c.work][4]}
         if others:
             self._write_stopped(stage, others)
-        made, orphans = self._write_products(stage, [pair for pair in fitting if pair[1].outcome in _MADE])
+        made, orphans, restored = self._write_products(
+            stage, [pair for pair in fitting if pair[1].outcome in _MADE]
+        )
         self._write_runs(stage, fitting, made, moved)
         self._write_states(stage, fitting, standing, moved)
         self._write_judgements(fitting)
@@ -52,8 +54,10 @@ class Completing(Claiming):
             if r.outcome in (Outcome.DONE, Outcome.UNCHANGED) and c.work not in moved
         )
         self._follow(kind, stage, [item for _, item in done])
+        for product in restored:
+            self._is_good_again(product)
         if moved:
-            self.recompute(kind, [c.item for c, _ in fitting if c.work in moved], (stage.name,))
+            self.recompute(self._plan(kind.pipeline, kind.name) or kind, [c.item for c, _ in fitting if c.work in moved], (stage.name,))
         ended = Counter(r.outcome for _, r in fitting)
         return Finished(done, ended, tuple(c.work for c, _ in others), tuple(orphans))
 
@@ -150,25 +154,34 @@ class Completing(Claiming):
         """A run found an input missing or changed; the part that keeps products decides what follows."""
         raise NotImplementedError
 
+    def _is_good_again(self, product: int) -> None:
+        """A bad product was made again, equal; the part that keeps products decides what follows."""
+        raise NotImplementedError
+
     # ---- products
-    def _write_products(self, stage: StagePlan, pairs: Sequence[_Pair]) -> tuple[dict[int, str], list[str]]:
+    def _write_products(
+        self, stage: StagePlan, pairs: Sequence[_Pair]
+    ) -> tuple[dict[int, str], list[str], list[int]]:
+        """Returns caveats by work, paths that were made for nothing, and bad products that are good again."""
         queue = self.intern(stage.queue)
         former = self._former(queue, [c.item for c, _ in pairs if c.token > 1])
         caveats: dict[int, str] = {}
         orphans: list[str] = []
+        restored: list[int] = []
         fresh: list[tuple[Claimed, Output]] = []
         for claimed, report in pairs:
             old = former.get(claimed.item)
             if old:
                 made = {(output.name, output.part): output for output in report.outputs}
                 fresh += self._remade(claimed, made, old, orphans)
+                restored += [row[0] for name, row in old.items() if row[5] != "current" and name in made]
                 if _is_other(claimed, made, old):
                     caveats[claimed.work] = "not reproducible: the same key gave another result"
             else:
                 fresh += [(claimed, output) for output in report.outputs]
         if fresh:
             self._insert_products(stage, queue, fresh)
-        return caveats, orphans
+        return caveats, orphans, restored
 
     def _former(self, queue: int, items: Sequence[int]) -> dict[int, dict[_Names, Any]]:
         """The live products of a stage by item and name: id, item, output, part, sha256, state, their run's key.
@@ -251,9 +264,11 @@ def _sort_out(reports: Sequence[_Pair], standing: Mapping[int, Any]) -> tuple[li
     for pair in reports:
         claimed = pair[0]
         row = standing.get(claimed.work)
-        fits = row is not None and row[1] == claimed.token and row[2] == State.RUNNING
-        (fitting if fits and claimed.work not in seen else others).append(pair)
-        seen.add(claimed.work)
+        if row is not None and row[1] == claimed.token and row[2] == State.RUNNING and claimed.work not in seen:
+            seen.add(claimed.work)
+            fitting.append(pair)
+        else:
+            others.append(pair)
     return fitting, others
 
 

@@ -28,6 +28,10 @@ class Findings(People):
         if self.product(product).state in _GOOD_OR_BAD:
             self.mark([product], ProductState(what), "found by a run")
 
+    def _is_good_again(self, product: int) -> None:
+        """A bad product was made again: in place of it, or another that superseded it."""
+        self._users_of_calibration(self.product(product), wait=False)
+
     def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
         """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
         count = 0

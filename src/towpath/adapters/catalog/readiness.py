@@ -151,10 +151,14 @@ class Readiness(Events):
         )
 
     def _follow(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> None:
-        """A stage is done for these items: what comes after it, there and in their groups, may be ready."""
+        """A stage is done for these items: what comes after it in the active route, and their groups, may be ready."""
         if not items:
             return
-        self._recompute(kind, items, stage.after, stage.name)
+        plan = self._plan(kind.pipeline, kind.name) or kind
+        if stage.name == GATHER:
+            self._recompute(plan, items, [first.name for first in plan.first])
+        elif stage.name in plan.stages:
+            self._recompute(plan, items, plan.stages[stage.name].after, stage.name)
         definition = self.routes.get(stage.pipeline)
         for group in definition.groups_of(kind.name, stage.name) if definition else ():
             groups = self.groups_of(items)

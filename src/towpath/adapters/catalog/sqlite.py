@@ -25,7 +25,8 @@ from towpath.contracts.definition import Definition
 
 T = TypeVar("T")
 
-_PAUSE = 0.002
+_PAUSE = 0.002  # seconds
+_BUSY = 0.05
 _NETWORK = {
     "nfs",
     "nfs4",
@@ -91,7 +92,7 @@ class SqliteCatalog:
         self._readers: list[sqlite3.Connection] = []
         self._watch = self._connect()
         self._seen = self._data_version()
-        self._last = 0.0
+        self._last = self._since = 0.0
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
@@ -107,9 +108,7 @@ class SqliteCatalog:
         return self._writer.submit(self._transaction, work).result()
 
     def _transaction(self, work: Callable[[Transaction], T]) -> T:
-        wait = self._last + _PAUSE - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
+        self._yield()
         if self._write_connection is None:
             self._write_connection = self._connect()
         connection = self._write_connection
@@ -130,6 +129,15 @@ class SqliteCatalog:
         finally:
             self._last = time.monotonic()
         return result
+
+    def _yield(self) -> None:
+        """Leave the file to other processes for a moment, after at most `_BUSY` seconds of writing without a gap."""
+        now = time.monotonic()
+        if now - self._last > _PAUSE:
+            self._since = now
+        elif now - self._since > _BUSY:
+            time.sleep(_PAUSE)
+            self._since = time.monotonic()
 
     def flush(self) -> None:
         """Make every committed transaction outlive a power cut, at every durability level."""

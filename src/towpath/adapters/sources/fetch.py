@@ -165,6 +165,7 @@ def load_provider(target: str, settings: Mapping[str, Any]) -> Provider:
 def look(plan: SourcePlan) -> tuple[list[tuple[Request, Sequence[Asset]]], list[str]]:
     """Ask the provider of a fetch source for the assets of each request; and what went wrong, a text each.
 
+    A request that the provider refuses has no assets: its item's fetch fails and says why.
     Settings read: ``provider`` (``module:Class``), ``settings`` (of the provider), ``requests``: each a ``key``, and
     ``file`` or ``params``, ``footprint`` (west, south, east, north in degrees), ``time`` (one or two times).
     """
@@ -174,7 +175,11 @@ def look(plan: SourcePlan) -> tuple[list[tuple[Request, Sequence[Asset]]], list[
     for table in plan.settings.get("requests") or ():
         try:
             request = request_of(table)
-            answers.append((request, list(provider.assets(request))))
+            try:
+                answers.append((request, list(provider.assets(request))))
+            except StorageError:
+                answers.append((request, ()))
+                raise
         except (StorageError, Transient, OSError, TypeError, ValueError) as error:
             problems.append(f"sources.{plan.name}: {error}")
     return answers, problems

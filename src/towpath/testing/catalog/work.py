@@ -131,7 +131,8 @@ class WorkSuite(Base):
         late = b.complete("a", [(old, b.report(old, content="old"))])
         assert (late.done, late.dropped, dict(late.ended)) == ((), (old.work,), {})
         assert b.products(item) == []
-        b.complete("a", [(new, b.report(new, content="new"))])
+        both = b.complete("a", [(old, b.report(old, content="old")), (new, b.report(new, content="new"))])
+        assert (both.done, both.dropped) == (((new.work, item),), (old.work,))
         assert outcomes(b, item, "a") == ["lost", "done"]
         assert [product.run for product in b.products(item)] == [(new.work, 2)]
         assert b.complete("a", [(new, b.report(new))]).dropped == (new.work,)

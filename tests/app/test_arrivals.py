@@ -1,0 +1,149 @@
+"""Looking at sources: what arrives is registered, what is wrong is told once, and nothing ends the watching unseen."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from plainpipe.site import make, states, wait_for
+
+from towpath import Site
+from towpath.app.arrivals import Arrivals
+
+FOLDER = """
+[pipeline]
+name = "plain"
+[sources.drop]
+kind = "folder"
+item = "note"
+pattern = "{name}.txt"
+key = "{name}"
+type = "plain/raw"
+settled = "rename"
+scan_every = "1 h"
+[items.note]
+route = "copy"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path):
+    make(tmp_path, FOLDER, executor="inline")
+    with Site.open(tmp_path) as site:
+        yield site
+
+
+def arrivals_of(site: Site) -> Arrivals:
+    places = {name: f"{place}/" for name, place in site.settings.roots.items()}
+    return Arrivals(site.catalog, site.storage, definitions=lambda: site.definitions, places=lambda: places)
+
+
+def drop(site: Site, name: str, text: str = "text") -> None:
+    (site.folder / "incoming" / name).write_text(text)
+
+
+def problems(site: Site) -> list[str]:
+    return [event.data["why"] for event in site.events(limit=10_000) if event.type == "problem"]
+
+
+def test_a_look_registers_what_is_new(site: Site):
+    arrivals = arrivals_of(site)
+    assert arrivals.look() == 0
+    drop(site, "a.txt")
+    drop(site, "b.txt")
+    assert (arrivals.look(), arrivals.registered) == (0, 2)
+    assert (arrivals.look(), arrivals.registered) == (0, 2)
+    assert [item.key for item in site.items()] == ["a", "b"]
+
+
+def test_only_what_is_due_is_looked_at(site: Site):
+    arrivals = arrivals_of(site)
+    drop(site, "a.txt")
+    arrivals.look(due_only=True)
+    drop(site, "b.txt")
+    arrivals.look(due_only=True)
+    assert arrivals.registered == 1  # the next scan is in an hour, and nothing told of a change
+    arrivals.look()
+    assert arrivals.registered == 2
+
+
+def test_a_source_whose_root_the_site_does_not_have_is_told(tmp_path: Path):
+    make(tmp_path, FOLDER.replace('item = "note"', 'item = "note"\nroot = "nowhere"', 1), executor="inline")
+    with Site.open(tmp_path) as site:
+        assert site.run().registered == 0
+        assert problems(site) == [
+            "sources.drop: root: found 'nowhere'; expected a root of the site: archive, incoming, store"
+        ]
+        site.run()
+        assert len(problems(site)) == 1
+        arrivals = arrivals_of(site)
+        arrivals.start()
+        time.sleep(0.1)
+        arrivals.check()
+        arrivals.stop()
+
+
+def test_a_folder_that_is_away_is_told_and_found_again(site: Site):
+    arrivals = arrivals_of(site)
+    shutil.rmtree(site.folder / "incoming")
+    arrivals.look()
+    assert len(problems(site)) == 1 and "there is no such folder" in problems(site)[0]
+    (site.folder / "incoming").mkdir()
+    drop(site, "a.txt")
+    arrivals.look()
+    assert arrivals.registered == 1
+
+
+def test_what_changes_is_seen_by_event(site: Site):
+    arrivals = arrivals_of(site)
+    arrivals.start()
+    try:
+        time.sleep(0.3)
+        drop(site, "a.txt")
+        wait_for(lambda: arrivals.registered == 1)
+        drop(site, "b.txt")
+        wait_for(lambda: arrivals.registered == 2)
+        arrivals.check()
+    finally:
+        arrivals.stop()
+    drop(site, "c.txt")
+    time.sleep(0.3)
+    assert arrivals.registered == 2
+
+
+def test_what_ends_the_watching_is_raised(site: Site, monkeypatch: pytest.MonkeyPatch):
+    arrivals = arrivals_of(site)
+
+    def broken(**_: object) -> int:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(arrivals, "look", broken)
+    arrivals.start()
+    try:
+        with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+            wait_for(lambda: arrivals.check(), 20.0)
+    finally:
+        arrivals.stop()
+
+
+def test_a_file_without_its_marker_does_not_keep_a_single_run(tmp_path: Path):
+    make(tmp_path, FOLDER.replace('settled = "rename"', 'settled = "marker"'), executor="inline")
+    with Site.open(tmp_path) as site:
+        drop(site, "a.txt")
+        started = time.monotonic()
+        site.run()
+        assert time.monotonic() - started < 10
+        assert site.items() == []
+        drop(site, "a.txt.done", "")
+        site.run()
+        assert states(site, "a") == {"copy": "done"}
+
+
+def test_a_file_that_never_settles_does_not_keep_a_single_run_for_ever(tmp_path: Path):
+    make(tmp_path, FOLDER.replace('settled = "rename"', 'settle = "1 h"'), executor="inline")
+    with Site.open(tmp_path) as site:
+        drop(site, "a.txt")
+        started = time.monotonic()
+        site.run(patience=0.5)
+        assert time.monotonic() - started < 10
+        assert site.items() == []

@@ -1,0 +1,6 @@
+"""Makes the pipeline `plainpipe` of the system tests importable by its plain name."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
