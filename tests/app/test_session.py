@@ -28,7 +28,9 @@ def rows(site: Site) -> list[tuple[str, int, int, bool]]:
     """State, deaths, attempts and whether the lease is over, of each claimed row."""
     with site.catalog.read() as view:
         now = view.now()
-        found = [row for item in view.items() for row in view.work([item.id])[item.id] if row.stage == "write"]
+        found = [
+            row for item in view.items() for row in view.work([item.id])[item.id] if row.stage == "write"
+        ]
     return [(row.state.value, row.deaths, row.attempts, row.due <= now) for row in found]
 
 
@@ -44,7 +46,9 @@ def test_a_session_holds_its_lock_while_it_lives(site: Site, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("attributable", "deaths"), [(False, 0), (True, 1)])
-def test_what_a_dead_session_held_is_free_at_once(site: Site, tmp_path: Path, attributable: bool, deaths: int):
+def test_what_a_dead_session_held_is_free_at_once(
+    site: Site, tmp_path: Path, attributable: bool, deaths: int
+):
     session = Session(site.catalog, tmp_path / "sessions", attributable=attributable)
     claim(site, session.number)
     assert rows(site) == [("running", 1, 1, False)] * 2

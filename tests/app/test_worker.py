@@ -103,7 +103,7 @@ def test_an_unknown_executor_is_named(tmp_path: Path):
 
 def test_power_durability_gives_the_same_content(tmp_path: Path):
     made = []
-    for name, override in (("crash", []), ("power", ['site.durability="power"'])):
+    for name, override in (("crash", []), ("power", ["site.durability=power"])):
         make(tmp_path / name, executor="inline")
         with Site.open(tmp_path / name, overrides=override) as site:
             site.submit("note", notes(1))

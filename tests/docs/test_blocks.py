@@ -1,4 +1,4 @@
-"""Runs what the documentation shows: every command and code block of README.md and docs/, file by file.
+"""Runs what the documentation shows: the blocks of README.md, docs/ and the pipelines, file by file.
 
 The blocks of one file run in order in one fresh folder, with this environment's programs first on PATH. What
 each kind of block means is written in CONTRIBUTING.md under "Blocks in the documentation".
@@ -12,12 +12,20 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PIPELINES = REPOSITORY / "src" / "towpath" / "pipelines"
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted(PIPELINES.glob("*/README.md")),
+]
+# These take longer than a fast test may.
+SLOW = {"tutorial/first-pipeline.md", "explanation/how-a-run-happens.md"}
 # A fence with what it says after its backticks, and the HTML comment on the line before it, if any.
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>no-run|file): (?P<value>.+?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$",
@@ -130,9 +138,15 @@ def page_name(page: Path) -> str:
     return str(page.relative_to(REPOSITORY))
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(blocks(page.read_text(encoding="utf-8")))], ids=page_name
-)
+def pages() -> Iterator[Any]:
+    """Every page that has blocks, with the mark of the long part where it belongs there."""
+    for page in PAGES:
+        if any(blocks(page.read_text(encoding="utf-8"))):
+            is_slow = page.is_relative_to(PIPELINES) or page.as_posix().endswith(tuple(SLOW))
+            yield pytest.param(page, marks=[pytest.mark.slow] * is_slow, id=page_name(page))
+
+
+@pytest.mark.parametrize("page", list(pages()))
 def test_the_blocks_of_a_page_do_what_they_show(page: Path, tmp_path: Path) -> None:
     for block in blocks(page.read_text(encoding="utf-8")):
         try:

@@ -2,7 +2,7 @@
 
 A table of fields is marked by a comment before it, `<!-- fields: module:Model -->`; what a model has from a base that
 has a table of its own is documented there. A table of transitions is marked `<!-- transitions: NAME -->`, a table of
-states `<!-- states: NAME -->`.
+states `<!-- states: NAME -->`; the README of a pipeline marks the parameters of a stage `<!-- parameters: CLASS -->`.
 """
 
 import importlib
@@ -22,6 +22,8 @@ from pydantic.fields import FieldInfo
 
 import towpath
 import towpath.testing
+from towpath.adapters.catalog import schema
+from towpath.app import plugins
 from towpath.app.settings import SiteFile
 from towpath.base import errors, states
 from towpath.contracts.judging import MEASURES, Op
@@ -29,15 +31,19 @@ from towpath.contracts.pipeline import PipelineFile, StageTable
 from towpath.contracts.publication import RESERVED
 from towpath.contracts.stage import Context, Input, Stage
 
-REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+REPOSITORY = Path(__file__).resolve().parents[2]
+REFERENCE = REPOSITORY / "docs" / "reference"
 MARK = re.compile(
-    r"^<!-- (?P<what>fields|transitions|states): (?P<names>.+?) -->\n(?P<table>(?:\|.*\n)+)", re.MULTILINE
+    r"^<!-- (?P<what>fields|transitions|states|parameters): (?P<names>.+?) -->\n(?P<table>(?:\|.*\n)+)",
+    re.MULTILINE,
 )
 REQUIRED, NONE, OWN = "*required*", "*none*", "*its own*"
 
 
 def page(name: str) -> str:
-    return (REFERENCE / name).read_text(encoding="utf-8")
+    """A page by its name in the reference, or by its path in the repository."""
+    path = REPOSITORY / name if "/" in name else REFERENCE / name
+    return path.read_text(encoding="utf-8")
 
 
 def rows(table: str) -> list[list[str]]:
@@ -217,3 +223,66 @@ def test_measures_operators_and_documents_are_documented() -> None:
         assert f"`{name}`" in page("measures.md"), name
     for name in RESERVED:
         assert f"`{name}`" in page("provenance.md"), name
+
+
+# ---- pipelines
+
+PIPELINES = {
+    name: f"src/towpath/pipelines/{name}/README.md"
+    for name, point in plugins.installed().items()
+    if point.module.startswith("towpath.pipelines.")
+}
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_parameter_of_a_pipeline_is_documented(pipeline: str) -> None:
+    plugin = plugins.load(pipeline)
+    tables = marked(PIPELINES[pipeline], "parameters")
+    assert set(tables) == {stage.__name__ for stage in plugin.stages if stage.model_fields}
+    for name, table in tables.items():
+        stage = plugin.stage(name)
+        assert stage is not None
+        assert {code(row[0]) for row in table} == set(stage.model_fields)
+        for row in table:
+            field = stage.model_fields[code(row[0])]
+            units = [one.name for one in field.metadata if isinstance(one, towpath.Unit)]
+            assert is_default(field, row[1]), f"{name}.{row[0]}: {row[1]} is not its default"
+            assert row[2].replace("³", "3") == "".join(units), f"{name}.{row[0]}: {row[2]} is not its unit"
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_measure_of_a_pipeline_is_documented(pipeline: str) -> None:
+    for measure in plugins.load(pipeline).measures:
+        assert f"`{measure.name}`" in page(PIPELINES[pipeline]), measure.name
+
+
+# ---- what other pages name
+
+
+def test_every_table_of_the_catalog_is_explained() -> None:
+    found = re.findall(r"^\| `(\w+)` \|", page("docs/explanation/catalog.md"), re.MULTILINE)
+    assert sorted(found) == sorted(schema.metadata.tables)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_beside_the_documentation_lead_somewhere(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("https://")]
+    assert not [link for link in links if not (REPOSITORY / link).exists()]
+
+
+def test_modules_that_pages_name_are_there() -> None:
+    pages = [*(REPOSITORY / "docs" / "decisions").glob("*.md"), REPOSITORY / "CONTRIBUTING.md"]
+    floors = "base|contracts|flow|adapters|app"
+    named = {
+        one for path in pages for one in re.findall(rf"`((?:{floors})/[\w/]+(?:\.py|/))`", path.read_text())
+    }
+    assert len(named) >= 15
+    assert not [one for one in sorted(named) if not (REPOSITORY / "src" / "towpath" / one).exists()]
+
+
+def test_the_readme_shows_a_pipeline_in_twenty_lines() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- file: .+ -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in shown for line in block.splitlines() if line.strip()]
+    assert 0 < len(lines) <= 20

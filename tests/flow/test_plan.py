@@ -45,7 +45,9 @@ def test_new_work_is_planned_in_the_order_of_its_items(site: Site):
     ]
     assert {one.why for one in site.plan().work if one.stage == "write"} == {"it has not run yet"}
     assert told(site, "a", "write") == "it is ready; no worker has taken it yet (is `towpath run` running?)"
-    assert told(site, "a", "publish").startswith("it waits for hash, which is waiting; it waits for pair, which is")
+    assert told(site, "a", "publish").startswith(
+        "it waits for hash, which is waiting; it waits for pair, which is"
+    )
     assert site.plan(pipeline="other").work == ()
 
 
@@ -90,7 +92,9 @@ def test_forced_work_says_that_nothing_changed(site: Site):
 
 def test_an_unknown_stage_or_item_is_named(site: Site):
     site.submit("note", [{"key": "a"}])
-    with pytest.raises(NotFoundError, match="note/a has no stage 'wash'; its stages are write, hash, pair, publish"):
+    with pytest.raises(
+        NotFoundError, match="note/a has no stage 'wash'; its stages are write, hash, pair, publish"
+    ):
         site.explain("a", "wash")
     with pytest.raises(NotFoundError, match="no item 'z'"):
         site.explain("z")

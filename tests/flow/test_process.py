@@ -1,5 +1,6 @@
 """The loop of claims and completions: batches, leases, what comes back late, and what needs nothing."""
 
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ def test_batches_begin_with_one_and_grow_to_the_aim():
         sizes.append(size)
         pace.learn(QUEUE, size * 0.002, size)
     assert sizes[0] == 1
-    assert all(after <= 4 * before for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after <= 4 * before for before, after in itertools.pairwise(sizes))
     assert sizes[-1] == int(AIM / 0.002)
     for _ in range(8):
         pace.learn(QUEUE, 1e-6, 1)
@@ -159,7 +160,9 @@ def test_a_run_with_other_parameters_is_given_the_former_product(site: Site, exe
     site.submit("note", notes(1)[:1])
     work(process_of(site, executor))
     file = site.folder / "towpath.toml"
-    file.write_text(file.read_text() + "[pipelines.plain.override.items.note.stages.hash]\nparams = { length = 8 }\n")
+    file.write_text(
+        file.read_text() + "[pipelines.plain.override.items.note.stages.hash]\nparams = { length = 8 }\n"
+    )
     with Site.open(site.folder) as again:
         again.apply()
         work(process_of(again, executor))
@@ -254,7 +257,7 @@ def test_a_service_that_fails_is_a_failed_run(tmp_path: Path, site: Site, execut
     process.close()
 
 
-def _gather(tx, definition, kind, stage, items) -> None:  # noqa: ANN001
+def _gather(tx, definition, kind, stage, items) -> None:
     from towpath.flow import group  # optional: what the site does after each stage
 
     group.gather(tx, definition, kind.name, stage.name, items)

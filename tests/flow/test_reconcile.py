@@ -145,7 +145,9 @@ def test_what_is_running_is_no_orphan(site: Site):
 
 def test_superseded_products_go_to_trash_and_then_away(site: Site):
     file = site.folder / "towpath.toml"
-    file.write_text(file.read_text() + "\n[pipelines.plain.override.items.note.stages.hash]\nparams = { length = 8 }\n")
+    file.write_text(
+        file.read_text() + "\n[pipelines.plain.override.items.note.stages.hash]\nparams = { length = 8 }\n"
+    )
     old = [site.place(product) for product in products(site, "hash")]
     with Site.open(site.folder) as again:
         again.apply()

@@ -116,6 +116,27 @@ def test_a_few_kills_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert chaos.killed == {"daemon": 4, "worker": 4}
 
 
+def test_what_a_killed_daemon_held_is_taken_over_by_another_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PLAIN_LOG", str(tmp_path / "runs.log"))
+    slow = SITE.replace("delay = 0.004", "delay = 0.2")
+    make(tmp_path, site=slow)
+    with Site.open(tmp_path) as site:
+        site.submit("note", notes(4))
+        with Daemon(tmp_path, watch=True) as first:
+            wait_for(lambda: running(tmp_path))
+            with Daemon(tmp_path) as second:
+                wait_for(lambda: second.workers())
+                first.kill()
+                killed = time.monotonic()
+                assert second.wait() == 0, second.text()
+                assert time.monotonic() - killed < 45  # a lease is a minute: nobody waited for it
+        with site.catalog.read() as view:
+            assert {state for *_, state in view.counts()} == {"done"}
+        assert torn(site) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
 def test_fifty_kills_change_nothing(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch):

@@ -70,7 +70,9 @@ def test_one_fails_one_is_rejected_and_the_others_go_on(folder: Path):
         assert site.explain("bad", "trouble")[0].sentences[0] == "it is failed: ValueError: it cannot be"
         assert "it waits for trouble, which is failed" in site.explain("bad", "hash")[0].sentences[0]
         decide = {(one.item, one.action): one.why for one in site.plan().work if one.stage == "trouble"}
-        assert decide == {("case/bad", "decide"): "failed: ValueError: it cannot be"}  # a rejection is a result
+        assert decide == {
+            ("case/bad", "decide"): "failed: ValueError: it cannot be"
+        }  # a rejection is a result
         assert site.run().did_nothing  # what failed is not tried again by itself
         assert site.retry("bad") == 1
         site.run()
@@ -128,8 +130,12 @@ def test_a_poison_item_in_a_batch_is_set_aside_and_the_others_finish(folder: Pat
         assert all("SIGKILL" in run.error for run in site.runs("c17") if run.outcome == "lost")
         others = [f"c{number:02d}" for number in range(30) if number not in (11, 17)]
         assert all(set(states(site, name).values()) == {"done"} for name in others)
-        assert all(count(site, f"trouble case/{name}") <= 3 for name in others)  # with a death, those of its batch
-        assert "its worker died 4 times, at last: segmentation fault (SIGSEGV)" in site.show("c11").work[0].note
+        assert all(
+            count(site, f"trouble case/{name}") <= 3 for name in others
+        )  # with a death, those of its batch
+        assert (
+            "its worker died 4 times, at last: segmentation fault (SIGSEGV)" in site.show("c11").work[0].note
+        )
         assert site.run().did_nothing
         assert site.retry("c11") == 1
         assert states(site, "c11")["trouble"] == "ready"
@@ -193,7 +199,12 @@ def test_what_a_rule_held_can_be_accepted(folder: Path):
     with Site.open(folder) as site:
         site.submit("case", [case("a"), case("b")])
         site.run()
-        assert states(site, "a") == {"trouble": "done", "hash": "done", "assess": "held", "publish": "waiting"}
+        assert states(site, "a") == {
+            "trouble": "done",
+            "hash": "done",
+            "assess": "held",
+            "publish": "waiting",
+        }
         (_, verdict, _, _) = site.show("a").verdicts[0]
         assert [(rule.measure, rule.value, rule.limit, rule.result) for rule in verdict.rules] == [
             ("length", 64, 100, "fail")
@@ -214,7 +225,9 @@ def test_a_running_run_is_stopped_by_another_process(folder: Path):
     with Site.open(folder) as site:
         site.submit("case", [case("long", "sleep"), case("good")])
         with Daemon(folder) as daemon:
-            wait_for(lambda: states(site, "long")["trouble"] == "running" and count(site, "trouble case/long"))
+            wait_for(
+                lambda: states(site, "long")["trouble"] == "running" and count(site, "trouble case/long")
+            )
             wait_for(lambda: states(site, "good")["hash"] == "done")
             stopped = time.monotonic()
             assert site.stop("long", why="not today") == 2
@@ -275,7 +288,7 @@ def test_asked_twice_it_gives_up_what_runs(folder: Path):
 
 def test_two_processes_share_the_work_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PLAIN_LOG", str(tmp_path / "runs.log"))
-    delays = '[pipelines.plain.override.items.note.stages.write]\nparams = { delay = 0.02 }\n'
+    delays = "[pipelines.plain.override.items.note.stages.write]\nparams = { delay = 0.02 }\n"
     make(tmp_path, site=delays)
     with Site.open(tmp_path) as site:
         site.submit("note", notes(40))

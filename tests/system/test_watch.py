@@ -1,6 +1,5 @@
 """A site that watches: files arrive, items and groups form or time out, and the pipeline file changes meanwhile."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,7 +126,11 @@ def test_from_arrival_to_claim_takes_little_time(tmp_path: Path):
 
 
 def test_a_file_that_is_replaced_is_processed_again(tmp_path: Path):
-    make(tmp_path, FOLDER.replace('settled = "rename"', 'settled = "rename"\nlate = "revise"'), executor="inline")
+    make(
+        tmp_path,
+        FOLDER.replace('settled = "rename"', 'settled = "rename"\nlate = "revise"'),
+        executor="inline",
+    )
     drop(tmp_path, "n0.txt", "first\n")
     with Site.open(tmp_path) as site:
         site.run()
@@ -186,7 +189,11 @@ def test_a_group_that_is_not_complete_in_time(tmp_path: Path, policy: str, gathe
         late = {"hold": "held", "process": "done", "reject": "rejected"}[policy]
 
         def ended() -> bool:
-            return any(states(site, item.name)["@gather"] == late for item in site.items(kind="trio") if is_small(item))
+            return any(
+                states(site, item.name)["@gather"] == late
+                for item in site.items(kind="trio")
+                if is_small(item)
+            )
 
         def is_small(item) -> bool:
             return len(site.show(item.name).members) < 3
@@ -307,7 +314,7 @@ def test_events_are_gapless_and_follow(tmp_path: Path):
 def test_the_folder_is_left_as_it_was(tmp_path: Path):
     make(tmp_path, FOLDER, executor="inline")
     drop(tmp_path, "n0.txt", "text\n")
-    before = {path.name: os.stat(path).st_mtime_ns for path in (tmp_path / "incoming").iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "incoming").iterdir()}
     with Site.open(tmp_path) as site:
         site.run()
-    assert {path.name: os.stat(path).st_mtime_ns for path in (tmp_path / "incoming").iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "incoming").iterdir()} == before

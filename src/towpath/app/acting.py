@@ -18,6 +18,7 @@ from towpath.contracts.catalog import Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
 from towpath.flow import group, register
 from towpath.flow import plan as planning
+from towpath.flow import reconcile as disk
 from towpath.flow.plan import Planned
 from towpath.flow.publish import approve
 
@@ -74,7 +75,9 @@ class Acting(Looking):
         found = []
         for name in table.get("files", ()):
             path = Path(name).absolute()
-            above = [(len(place), r) for r, place in self._parts.places.items() if str(path).startswith(place)]
+            above = [
+                (len(place), r) for r, place in self._parts.places.items() if str(path).startswith(place)
+            ]
             if not above:
                 raise UsageError(
                     f"{path}: lies below no root; roots are {', '.join(sorted(self._parts.places))}"
@@ -214,6 +217,9 @@ class Acting(Looking):
         """
         with self.catalog.read() as view:
             item = self._find(view, name)
+            live = view.products([item.id], states=disk.LIVE, stages=[stage])
+        disk.check_these(self.catalog, self.storage, [live])
+        with self.catalog.read() as view:
             changed = view.products([item.id], states=(states.Product.CHANGED,), stages=[stage])
         if changed:
             for product in changed:
@@ -298,7 +304,9 @@ def submitted(plan: KindPlan, table: Mapping[str, Any]) -> Item:
         times = [clock.seconds(one) for one in ([when] if isinstance(when, str | float | int) else when)]
         span = Span(times[0], times[-1]) if times else None
         box = Box(*table["footprint"]) if table.get("footprint") else None
-        item = Item(plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes") or {}), span, box)
+        item = Item(
+            plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes") or {}), span, box
+        )
         return plan.placed(item)
     except (TypeError, ValueError) as error:
         raise UsageError(f"item {table['key']!r}: {error}") from None

@@ -211,10 +211,13 @@ class Looking:
             return view.events(after, item=number, pipeline=pipeline, limit=limit)
 
     def follow(self, after: int | None = None, *, item: str = "", pipeline: str = "") -> Iterator[Event]:
-        """The story as it happens, for ever; from now on, or from a point."""
+        """The story as it happens, for ever; from this moment on, or from a point."""
         if after is None:
             with self.catalog.read() as view:
                 after = view.last_event()
+        return self._follow(after, item, pipeline)
+
+    def _follow(self, after: int, item: str, pipeline: str) -> Iterator[Event]:
         while True:
             for event in self.events(after, item=item, pipeline=pipeline):
                 after = event.seq

@@ -70,37 +70,29 @@ class Parts:
 
     # ---- roots
     def _set_roots(self) -> None:
-        """Bring the catalog's roots to the site file's; a root that lies elsewhere now is one row."""
+        """Bring the catalog's roots to the site file's; a root that was remapped since is where it was remapped to."""
         with self.catalog.read() as view:
             known = {name: row.place for name, row in view.roots().items()}
         wanted = {name: f"{place}/" for name, place in self.settings.roots.items()}
-        moved = self._moved(known)
-        for place in {**wanted, **moved}.values():
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
-        changed = {
-            name: place for name, place in wanted.items() if known.get(name) != place and name not in moved
-        }
-        if changed:
-            self.catalog.write(lambda tx: [tx.set_root(name, place) for name, place in changed.items()])
+        differ = [name for name, place in wanted.items() if known.get(name) != place]
+        moved = self.catalog.write(lambda tx: _remapped(tx, wanted, differ)) if differ else {}
         self.places: dict[str, str] = {**known, **wanted, **moved}
+        for place in self.places.values():
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
         self.storage = LocalStorage(self.places)
-
-    def _moved(self, known: Mapping[str, str]) -> dict[str, str]:
-        """Roots that were remapped and that the site file does not name: the catalog's word counts."""
-        own = {name for name in self.settings.roots if f"roots.{name}" in self.settings.origins}
-        return {
-            name: place for name, place in known.items() if name not in own and self._is_remapped(name, place)
-        }
-
-    def _is_remapped(self, name: str, place: str) -> bool:
-        default = self.settings.roots.get(name)
-        return default is not None and place != f"{default}/" and Path(place).is_dir()
 
     def move_root(self, name: str, place: Path) -> None:
-        """Say that a root lies elsewhere now."""
-        self.catalog.write(lambda tx: tx.set_root(name, str(place)))
-        self.places[name] = f"{str(place).rstrip('/')}/"
-        self.storage = LocalStorage(self.places)
+        """Say that a root lies elsewhere now, for as long as the settings go on naming the place that it left."""
+        left = self.settings.roots.get(name)
+
+        def transact(tx: Transaction) -> None:
+            tx.set_root(name, str(place))
+            tx.set_slot(
+                tx.slot("root", name), {"place": f"{place}/", "instead_of": f"{left}/" if left else ""}
+            )
+
+        self.catalog.write(transact)
+        self.places[name] = f"{place}/"
 
     # ---- pipelines
     def _load(self) -> None:
@@ -248,6 +240,18 @@ def _sink(table: OutboxTable, folder: Path) -> Sink:
     if table.kind == "folder":
         return Folder(folder / table.path)
     return Webhook(table.url, secret=table.secret.get_secret_value(), timeout=table.timeout)
+
+
+def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Of roots that the catalog has elsewhere, those that were remapped; the others follow the settings."""
+    moved = {}
+    for name in names:
+        noted = tx.slot("root", name).data
+        if noted.get("instead_of") == wanted[name]:
+            moved[name] = str(noted["place"])
+        else:
+            tx.set_root(name, wanted[name])
+    return moved
 
 
 # ---- opening

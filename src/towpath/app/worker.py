@@ -97,7 +97,7 @@ class Worker:
             bury(self._catalog, self._host)
         else:
             ended = "stopped"
-        return self._end(started, ended)
+        return self._end(started, ended, tick)
 
     def watch(self, *, tick: Callable[[], None] = lambda: None) -> Summary:
         """Run until stopped: sources by event and period, due work, changed pipeline files."""
@@ -115,7 +115,7 @@ class Worker:
                 tick()
         finally:
             self._arrivals.stop()
-        return self._end(started, "stopped")
+        return self._end(started, "stopped", tick)
 
     def _wait(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""
@@ -135,9 +135,9 @@ class Worker:
             for stage in kind.stages
         ] + list(self._chores())
 
-    def _end(self, started: float, ended: str) -> Summary:
+    def _end(self, started: float, ended: str, tick: Callable[[], None]) -> Summary:
         if not self._kill.is_set():
-            self._process.drain(30.0, given_up=self._kill.is_set)
+            self._process.drain(30.0, given_up=self._kill.is_set, tick=tick)
         runs = {
             outcome.value: n
             for outcome, n in self._process.tally.runs.items()

@@ -139,13 +139,20 @@ class Process:
         """Whether this process holds nothing."""
         return not (self._held or self._futures or self._chore_futures)
 
-    def drain(self, seconds: float = 30.0, *, given_up: Callable[[], bool] = lambda: False) -> None:
+    def drain(
+        self,
+        seconds: float = 30.0,
+        *,
+        given_up: Callable[[], bool] = lambda: False,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
         """Give back what has not begun, finish what has, for at most `seconds` or until it is `given_up`."""
         self._executor.drain()
         end = time.monotonic() + seconds
         while not self.idle() and time.monotonic() < end and not given_up():
             self._take_in(self._executor.poll(0.05))
             self._heartbeat()
+            tick()
 
     def close(self) -> None:
         """End the service threads."""

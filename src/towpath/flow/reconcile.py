@@ -7,18 +7,25 @@ still read by a run.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from towpath.base.hashing import content
 from towpath.base.model import Product
 from towpath.base.states import Product as State
+from towpath.base.states import Publication
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.storage import Storage
 
 LIVE = (State.CURRENT, State.MISSING, State.CHANGED)
 DAY = 86400.0
+_ALL = 1_000_000_000
+_STANDING = tuple(
+    state
+    for state in Publication
+    if state not in (Publication.INTENDED, Publication.FAILED, Publication.CONFLICT)
+)
 _PAGE = 20_000
 
 
@@ -60,8 +67,21 @@ def check(
     progress: Callable[[int], None] | None = None,
 ) -> list[Finding]:
     """Compare every live product with the disk, by stat (`scrub`: by hash), and let the catalog act on what differs."""
+    return check_these(catalog, storage, _pages(catalog), write=write, scrub=scrub, progress=progress)
+
+
+def check_these(
+    catalog: Catalog,
+    storage: Storage,
+    pages: Iterable[Sequence[Product]],
+    *,
+    write: bool = True,
+    scrub: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[Finding]:
+    """The same for some products, in pages."""
     found: list[Finding] = []
-    for page in _pages(catalog):
+    for page in pages:
         found += [finding for product in page if (finding := _look(product, storage, scrub))]
         if progress:
             progress(len(page))
@@ -128,7 +148,11 @@ def survey(
             for product in view.products(states=(State.SUPERSEDED, State.TRASH))
             if product.root == root
         ]
+        published = [
+            row for row in view.publications(limit=_ALL) if row.archive == root and row.state in _STANDING
+        ]
     known = {product.path: product.tree for product in (*live, *other)}
+    known |= {row.target: row.folder for row in published}
     gone = {finding.product for finding in findings if finding.what == "missing"}
     missing: dict[int, list[Product]] = {}
     for product in live:

@@ -183,7 +183,11 @@ def answered(
     changed = []
     for item in items:
         old = before.get(item.key)
-        if old and item.key not in gone and (old.attributes, old.span, old.footprint) != (item.attributes, item.span, item.footprint):
+        if (
+            old
+            and item.key not in gone
+            and (old.attributes, old.span, old.footprint) != (item.attributes, item.span, item.footprint)
+        ):
             tx.update_item(old.id, attributes=item.attributes, span=item.span, footprint=item.footprint)
             tx.event("changed assets", item=old.id, source=plan.name)
             changed.append(old.id)

@@ -95,7 +95,9 @@ def _product(product: Product) -> tuple[str, dict[str, Any]]:
 
 
 def _verdict(verdict: Any) -> dict[str, Any]:
-    rules = [[rule.rule, rule.measure, rule.value, rule.op, rule.limit, rule.result] for rule in verdict.rules]
+    rules = [
+        [rule.rule, rule.measure, rule.value, rule.op, rule.limit, rule.result] for rule in verdict.rules
+    ]
     return {"result": verdict.result, "rules": rules}
 
 

@@ -101,7 +101,10 @@ def test_the_grid_is_zarr_3_with_cf_attributes_and_a_reference_system(simulated:
         assert residual.attrs["units"] == "mGal"
         assert residual.attrs.get("long_name") or residual.attrs.get("standard_name")
         assert "crs_wkt" in grid["spatial_ref"].attrs
-        assert residual.encoding["grid_mapping"] == "spatial_ref" or residual.attrs["grid_mapping"] == "spatial_ref"
+        assert (
+            residual.encoding["grid_mapping"] == "spatial_ref"
+            or residual.attrs["grid_mapping"] == "spatial_ref"
+        )
         assert 0.5 < float(np.isfinite(residual).mean()) <= 1.0
 
 
@@ -238,7 +241,9 @@ def _said(site: Site, key: str) -> str:
     return " | ".join(filter(None, (row.note for row in site.show(key).work)))
 
 
-def test_a_full_disk_is_said_on_the_item_and_the_others_go_on(simulated: Site, tmp_path: Path, small_disk: Path):
+def test_a_full_disk_is_said_on_the_item_and_the_others_go_on(
+    simulated: Site, tmp_path: Path, small_disk: Path
+):
     """The store of one mebibyte takes the small survey and not the large file."""
     incoming = tmp_path / "incoming"
     incoming.mkdir()
@@ -292,7 +297,9 @@ def torment(simulated: Site, folder: Path, *, seed: int, kills: int) -> None:
 
 
 def _worker(daemon: int) -> int:
-    workers = [one.pid for one in psutil.Process(daemon).children() if "executors.worker" in " ".join(one.cmdline())]
+    workers = [
+        one.pid for one in psutil.Process(daemon).children() if "executors.worker" in " ".join(one.cmdline())
+    ]
     return workers[0] if workers else daemon
 
 

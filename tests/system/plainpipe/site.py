@@ -22,7 +22,9 @@ with Site.open(sys.argv[1]) as site:
 """
 
 
-def make(folder: Path, pipeline: str = "", *, site: str = "", workers: int = 2, executor: str = "local") -> Path:
+def make(
+    folder: Path, pipeline: str = "", *, site: str = "", workers: int = 2, executor: str = "local"
+) -> Path:
     """Write a site's files; `pipeline` is a pipeline file of its own, `site` more lines of the site file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = ""
@@ -70,7 +72,12 @@ class Daemon:
     """A site that runs in a process of its own."""
 
     def __init__(
-        self, folder: Path, *, watch: bool = False, patience: float = 60.0, env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        watch: bool = False,
+        patience: float = 60.0,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = folder / f"daemon-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
@@ -85,7 +92,9 @@ class Daemon:
         """Its worker processes."""
         try:
             children = psutil.Process(self.popen.pid).children()
-            return [child for child in children if any("executors.worker" in word for word in child.cmdline())]
+            return [
+                child for child in children if any("executors.worker" in word for word in child.cmdline())
+            ]
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             return []
 

@@ -15,9 +15,10 @@ from towpath.contracts.definition import KindPlan, StagePlan
 
 MOST_DEATHS = 3
 
-# id, item_id, state, token, deaths, attempts, key, began, subject, payload, the item's key
+# id, item_id, state, token, deaths, attempts, key, began, subject, payload, the item's key, whether its revision moved
 _CANDIDATES = (
-    'SELECT w.id, w.item_id, w.state, w.token, w.deaths, w.attempts, w."key", w.began, w.subject, w.payload, i."key" '
+    'SELECT w.id, w.item_id, w.state, w.token, w.deaths, w.attempts, w."key", w.began, w.subject, w.payload, i."key", '
+    "w.revision > w.claimed_revision "
     "FROM work w LEFT JOIN items i ON i.id = w.item_id WHERE w.queue_id = ? AND w.state IN ('ready', 'running') "
     "AND w.due <= ?{first} ORDER BY w.priority DESC, w.due, w.id LIMIT ?"
 )
@@ -38,14 +39,15 @@ class Claiming(Readiness):
     ) -> list[Claimed]:
         """Take up to `limit` rows of a stage and compute their keys."""
         queue, now = self.queue_id(stage.queue), self.now()
-        rows = self._take(queue, limit, now, now + lease, owner, *self.among(only)) if queue else []
+        chosen, plan = self.among(only), (kind, stage)
+        rows = self._take(queue, limit, now, now + lease, owner, chosen, plan) if queue else []
         if not rows:
             return []
         needs = self.needs(kind, stage, [row[1] for row in rows])
         bad = self._items_with_bad_products(stage)
         taken: list[Claimed] = []
         blocked: list[tuple[float, str, int]] = []
-        for work, item, _, token, deaths, attempts, done, _, _, _, name in rows:
+        for work, item, _, token, deaths, attempts, done, _, _, _, name, _ in rows:
             need = needs[item]
             if need.problem:
                 blocked.append((now, need.problem, work))
@@ -76,7 +78,7 @@ class Claiming(Readiness):
         """Take rows that are not a stage: no inputs and no key. Of a message's subject only the first unsent one."""
         number, now = self.queue_id(queue), self.now()
         first = FIRST_OF_SUBJECT if queue[1] == "message" else ""
-        rows = self._take(number, limit, now, now + lease, owner, first) if number else []
+        rows = self._take(number, limit, now, now + lease, owner, (first,)) if number else []
         return [
             Claimed(
                 row[0],
@@ -93,17 +95,31 @@ class Claiming(Readiness):
         ]
 
     def _take(
-        self, queue: int, limit: int, now: float, due: float, owner: int, first: str = "", *values: Any
+        self,
+        queue: int,
+        limit: int,
+        now: float,
+        due: float,
+        owner: int,
+        chosen: Sequence[Any],
+        plan: tuple[KindPlan, StagePlan] | None = None,
     ) -> list[Any]:
-        """Rows as they were before the claim, in the order in which they are to be done."""
+        """Rows as they were before the claim, in the order in which they are to be done.
+
+        `chosen` is one more condition and its values; `plan` is the stage, where they are rows of one.
+        """
+        first, *values = chosen
         statement = _CANDIDATES.replace("{first}", first) + self.locking
         while True:
             rows = self.rows(statement, (queue, now, *values, limit))
             poisoned = [row for row in rows if row[4] > MOST_DEATHS]
-            if not poisoned:
+            moved = [row for row in rows if plan and row[11] and row[2] == State.RUNNING and row not in poisoned]
+            if not (poisoned or moved):
                 break
-            self._record_lost(poisoned, queue, now)
+            self._record_lost([*poisoned, *moved], queue, now)
             self._poison(poisoned, queue)
+            if plan and moved:
+                self._give_up(*plan, moved, now)
         if rows and rows[0][4] > 0:
             rows = rows[:1]  # it killed its worker before: it is alone this time
         else:
@@ -133,6 +149,14 @@ class Claiming(Readiness):
         )
         for row in lost:
             self._event("lost", row[1] or None, queue, row[3], {})
+
+    def _give_up(self, kind: KindPlan, stage: StagePlan, rows: Sequence[Any], now: float) -> None:
+        """An expired attempt whose inputs changed meanwhile waits, as it would if it had ended; it may be ready at once."""
+        self.cursor.executemany(
+            "UPDATE work SET state = 'waiting', owner = 0, due = ?, progress = NULL, note = NULL WHERE id = ?",
+            [(now, row[0]) for row in rows],
+        )
+        self.recompute(kind, [row[1] for row in rows], (stage.name,))
 
     def _poison(self, rows: Sequence[Any], queue: int) -> None:
         last = dict(

@@ -22,6 +22,7 @@ _Names = tuple[str, str]  # output, part
 
 _NOT_RUN = frozenset({Outcome.UNCHANGED, Outcome.DRAINED, Outcome.BLOCKED})
 _MADE = frozenset({Outcome.DONE, Outcome.HELD})  # their outputs are products
+_AGAIN = frozenset({Outcome.TRANSIENT, Outcome.LOST, Outcome.DRAINED})
 _JUDGED = frozenset({Outcome.DONE, Outcome.HELD, Outcome.REJECTED})
 
 
@@ -56,12 +57,20 @@ class Completing(Claiming):
         self._follow(kind, stage, [item for _, item in done])
         for product in restored:
             self._is_good_again(product)
-        if moved:
-            self.recompute(self._plan(kind.pipeline, kind.name) or kind, [c.item for c, _ in fitting if c.work in moved], (stage.name,))
+        self._look_again(kind, stage, fitting, moved)
         ended = Counter(r.outcome for _, r in fitting)
         return Finished(done, ended, tuple(c.work for c, _ in others), tuple(orphans))
 
     # ---- states
+    def _look_again(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[_Pair], moved: set[int]) -> None:
+        """What is to run again may have lost an input, or have all it needs."""
+        again = [c.item for c, r in pairs if r.outcome in _AGAIN]
+        plan = self._plan(kind.pipeline, kind.name) or kind
+        if again:
+            self._unready(plan, again, (stage.name,))
+        if moved:
+            self.recompute(plan, [c.item for c, _ in pairs if c.work in moved], (stage.name,))
+
     def _write_states(
         self, stage: StagePlan, pairs: Sequence[_Pair], standing: Mapping[int, Any], moved: set[int]
     ) -> None:

@@ -156,6 +156,22 @@ class WorkSuite(Base):
         assert finished.dropped == (claims[1].work,)
         assert [b.state("a", item).value for item in items] == ["done", "stopped", "done"]
 
+    def test_a_lost_attempt_whose_inputs_changed_waits(self, bench: MakeBench) -> None:
+        """It is not claimed again while what comes before it is not done."""
+        b = bench(CHAIN)
+        (item,) = b.add("i")
+        b.end("a")
+        b.claim("b", lease=OVER)
+        b.revise("a", item, force=True)
+        assert b.claim("b") == []
+        row = b.row("b", item)
+        assert (row.state, row.token, row.owner, outcomes(b, item, "b")) == (State.WAITING, 1, "", ["lost"])
+        b.end("a")
+        (claimed,) = b.claim("b", lease=OVER)
+        b.revise("b", item)
+        (again,) = b.claim("b")  # its needs hold: claimed at once
+        assert (again.token, claimed.token) == (3, 2)
+
     def test_two_reports_of_one_run_are_one(self, bench: MakeBench) -> None:
         """The first counts."""
         b = bench(CHAIN)
