@@ -1,6 +1,7 @@
 """What is seen while work runs: bars on a terminal, lines elsewhere, failures as they happen; and Ctrl-C."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -149,6 +150,30 @@ def test_the_log_of_a_run_that_goes_on_is_waited_for(spawn: Command, slow: Path)
     done = spawn("log", "a:clean", "--follow", folder=slow)
     assert (done.code, done.err) == (0, "run a:clean wrote nothing\n")
     assert spawn("show", "a", "--json", folder=slow).document["work"][0]["state"] == "done"
+    running.end()
+
+
+def test_the_log_of_a_run_is_followed_line_by_line(slow: Path) -> None:
+    stages = slow / slow.name / "stages.py"
+    ticking = "print('tick', step, flush=True); time.sleep(0.3)"
+    stages.write_text(stages.read_text().replace("time.sleep(0.05)", ticking))
+    running = Terminal("run", folder=slow)
+    running.until("a ")
+    following = subprocess.Popen(
+        [sys.executable, "-m", "towpath", "log", "a:clean", "--follow"], cwd=slow, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert following.stdout is not None
+        assert following.stdout.readline().startswith("tick 0")
+        shown = subprocess.run(
+            [sys.executable, "-m", "towpath", "show", "a", "--json"], cwd=slow, capture_output=True, text=True, check=True
+        )
+        assert json.loads(shown.stdout)["work"][0]["state"] == "running", "its first line was there before it ended"
+        rest, _ = following.communicate(timeout=LIMIT)
+    finally:
+        following.kill()
+    assert rest.splitlines()[-1].startswith("tick")
+    assert following.returncode == 0
     running.end()
 
 

@@ -142,3 +142,44 @@ def test_what_a_killed_daemon_held_is_taken_over_by_another_at_once(
 def test_fifty_kills_change_nothing(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch):
     chaos = torment(tmp_path, seed, 50, monkeypatch)
     assert chaos.killed == {"daemon": 25, "worker": 25}
+
+
+ARRIVING = """
+[pipeline]
+name = "plain"
+[sources.drop]
+kind = "folder"
+item = "note"
+pattern = "{name}.txt"
+key = "{name}"
+type = "plain/raw"
+settled = "rename"
+[items.note]
+route = "copy -> hash -> publish"
+"""
+
+
+@pytest.mark.slow
+def test_kills_while_files_arrive_lose_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn, kills = random.Random(4), 12
+    calm, wild = make(tmp_path / "calm", ARRIVING), make(tmp_path / "wild", ARRIVING)
+    for folder in (calm, wild):
+        (folder / "incoming").mkdir()
+        monkeypatch.setenv("PLAIN_LOG", str(folder / "runs.log"))
+        for number in range(kills if folder is wild else 1):
+            daemon = Daemon(wild, watch=True) if folder is wild else None
+            until = time.monotonic() + drawn.uniform(0.5, 1.6)
+            for file in range(number * 40, (number + 1) * 40) if daemon else range(40 * kills):
+                (folder / "incoming" / f".{file}").write_text(f"text {file}")
+                (folder / "incoming" / f".{file}").rename(folder / "incoming" / f"n{file:03d}.txt")
+                if daemon:
+                    time.sleep(max(0.0, (until - time.monotonic()) / 40))
+            if daemon:
+                daemon.kill()
+        with Daemon(folder) as last:
+            assert last.wait() == 0, last.text()
+    with Site.open(calm) as site, Site.open(wild) as other:
+        assert len(site.items(limit=1000)) == 40 * kills
+        assert differences(describe(other), describe(site)) == []
+        assert torn(other) == []
+        assert other.run().did_nothing

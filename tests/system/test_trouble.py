@@ -283,6 +283,63 @@ def test_asked_twice_it_gives_up_what_runs(folder: Path):
             assert view.sessions() == []
 
 
+def test_what_is_asked_while_it_runs_is_not_lost(folder: Path):
+    with Site.open(folder) as site:
+        site.submit("case", [case("long", "sleep", seconds=1.0)])
+        asked = False
+
+        def tick(_: object) -> None:
+            nonlocal asked
+            if not asked and count(site, "trouble case/long"):
+                asked = True
+                site.rerun("long", why="the instrument was set wrongly")
+
+        site.run(tick=tick)
+        assert set(states(site, "long").values()) == {"done"}
+        assert outcomes(site, "long") == ["done", "done"]
+        assert outcomes(site, "long", "hash") == ["done"]
+        assert len([one for one in site.show("long").products if one.stage == "trouble"]) == 1
+        assert torn(site) == []
+
+
+# ---- disks
+
+
+def test_an_output_that_the_disk_does_not_take_is_said_on_its_item(folder: Path):
+    with Site.open(folder) as site:
+        site.submit("case", [case("large", bytes=3_000_000), case("good"), case("other")])
+        with Daemon(folder, env={"PLAIN_FILE_LIMIT": "2000000"}) as daemon:
+            assert daemon.wait() == 0, daemon.text()
+        assert states(site, "large") == {"trouble": "failed", "hash": "waiting"}
+        assert site.show("large").work[0].note == "OSError: [Errno 27] File too large"
+        assert set(states(site, "good").values()) == set(states(site, "other").values()) == {"done"}
+        assert not list((folder / "store").rglob("*large*"))
+        site.retry("large")
+        site.run()
+        assert set(states(site, "large").values()) == {"done"}
+        assert torn(site) == []
+
+
+def test_a_catalog_that_cannot_grow_ends_the_run_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PLAIN_LOG", str(tmp_path / "runs.log"))
+    make(tmp_path)
+    with Site.open(tmp_path) as site:
+        site.submit("note", notes(50))
+    with Daemon(
+        tmp_path, env={"PLAIN_FILE_LIMIT": str((tmp_path / "catalog.sqlite").stat().st_size)}
+    ) as daemon:
+        assert daemon.wait() != 0
+        assert "SiteError" in daemon.text() and "the catalog could not be written" in daemon.text()
+    with Site.open(tmp_path) as site:
+        assert torn(site) == []
+        site.run()
+        assert all(set(states(site, item.name).values()) == {"done"} for item in site.items(limit=1000))
+        assert torn(site) == []
+        assert site.status().sessions == ()
+
+
 # ---- several processes
 
 

@@ -204,6 +204,46 @@ class Looking:
             raise NotFoundError(f"{name!r} has no finished run of {stage!r}")
         return last[-1].work, last[-1].token
 
+    def follow_log(self, run: str) -> Iterator[str]:
+        """The log of a run from its first byte, in pieces as it is written, until the run has ended.
+
+        Parameters
+        ----------
+        run
+            ``WORK.TOKEN``, or ``ITEM:STAGE``: the run that goes on or comes next, else the last.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such item, stage or run.
+        """
+        work, token = self._awaited(run)
+        told = 0
+        while True:
+            with self.catalog.read() as view:
+                ended = [one for one in view.runs(work=work, limit=10_000) if one.token == token]
+                row = view.work_row(work)
+            if ended:
+                path = ended[0].log.partition(":")[0]
+                yield from _read_on(self._parts.logs / path, told, None)[1] if path else ()
+                return
+            if row.token > token or row.state not in (states.Work.READY, states.Work.RUNNING):
+                raise NotFoundError(f"run {ids.run_name(work, token)} did not begin: the work is {row.state.value}")
+            if row.state is states.Work.RUNNING and row.log:
+                file, _, begin = row.log.rpartition(":")
+                told, pieces = _read_on(Path(file), told, int(begin))
+                yield from pieces
+            self.catalog.wait(0.5)
+
+    def _awaited(self, run: str) -> tuple[int, int]:
+        name, _, stage = run.rpartition(":")
+        if not name:
+            return self._run_of(run)
+        rows = {row.stage: row for row in self.show(name).work}
+        if stage not in rows:
+            raise NotFoundError(f"{name} has no stage {stage!r}; its stages are {', '.join(rows)}")
+        return rows[stage].id, rows[stage].token + (rows[stage].state is states.Work.READY)
+
     def events(self, after: int = 0, *, item: str = "", pipeline: str = "", limit: int = 1000) -> list[Event]:
         """The story from a point on."""
         with self.catalog.read() as view:
@@ -235,6 +275,18 @@ class Looking:
     ) -> list[Finding]:
         """Compare every product with the disk: by stat, or by hash with `scrub`."""
         return disk.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
+
+
+def _read_on(file: Path, told: int, begin: int | None) -> tuple[int, list[str]]:
+    """What a log holds past `told` bytes of a run that begins at `begin` (None: it is the file); the new `told`."""
+    try:
+        with file.open("rb") as log:
+            log.seek((begin or 0) + told)
+            data = log.read()
+    except FileNotFoundError:
+        return told, []  # it was collected meanwhile: the run has ended
+    whole = data[: data.rfind(b"\n") + 1] if begin is not None else data
+    return told + len(whole), [whole.decode(errors="replace")] if whole else []
 
 
 def _state(text: str) -> states.Work | None:

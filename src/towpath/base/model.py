@@ -154,7 +154,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """One piece of work as it stands: an item's stage, its state, and who holds it until when (`due`, seconds)."""
+    """One piece of work as it stands: an item's stage, its state, and who holds it until when (`due`, seconds).
+
+    `log` is where a running attempt writes: the file, a colon, and the byte at which it begins.
+    """
 
     id: int
     item: int
@@ -172,3 +175,4 @@ class WorkRow:
     progress: float | None = None
     pipeline: str = ""
     kind: str = ""
+    log: str = ""

@@ -7,10 +7,7 @@ import typer
 from rich.text import Text
 
 from towpath.app.site import Site
-from towpath.base import ids
-from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
-from towpath.base.states import Work
 from towpath.cli import documents, opening, screen
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen
@@ -134,14 +131,16 @@ def log(
         ),
     ],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for the run that goes on or comes next.")
+        bool, typer.Option("--follow", "-f", help="Print lines as they are written, until the run has ended.")
     ] = False,
 ) -> None:
     """Print the log of a run."""
     call = call_of(context)
     answer = Screen(call.is_json)
     with opening.opened(call) as site:
-        text = site.log(ended(site, run) if follow else run)
+        text = _told(site, run, is_silent=call.is_json) if follow else site.log(run)
+    if follow and text and not call.is_json:
+        return
     if call.is_json:
         answer.answer({"run": run, "text": text})
     elif text:
@@ -150,34 +149,11 @@ def log(
         answer.note(f"run {run} wrote nothing")
 
 
-def ended(site: Site, run: str) -> str:
-    """Wait until a run that goes on, or is about to begin, has ended; returns its name.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such item, stage or run.
-    """
-    work, token = _awaited(site, run)
-    while True:
-        with site.catalog.read() as view:
-            if any(one.token == token for one in view.runs(work=work, limit=10_000)):
-                return ids.run_name(work, token)
-            row = view.work_row(work)
-        if row.token > token or row.state not in (Work.READY, Work.RUNNING):
-            return run
-        site.catalog.wait(_LOOK)
-
-
-def _awaited(site: Site, run: str) -> tuple[int, int]:
-    """The work row and the token of a run; of ITEM:STAGE the run that goes on or comes next, else the last."""
-    name, _, stage = run.rpartition(":")
-    if not name:
-        try:
-            return ids.parse_run_name(run)
-        except ValueError as error:
-            raise NotFoundError(f"{error}, or ITEM:STAGE") from None
-    rows = {row.stage: row for row in site.show(name).work}
-    if stage not in rows:
-        raise NotFoundError(f"{name} has no stage {stage!r}; its stages are {', '.join(rows)}")
-    return rows[stage].id, rows[stage].token + (rows[stage].state is Work.READY)
+def _told(site: Site, run: str, *, is_silent: bool) -> str:
+    """The log of a run as it is written, printed at once unless it `is_silent`; returns it whole."""
+    pieces = []
+    for piece in site.follow_log(run):
+        pieces.append(piece)
+        if not is_silent:
+            print(piece, end="", flush=True)
+    return "".join(pieces)

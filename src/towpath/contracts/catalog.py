@@ -397,7 +397,7 @@ class Transaction(View, Protocol):
         self,
         runs: Sequence[tuple[int, int]],
         lease: float,
-        progress: Mapping[int, tuple[float | None, str]] | None = None,
+        progress: Mapping[int, tuple[float | None, str, str]] | None = None,
     ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
 

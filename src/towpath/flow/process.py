@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE = 60.0
 AIM = 0.3  # seconds of work per claim
 LARGEST = 256
+_TOLD = 1.0  # seconds between two notes of how running attempts get on
 
 Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
 
@@ -52,6 +53,11 @@ class _Held:
     fraction: float | None = None
     note: str = ""
     log: tuple[str, int] | None = None
+
+    @property
+    def place(self) -> str:
+        """Where its log is: the file, a colon, the byte at which it begins."""
+        return f"{self.log[0]}:{self.log[1]}" if self.log else ""
 
 
 @dataclass(slots=True)
@@ -117,6 +123,7 @@ class Process:
         self._services, self._chores, self._hooks = services or {}, chores, hooks
         self._durable, self._listener = durable, listener
         self._held: dict[tuple[int, int], _Held] = {}
+        self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
         self._chore_futures: dict[Future[None], Claimed] = {}
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
@@ -348,6 +355,7 @@ class Process:
         held = self._held.get((progress.work, progress.token))
         if held is not None:
             held.fraction, held.note = progress.fraction, progress.note
+            self._news.add((progress.work, progress.token))
             if progress.log:
                 held.log = progress.log, progress.begin
 
@@ -397,9 +405,11 @@ class Process:
 
     # ---- leases
     def _heartbeat(self) -> None:
+        """Extend leases in time, tell how running attempts get on, and end what others stopped or took over."""
         now = time.monotonic()
-        due = now - self._beat >= LEASE / 4
-        if not due and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
+        is_due = now - self._beat >= LEASE / 4
+        has_news = bool(self._news) and now - self._looked >= _TOLD
+        if not (is_due or has_news) and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
             return
         self._looked = now
         services = [(claimed.work, claimed.token) for claimed in self._chore_futures.values()]
@@ -407,11 +417,9 @@ class Process:
         if not runs:
             return
         self._beat = now
-        progress = {
-            work: (held.fraction, held.note)
-            for (work, _), held in self._held.items()
-            if held.note or held.fraction
-        }
+        news = {run: held for run in self._news if (held := self._held.get(run))}
+        progress = {work: (held.fraction, held.note, held.place) for (work, _), held in news.items()}
+        self._news.clear()
         lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
         if lost:
             self._executor.stop(lost)

@@ -14,8 +14,11 @@ from towpath import Site
 
 HERE = Path(__file__).resolve().parent
 RUN = """
-import logging, sys
+import logging, os, resource, sys
 from towpath import Site
+if "PLAIN_FILE_LIMIT" in os.environ:  # bytes of the largest file, as on a disk that is full
+    limit = int(os.environ["PLAIN_FILE_LIMIT"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 logging.basicConfig(level=logging.INFO)
 with Site.open(sys.argv[1]) as site:
     print(site.run(watch=sys.argv[2] == "watch", patience=float(sys.argv[3])))

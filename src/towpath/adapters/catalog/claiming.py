@@ -120,6 +120,7 @@ class Claiming(Readiness):
             self._poison(poisoned, queue)
             if plan and moved:
                 self._give_up(*plan, moved, now)
+            now = self.now()
         if rows and rows[0][4] > 0:
             rows = rows[:1]  # it killed its worker before: it is alone this time
         else:
@@ -128,7 +129,7 @@ class Claiming(Readiness):
         for part in chunks(rows):
             self.cursor.execute(
                 "UPDATE work SET state = 'running', token = token + 1, deaths = deaths + 1, attempts = attempts + 1, "
-                "claimed_revision = revision, owner = ?, due = ?, began = ?, progress = NULL, note = NULL "
+                "claimed_revision = revision, owner = ?, due = ?, began = ?, progress = NULL, note = NULL, log = NULL "
                 f"WHERE id IN ({marks(part)})",
                 (owner, due, now, *[row[0] for row in part]),
             )
@@ -186,7 +187,7 @@ class Claiming(Readiness):
         self,
         runs: Sequence[tuple[int, int]],
         lease: float,
-        progress: Mapping[int, tuple[float | None, str]] | None = None,
+        progress: Mapping[int, tuple[float | None, str, str]] | None = None,
     ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
         ids = [work for work, _ in runs]
@@ -196,7 +197,7 @@ class Claiming(Readiness):
         self.cursor.executemany("UPDATE work SET due = ? WHERE id = ?", [(due, work) for work, _ in kept])
         told = progress or {}
         self.cursor.executemany(
-            "UPDATE work SET progress = ?, note = ? WHERE id = ?",
+            "UPDATE work SET progress = ?, note = ?, log = ? WHERE id = ?",
             [(*told[work], work) for work, _ in kept if work in told],
         )
         return [(work, token) for work, token in runs if ours.get(work) != token]

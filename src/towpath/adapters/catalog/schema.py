@@ -141,6 +141,7 @@ work = Table(
     Column("began", Float),
     Column("progress", Float),
     Column("note", Text),
+    Column("log", Text),  # of the running attempt: file, a colon, the byte it begins at
     Column("payload", Text),
     UniqueConstraint("item_id", "queue_id", "subject", name="work_row"),
     _partial(

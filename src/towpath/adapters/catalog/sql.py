@@ -33,7 +33,7 @@ FIRST_OF_SUBJECT = (
     f"AND b.state IN {_UNSENT} AND b.subject >= substr(w.subject, 1, length(w.subject) - 12) "
     "AND b.subject < w.subject AND length(b.subject) = length(w.subject))"
 )
-WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress'
+WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress, log'
 
 
 class Cursor(Protocol):
@@ -216,6 +216,7 @@ class Session:
             row[13],
             pipeline,
             kind,
+            row[14] or "",
         )
 
 

@@ -189,12 +189,12 @@ class WorkSuite(Base):
         old = b.claim("a", lease=OVER)
         (taken,) = b.claim("a", 1)
         runs = [(claimed.work, claimed.token) for claimed in old]
-        told = {work: (0.5, "half") for work, _ in runs}
+        told = {work: (0.5, "half", "worker.log:7") for work, _ in runs}
         lost = b.catalog.write(lambda tx: tx.heartbeat(runs, LEASE, told))
         assert lost == [(taken.work, taken.token - 1)]
         rows = {row.id: row for row in (b.row("a", item) for item in items)}
         kept = next(row for work, row in rows.items() if work != taken.work)
-        assert (kept.progress, kept.note) == (0.5, "half")
+        assert (kept.progress, kept.note, kept.log) == (0.5, "half", "worker.log:7")
         assert rows[taken.work].progress is None
         with b.catalog.read() as view:
             assert kept.due > view.now() + LEASE / 2

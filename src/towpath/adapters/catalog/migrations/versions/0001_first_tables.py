@@ -343,6 +343,7 @@ def upgrade() -> None:
         sa.Column("began", sa.Float(), nullable=True),
         sa.Column("progress", sa.Float(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("log", sa.Text(), nullable=True),
         sa.Column("payload", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("item_id", "queue_id", "subject", name="work_row"),
