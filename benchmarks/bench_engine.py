@@ -37,7 +37,16 @@ ROWS = [
 
 def measure(peers: Path, script: str, option: str, n: int, folder: str) -> dict[str, Any]:
     """One row: the harness's own record."""
-    command = [sys.executable, str(peers / "bench.py"), "--python", sys.executable, "--peer", script, "--opt", option]
+    command = [
+        sys.executable,
+        str(peers / "bench.py"),
+        "--python",
+        sys.executable,
+        "--peer",
+        script,
+        "--opt",
+        option,
+    ]
     command += ["--n", str(n), "--dir", folder, *(["--kill"] if script == OURS else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     record: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -49,7 +49,11 @@ def main() -> int:
     options = asked.opt.split("-")
     folder = Path(asked.dir)
     workers = next((int(option[1:]) for option in options if option[:1] == "w"), asked.workers)
-    settings = {"workers": workers, "durability": "power" if "power" in options else "crash", "here": Path(__file__).parent}
+    settings = {
+        "workers": workers,
+        "durability": "power" if "power" in options else "crash",
+        "here": Path(__file__).parent,
+    }
     (folder / "towpath.toml").write_text(SITE.format(**settings))
     side = "Aside" if "side" in options else ""
     (folder / "trivial.toml").write_text(PIPELINE.format(side=side, folder=folder, n=asked.n))

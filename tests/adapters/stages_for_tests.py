@@ -83,7 +83,6 @@ class Tells(Stage):
         context.caveat("only just")
         context.step(StepRecord("scale", 0.1, {"mean": 1.0}, {"mean": 2.0}, {"finite": None}))
         context.judge("warn", [{"rule": "r", "result": "warn"}])
-        context.row("points", x=1.5, name="a")
         (context.scratch / "temporary").write_text("gone afterwards")
 
 

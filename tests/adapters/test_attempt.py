@@ -128,7 +128,6 @@ def test_everything_a_stage_tells_is_reported(
     assert report.caveats == ("only just",)
     assert report.steps == (StepRecord("scale", 0.1, {"mean": 1.0}, {"mean": 2.0}, {"finite": None}),)
     assert report.verdict == {"result": "warn", "rules": [{"rule": "r", "result": "warn"}]}
-    assert report.rows == (("points", {"x": 1.5, "name": "a"}),)
     assert told == [Progress(7, 3, 0.5, "half")]
     assert names(store) == []
 
@@ -430,7 +429,6 @@ contents = st.builds(
         worker=texts,
         log=st.one_of(st.none(), st.tuples(texts, st.integers(0), st.integers(0))),
         verdict=st.one_of(st.none(), facts),
-        rows=st.lists(st.tuples(texts, facts), max_size=2).map(tuple),
         refreshed=st.lists(st.tuples(st.integers(0), st.integers(0)), max_size=2).map(tuple),
         changed=st.lists(st.tuples(st.integers(0), texts), max_size=2).map(tuple),
     )
@@ -484,7 +482,6 @@ def test_a_test_sees_all_that_a_stage_tells(tmp_path: Path) -> None:
     assert (result.caveats, result.verdict, len(result.steps), len(result.progress)) == (
         ("only just",), {"result": "warn", "rules": [{"rule": "r", "result": "warn"}]}, 1, 1,
     )  # fmt: skip
-    assert result.rows == (("points", {"x": 1.5, "name": "a"}),)
     assert [step.name for step in run_stage(Scaled(), {}, tmp_path).steps] == ["scale", "check"]
     assert set(run_stage(Several(leave_out="cube"), {}, tmp_path).outputs) == {"image"}
 

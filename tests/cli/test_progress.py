@@ -160,15 +160,24 @@ def test_the_log_of_a_run_is_followed_line_by_line(slow: Path) -> None:
     running = Terminal("run", folder=slow)
     running.until("a ")
     following = subprocess.Popen(
-        [sys.executable, "-m", "towpath", "log", "a:clean", "--follow"], cwd=slow, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "towpath", "log", "a:clean", "--follow"],
+        cwd=slow,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert following.stdout is not None
         assert following.stdout.readline().startswith("tick 0")
         shown = subprocess.run(
-            [sys.executable, "-m", "towpath", "show", "a", "--json"], cwd=slow, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "towpath", "show", "a", "--json"],
+            cwd=slow,
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        assert json.loads(shown.stdout)["work"][0]["state"] == "running", "its first line was there before it ended"
+        assert json.loads(shown.stdout)["work"][0]["state"] == "running", (
+            "its first line was there before it ended"
+        )
         rest, _ = following.communicate(timeout=LIMIT)
     finally:
         following.kill()

@@ -14,6 +14,7 @@ from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.base.hashing import content
 from towpath.base.model import Flag, Item, Product
 from towpath.base.spacetime import Box, Span
+from towpath.base.template import render
 from towpath.contracts.catalog import Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
 from towpath.flow import group, register
@@ -52,7 +53,7 @@ class Acting(Looking):
         plan, source = self._submittable(kind)
         ids_: list[int] = []
         for start in range(0, len(items), 1000):
-            part = [submitted(plan, item) for item in items[start : start + 1000]]
+            part = [submitted(plan, item, str(source.settings["key"])) for item in items[start : start + 1000]]
             raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
             definition = self.definitions[plan.pipeline]
             ids_ += self.catalog.write(
@@ -289,27 +290,37 @@ class Acting(Looking):
         return self.catalog.write(transact)
 
 
-def submitted(plan: KindPlan, table: Mapping[str, Any]) -> Item:
+def submitted(plan: KindPlan, table: Mapping[str, Any], template: str = "") -> Item:
     """The item that a table with ``key``, ``attributes``, ``time`` and ``footprint`` describes.
 
     Raises
     ------
     UsageError
-        If it has no key, or its time or footprint is none.
+        If it has no key and no attributes that give it one by the template, or its time or footprint is none.
     """
-    if not table.get("key"):
-        raise UsageError(f"found the item {dict(table)!r} without a key; expected one in each")
+    key = str(table.get("key") or "") or _key(template, table)
     when = table.get("time") or ()
     try:
         times = [clock.seconds(one) for one in ([when] if isinstance(when, str | float | int) else when)]
         span = Span(times[0], times[-1]) if times else None
         box = Box(*table["footprint"]) if table.get("footprint") else None
         item = Item(
-            plan.pipeline, plan.name, str(table["key"]), dict(table.get("attributes") or {}), span, box
+            plan.pipeline, plan.name, key, dict(table.get("attributes") or {}), span, box
         )
         return plan.placed(item)
     except (TypeError, ValueError) as error:
         raise UsageError(f"item {table['key']!r}: {error}") from None
+
+
+def _key(template: str, table: Mapping[str, Any]) -> str:
+    try:
+        key = render(template, table.get("attributes") or {}) if template else ""
+    except LookupError:
+        key = ""
+    if not key:
+        asked = f", or the attributes that {template!r} asks for" if template else ""
+        raise UsageError(f"found the item {dict(table)!r} without a key; expected one in each{asked}")
+    return key
 
 
 def _submit(

@@ -228,7 +228,9 @@ class Looking:
                 yield from _read_on(self._parts.logs / path, told, None)[1] if path else ()
                 return
             if row.token > token or row.state not in (states.Work.READY, states.Work.RUNNING):
-                raise NotFoundError(f"run {ids.run_name(work, token)} did not begin: the work is {row.state.value}")
+                raise NotFoundError(
+                    f"run {ids.run_name(work, token)} did not begin: the work is {row.state.value}"
+                )
             if row.state is states.Work.RUNNING and row.log:
                 file, _, begin = row.log.rpartition(":")
                 told, pieces = _read_on(Path(file), told, int(begin))

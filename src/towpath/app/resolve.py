@@ -23,7 +23,7 @@ from towpath.contracts.plugin import Plugin
 from towpath.contracts.route import Route, parse
 
 _OWN_SETTINGS = {"kind", "item", "type", "complete", "timeout", "on_timeout", "join_within", "late"}
-_STAGE_SETTINGS = ("reaches", "rejects", "keep", "attempts", "backoff", "priority", "verify")
+_STAGE_SETTINGS = ("reaches", "rejects", "attempts", "backoff", "priority", "verify")
 
 
 def resolve(

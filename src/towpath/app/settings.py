@@ -37,7 +37,7 @@ class SiteTable(Model):
     """The site itself.
 
     `catalog` is the catalog's URL; `durability` is ``crash`` (kill -9 at any instant) or ``power``; `workers` is how
-    many run at once (0: one for each core).
+    many run at once (0: one for each core), `gpus` how many of them may use a GPU.
     """
 
     name: str = ""
@@ -45,6 +45,7 @@ class SiteTable(Model):
     durability: Literal["crash", "power"] = "crash"
     executor: str = "local"
     workers: int = Field(default=0, ge=0)
+    gpus: int = Field(default=0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -66,14 +67,13 @@ class PipelineEntry(Model):
 
 
 class OutboxTable(Model):
-    """Where messages go: a webhook (`url`, signed with `secret`) or a folder (`path`); `on` names the events (all)."""
+    """Where messages go: a webhook (`url`, signed with `secret`) or a folder (`path`)."""
 
     kind: Literal["webhook", "folder"]
     url: str = ""
     path: str = ""
     secret: SecretStr = SecretStr("")
     timeout: Duration = 10.0
-    on: tuple[str, ...] = ()
 
     @field_validator("url")
     @classmethod

@@ -61,6 +61,7 @@ class Parts:
         self.definitions: dict[str, Definition] = {}
         self.origins: dict[str, Mapping[str, Any]] = {}
         self._watchers: dict[str, pipeline_files.Watcher] = {}
+        logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
         self._load()
 
@@ -103,8 +104,22 @@ class Parts:
                 self._watchers[name] = pipeline_files.Watcher(wanted, loaded)
                 self._activate(loaded)
 
+    def _refuse_gpu(self, definition: Definition) -> None:
+        """A stage that wants a GPU on a site that has none would wait for ever."""
+        wanting = [
+            f"{kind.name}.{stage.name}"
+            for kind in definition.kinds.values()
+            for stage in kind.stages.values()
+            if stage.resources.gpu
+        ]
+        if wanting and not self.settings.site.gpus:
+            raise SiteError(
+                f"{definition.pipeline}: {', '.join(wanting)} want a GPU; set site.gpus, or gpu = false"
+            )
+
     def _activate(self, loaded: pipeline_files.Loaded) -> None:
         definition = loaded.definition
+        self._refuse_gpu(definition)
         with self.catalog.read() as view:
             active = view.definition(definition.pipeline)
         if active is not None and active[1] == definition.digest:
@@ -184,7 +199,9 @@ class Parts:
             str(self.folder / entry.path) for entry in self.settings.pipelines.values() if entry.plugin
         )
         if name == "local":
-            return LocalExecutor(self.state / "workers", workers, sys_path=paths)
+            return LocalExecutor(
+                self.state / "workers", workers, gpus=self.settings.site.gpus, sys_path=paths
+            )
         if name == "inline":
             return InlineExecutor(self.state / "workers")
         raise SiteError(f"site.executor: found {name!r}; expected local or inline")

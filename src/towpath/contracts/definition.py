@@ -64,7 +64,6 @@ class StagePlan:
     attempts: int = 5
     backoff: float = 10.0
     priority: int = 0
-    keep: str = "always"
     verify: str = "stat"  # stat | hash: how inputs are checked before a run
 
     @property

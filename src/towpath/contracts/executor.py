@@ -109,7 +109,6 @@ class Report:
     worker: str = ""
     log: tuple[str, int, int] | None = None
     verdict: Mapping[str, Any] | None = None
-    rows: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     refreshed: tuple[tuple[int, int], ...] = ()  # (product, new mtime_ns): equal by hash
     changed: tuple[tuple[int, str], ...] = ()  # (product, "missing" or "changed")
 

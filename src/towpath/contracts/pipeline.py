@@ -50,17 +50,6 @@ def _memory(value: Any) -> int:
     )
 
 
-def _keep(value: str) -> str:
-    if value not in ("always", "until consumed", "until published"):
-        try:
-            _duration(value)
-        except ValueError:
-            raise ValueError(
-                "'always', 'until consumed', 'until published' or a duration such as '30 d'"
-            ) from None
-    return value
-
-
 def _route(value: str) -> str:
     try:
         return parse(value).text
@@ -75,7 +64,6 @@ def _texts(value: Any) -> Any:
 
 Duration = Annotated[float, BeforeValidator(_duration)]
 Memory = Annotated[int, BeforeValidator(_memory)]
-Keep = Annotated[str, BeforeValidator(_keep)]
 RouteText = Annotated[str, BeforeValidator(_route)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -98,8 +86,7 @@ class ResourceTable(Model):
 class StageTable(Model):
     """What may be said of any stage.
 
-    `reaches` is the milestone that finishing it reaches, `rejects` what a rejection is called; `keep` says how long its
-    products stay; `enabled = false` switches a stage off that the route marks with ``?``. `inputs` names the maker of
+    `reaches` is the milestone that finishing it reaches, `rejects` what a rejection is called; `enabled = false` switches a stage off that the route marks with ``?``. `inputs` names the maker of
     an input as ``"stage"`` or ``"stage.output"`` where there is more than one.
     """
 
@@ -107,7 +94,6 @@ class StageTable(Model):
     resources: ResourceTable = ResourceTable()
     reaches: str = ""
     rejects: str = ""
-    keep: Keep = "always"
     enabled: bool = True
     attempts: int = Field(default=5, ge=1)
     backoff: Duration = 10.0
@@ -318,11 +304,14 @@ class FetchSourceTable(Model):
 
 
 class SubmitTable(Model):
-    """Items that people or programs submit, with their files."""
+    """Items that people or programs submit, with their files.
+
+    `key` is the template of the key from the attributes, for a submission that names none.
+    """
 
     kind: Literal["submit"]
     item: Name
-    key: str = "{key}"
+    key: str = ""
     type: str = "raw/file"
 
 

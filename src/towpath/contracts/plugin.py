@@ -24,10 +24,6 @@ class Plugin:
     stages: Sequence[type[Stage]] = ()
     providers: Sequence[type[Any]] = ()
     measures: Sequence[Measured] = ()
-    tables: Sequence[Any] = ()
-    routes: Sequence[Any] = ()
-    pages: Sequence[Any] = ()
-    commands: Sequence[Any] = ()
     demo: Callable[..., Any] | None = None
     pipeline_file: str = ""
     version: str = ""

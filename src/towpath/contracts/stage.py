@@ -140,9 +140,6 @@ class Context(Protocol):
     def step(self, record: StepRecord) -> None:
         """Record one step of a chain."""
 
-    def row(self, table: str, **values: Any) -> None:
-        """A row for a table that the pipeline owns, written in the transaction that completes the run."""
-
 
 class Stage(BaseModel):
     """A named durable piece of work on an item. Fields are its parameters: typed, validated, all in the key.

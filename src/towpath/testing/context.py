@@ -33,7 +33,6 @@ class StageResult:
     verdict: Mapping[str, Any] | None
     reasons: tuple[str, ...]
     error: str
-    rows: tuple[tuple[str, Mapping[str, Any]], ...]
     progress: tuple[Progress, ...]
     report: Report
 
@@ -139,7 +138,6 @@ def _result(report: Report, told: Sequence[Progress]) -> StageResult:
         report.verdict,
         report.reasons,
         report.error,
-        report.rows,
         tuple(told),
         report,
     )

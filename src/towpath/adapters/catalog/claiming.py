@@ -113,7 +113,9 @@ class Claiming(Readiness):
         while True:
             rows = self.rows(statement, (queue, now, *values, limit))
             poisoned = [row for row in rows if row[4] > MOST_DEATHS]
-            moved = [row for row in rows if plan and row[11] and row[2] == State.RUNNING and row not in poisoned]
+            moved = [
+                row for row in rows if plan and row[11] and row[2] == State.RUNNING and row not in poisoned
+            ]
             if not (poisoned or moved):
                 break
             self._record_lost([*poisoned, *moved], queue, now)

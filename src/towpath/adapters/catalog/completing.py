@@ -273,7 +273,12 @@ def _sort_out(reports: Sequence[_Pair], standing: Mapping[int, Any]) -> tuple[li
     for pair in reports:
         claimed = pair[0]
         row = standing.get(claimed.work)
-        if row is not None and row[1] == claimed.token and row[2] == State.RUNNING and claimed.work not in seen:
+        if (
+            row is not None
+            and row[1] == claimed.token
+            and row[2] == State.RUNNING
+            and claimed.work not in seen
+        ):
             seen.add(claimed.work)
             fitting.append(pair)
         else:

@@ -274,7 +274,7 @@ def _told(context: RunContext, ending: Ending, declared: Iterable[str]) -> dict[
         )
     if context.verdict is not None:
         told["verdict"] = context.verdict
-    for name in ("measures", "caveats", "steps", "rows"):
+    for name in ("measures", "caveats", "steps"):
         values = getattr(context, name)
         if values:
             told[name] = tuple(values)

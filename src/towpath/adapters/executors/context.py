@@ -62,7 +62,6 @@ class RunContext:
         "item",
         "log",
         "measures",
-        "rows",
         "scratch",
         "sources",
         "stage",
@@ -86,7 +85,6 @@ class RunContext:
         self.measures: list[Measure] = []
         self.caveats: list[str] = []
         self.steps: list[StepRecord] = []
-        self.rows: list[tuple[str, dict[str, Any]]] = []
         self.verdict: dict[str, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -189,10 +187,6 @@ class RunContext:
                 record.name, record.seconds, plain(record.before), plain(record.after), plain(record.checks)
             )
         )
-
-    def row(self, table: str, **values: Any) -> None:
-        """A row for a table that the pipeline owns."""
-        self.rows.append((table, plain(values)))
 
 
 _LAZY: dict[str, Callable[[RunContext], Any]] = {

@@ -151,7 +151,7 @@ def report_to_plain(report: Report) -> list[Any]:
 
 def _rest(report: Report) -> dict[str, Any]:
     rest: dict[str, Any] = {}
-    for name in ("caveats", "reasons", "error", "after", "log", "rows", "refreshed", "changed"):
+    for name in ("caveats", "reasons", "error", "after", "log", "refreshed", "changed"):
         value = getattr(report, name)
         if value:
             rest[name] = value
@@ -178,7 +178,7 @@ def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
     for name in ("caveats", "reasons", "log"):
         if name in rest:
             rest[name] = tuple(rest[name])
-    for name in ("refreshed", "changed", "rows"):
+    for name in ("refreshed", "changed"):
         if name in rest:
             rest[name] = tuple(tuple(one) for one in rest[name])
     if "measures" in rest:

@@ -35,8 +35,15 @@ class LocalStorage:
     def _written(self, root: str, relative: str) -> str:
         """The absolute path as it is written; links are not followed."""
         place = self._place(root)
-        if not relative or relative[0] == "/" or "\0" in relative or (".." in relative and ".." in relative.split("/")):
-            raise StorageError(f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'")
+        if (
+            not relative
+            or relative[0] == "/"
+            or "\0" in relative
+            or (".." in relative and ".." in relative.split("/"))
+        ):
+            raise StorageError(
+                f"root {root!r}: found the path {relative!r}; expected one below {place}, without '..'"
+            )
         return f"{place}/{relative}"
 
     def relative(self, root: str, path: Path) -> str:

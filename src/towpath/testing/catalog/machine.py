@@ -238,7 +238,9 @@ class CatalogMachine(RuleBasedStateMachine):
             if self.open_stages():
                 self.claim(data, 3, LEASE)
                 if self.held:
-                    self._end(self.held[-1][0], lambda claimed: self._report(data, claimed, Outcome.DONE, "key"))
+                    self._end(
+                        self.held[-1][0], lambda claimed: self._report(data, claimed, Outcome.DONE, "key")
+                    )
 
     @rule(data=st.data())
     def work_much(self, data: st.DataObject) -> None:
@@ -262,7 +264,9 @@ class CatalogMachine(RuleBasedStateMachine):
                 return
             self.claim(data, 3, LEASE)
             if self.held:
-                self._end(self.held[-1][0], lambda claimed: self._report(data, claimed, Outcome.DONE, content))
+                self._end(
+                    self.held[-1][0], lambda claimed: self._report(data, claimed, Outcome.DONE, content)
+                )
         raise AssertionError("work does not come to an end")
 
     @precondition(lambda self: self.held)
@@ -326,7 +330,10 @@ class CatalogMachine(RuleBasedStateMachine):
         self.write(lambda tx: tx.revise(works, "said so", force=force))
 
     @precondition(lambda self: self.items)
-    @rule(data=st.data(), what=st.sampled_from(["hold", "release", "accept", "retry", "retire", "route", "priority"]))
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["hold", "release", "accept", "retry", "retire", "route", "priority"]),
+    )
     def say(self, data: st.DataObject, what: str) -> None:
         """Somebody holds, releases, retries, retires."""
         works = self.works(data)
@@ -486,7 +493,11 @@ class CatalogMachine(RuleBasedStateMachine):
         for kind in self.bench.definition.kinds.values():
             for stage in kind.stages.values():
                 stale = {item for _, item in self.read(lambda view, s=stage: view.stale(s))}  # type: ignore[misc]
-                done = [r for r in standing.values() if (r.kind, r.stage, r.state) == (kind.name, stage.name, State.DONE)]
+                done = [
+                    r
+                    for r in standing.values()
+                    if (r.kind, r.stage, r.state) == (kind.name, stage.name, State.DONE)
+                ]
                 needs = self.read(lambda view, k=kind, s=stage, d=done: view.needs(k, s, [r.item for r in d]))  # type: ignore[misc]
                 for row in done:
                     self._is_passed(kind, stage.before, row, standing)
@@ -539,7 +550,11 @@ class CatalogMachine(RuleBasedStateMachine):
         good = {product for number, product in self.certified.items() if number not in self.withdrawn}
         for row in self.rows():
             if row.stage == "c" and row.state is State.DONE:
-                last = max(run.token for run in self.read(lambda view, w=row.id: view.runs(work=w)) if run.key == row.key)  # type: ignore[misc]
+                last = max(
+                    run.token
+                    for run in self.read(lambda view, w=row.id: view.runs(work=w))
+                    if run.key == row.key
+                )  # type: ignore[misc]
                 used = {
                     given.product.id
                     for given in self.read(lambda view, w=row.id, t=last: view.inputs(w, t))  # type: ignore[misc]
