@@ -143,8 +143,8 @@ def test_a_measure_that_fails_is_a_failed_rule_and_the_others_are_judged() -> No
     )
     assert report.outcome is Outcome.DONE
     assert report.caveats == (
-        "broken not measured: ValueError: no rows: must be <= 10",
-        "listing not measured: TypeError: a measure is one number or text, not a list: must be <= 10",
+        "broken not measured: ValueError: no rows",
+        "listing not measured: TypeError: a measure is one number or text, not a list",
         "endless nan: must be <= 10",
     )
     assert {m.name: m.value for m in report.measures} == {"endless": None, "rms": 12.3}
@@ -164,7 +164,7 @@ def test_the_nearest_stage_that_recorded_a_measure_counts() -> None:
 
 def test_a_measure_that_nothing_measured_is_told() -> None:
     report = run(params({"measure": "kept", "op": "==", "limit": 3, "fail": "reject"}))
-    assert report.reasons == ("kept not measured: nothing measured it: must be == 3",)
+    assert report.reasons == ("kept not measured: nothing measured it",)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

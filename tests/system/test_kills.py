@@ -1,5 +1,6 @@
 """kill -9 of the daemon or of a worker at random instants: nothing lost, nothing torn, nobody has to do anything."""
 
+import contextlib
 import os
 import random
 import signal
@@ -62,7 +63,8 @@ class Chaos:
         assert daemon.popen.poll() is None, daemon.text()
         workers = daemon.workers()
         if who == "worker" and workers:
-            os.kill(self.random.choice(workers).pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just been ended
+                os.kill(self.random.choice(workers).pid, signal.SIGKILL)
         else:
             daemon.kill()
             with Site.open(self.folder) as site:

@@ -64,9 +64,9 @@ def test_the_evidence_reads_as_a_sentence() -> None:
     assert reason(judged("x", op="in", limit=("a", "b"))) == "rms x mGal: must be one of a, b"
     assert reason(judged(math.nan)) == "rms nan mGal: must be <= 10"
     nothing = judge([rule(unit="mGal")], {}).rules[0]
-    assert reason(nothing) == "rms not measured: nothing measured it: must be <= 10"
+    assert reason(nothing) == "rms not measured: nothing measured it"
     fault = judge([rule()], {}, {"rms": "ValueError: empty"}).rules[0]
-    assert reason(fault) == "rms not measured: ValueError: empty: must be <= 10"
+    assert reason(fault) == "rms not measured: ValueError: empty"
     assert fault.result == "fail" and fault.action == "hold"
 
 

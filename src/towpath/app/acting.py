@@ -53,7 +53,9 @@ class Acting(Looking):
         plan, source = self._submittable(kind)
         ids_: list[int] = []
         for start in range(0, len(items), 1000):
-            part = [submitted(plan, item, str(source.settings["key"])) for item in items[start : start + 1000]]
+            part = [
+                submitted(plan, item, str(source.settings["key"])) for item in items[start : start + 1000]
+            ]
             raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
             definition = self.definitions[plan.pipeline]
             ids_ += self.catalog.write(
@@ -304,9 +306,7 @@ def submitted(plan: KindPlan, table: Mapping[str, Any], template: str = "") -> I
         times = [clock.seconds(one) for one in ([when] if isinstance(when, str | float | int) else when)]
         span = Span(times[0], times[-1]) if times else None
         box = Box(*table["footprint"]) if table.get("footprint") else None
-        item = Item(
-            plan.pipeline, plan.name, key, dict(table.get("attributes") or {}), span, box
-        )
+        item = Item(plan.pipeline, plan.name, key, dict(table.get("attributes") or {}), span, box)
         return plan.placed(item)
     except (TypeError, ValueError) as error:
         raise UsageError(f"item {table['key']!r}: {error}") from None

@@ -126,7 +126,9 @@ def _judged(rule: Rule, measure: Measure | None, fault: str) -> RuleResult:
 def reason(result: RuleResult) -> str:
     """A judged rule as a sentence: ``rms 12.3 mGal: must be <= 10``."""
     value = f"{result.value:.6g}" if isinstance(result.value, float) else str(result.value)
-    unit = f" {result.unit}" if result.unit and not value.startswith("not measured") else ""
+    if value.startswith("not measured"):
+        return f"{result.rule} {value}"
+    unit = f" {result.unit}" if result.unit else ""
     limit = result.limit
     if result.op == "between":
         return f"{result.rule} {value}{unit}: must be between {limit[0]} and {limit[1]}"

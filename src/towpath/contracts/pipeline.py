@@ -86,8 +86,9 @@ class ResourceTable(Model):
 class StageTable(Model):
     """What may be said of any stage.
 
-    `reaches` is the milestone that finishing it reaches, `rejects` what a rejection is called; `enabled = false` switches a stage off that the route marks with ``?``. `inputs` names the maker of
-    an input as ``"stage"`` or ``"stage.output"`` where there is more than one.
+    `reaches` is the milestone that finishing it reaches, `rejects` what a rejection is called; `enabled = false`
+    switches a stage off that the route marks with ``?``. `inputs` names the maker of an input as ``"stage"`` or
+    ``"stage.output"`` where there is more than one.
     """
 
     kind: Literal[""] = ""

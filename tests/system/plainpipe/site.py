@@ -1,5 +1,6 @@
 """Makes sites that use this pipeline, and runs them in processes that can be killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -93,13 +94,13 @@ class Daemon:
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes."""
-        try:
-            children = psutil.Process(self.popen.pid).children()
-            return [
-                child for child in children if any("executors.worker" in word for word in child.cmdline())
-            ]
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            return []
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is none any more
+            for child in psutil.Process(self.popen.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if any("executors.worker" in word for word in child.cmdline()):
+                        found.append(child)
+        return found
 
     def kill(self) -> None:
         """End it at once."""

@@ -119,7 +119,7 @@ class KeySuite(Base):
     def test_measures_of_earlier_stages_are_in_the_record(self, bench: MakeBench) -> None:
         """Those of the run that made what is current."""
         b = bench(READER)
-        (item,) = b.add("i")
+        b.add("i")
         b.end("a", measures=measured(rms=1.5, n=3))
         (claimed,) = b.claim("b")
         record = next(row for row in claimed.inputs if row.name == "record")
@@ -418,7 +418,7 @@ class KeySuite(Base):
         b = bench(MEMBER, GROUP)
         groups = [b.add_group(key, [], close=False) for key in "gh"]
         for group in groups:
-            b.catalog.write(lambda tx, n=group: tx.set_due(b.row(GATHER, n).id, 1.0))
+            _due(b, group)
         claims = b.catalog.write(
             lambda tx: tx.claim_other((PIPELINE, "group", GATHER), 5, lease=60, owner=b.owner)
         )
@@ -469,3 +469,7 @@ class KeySuite(Base):
             assert numbers(state=State.WAITING) == [second, group]
             assert numbers(stage="b") == [first, second]
             assert isinstance(view.items()[0], Item)
+
+
+def _due(b: Bench, group: int) -> None:
+    b.catalog.write(lambda tx: tx.set_due(b.row(GATHER, group).id, 1.0))

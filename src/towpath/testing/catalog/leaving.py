@@ -54,10 +54,12 @@ def journal(claimed: Claimed, content: str = "x", target: str = "t/i") -> Public
 
 
 def begin(b: Bench, claimed: Claimed, **more: Any) -> PublicationRow:
+    """Open the publication of a claim."""
     return b.catalog.write(lambda tx: tx.open_publication(claimed, journal(claimed, **more)))
 
 
 def move(b: Bench, row: PublicationRow, *steps: Publication, token: int | None = None) -> PublicationRow:
+    """Move a publication through states."""
     for step in steps:
         current = row
         row = b.catalog.write(

@@ -6,6 +6,8 @@ hypothesis.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -14,12 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from towpath.base import states
 from towpath.base.errors import StateError
 from towpath.base.hashing import Content
-from towpath.base.model import Flag, Item, Product, WorkRow
+from towpath.base.model import Flag, Item, Product, Run, WorkRow
 from towpath.base.spacetime import Span
 from towpath.base.states import Outcome, Publication
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Claimed, PublicationRow, Transaction, View
+from towpath.contracts.catalog import Claimed, InputRow, PublicationRow, Transaction, View
 from towpath.contracts.definition import GATHER, GroupPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Report
 from towpath.testing.plans import (
@@ -223,7 +225,7 @@ class CatalogMachine(RuleBasedStateMachine):
         self.held += [((plan, plan.stages[stage]), claimed) for claimed in claims]
         for row in self.rows():
             old = before.get(row.id)
-            if old and (row.token != old.token or row.state is State.POISONED):
+            if old and (row.token != old.token or row.state is not State.RUNNING):
                 self.runs[row.id, old.token] = "lost"
 
     def open_stages(self) -> list[tuple[str, str]]:
@@ -545,19 +547,17 @@ class CatalogMachine(RuleBasedStateMachine):
         """R10; and nothing is done with one that was withdrawn."""
         rows = self.read(lambda view: view.calibrations())
         spans = sorted((row.begin, row.end) for row in rows)
-        assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
         bad = {product for number, product in self.certified.items() if number in self.withdrawn}
         good = {product for number, product in self.certified.items() if number not in self.withdrawn}
         for row in self.rows():
             if row.stage == "c" and row.state is State.DONE:
                 last = max(
-                    run.token
-                    for run in self.read(lambda view, w=row.id: view.runs(work=w))
-                    if run.key == row.key
-                )  # type: ignore[misc]
+                    run.token for run in self.read(partial(_runs_of, work=row.id)) if run.key == row.key
+                )
                 used = {
                     given.product.id
-                    for given in self.read(lambda view, w=row.id, t=last: view.inputs(w, t))  # type: ignore[misc]
+                    for given in self.read(partial(_inputs_of, work=row.id, token=last))
                     if given.name == "bias" and given.product
                 }
                 assert not used & (bad - good), row
@@ -569,3 +569,11 @@ class CatalogMachine(RuleBasedStateMachine):
         free = (Publication.FAILED, Publication.CONFLICT, Publication.WITHDRAWN)
         places = [(row.archive, row.target) for row in rows if row.state not in free]
         assert len(places) == len(set(places))
+
+
+def _runs_of(view: View, work: int) -> list[Run]:
+    return view.runs(work=work)
+
+
+def _inputs_of(view: View, work: int, token: int) -> list[InputRow]:
+    return view.inputs(work, token)

@@ -6,7 +6,7 @@ from towpath.base.errors import StateError
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
-from towpath.contracts.definition import GATHER, GroupPlan
+from towpath.contracts.definition import GATHER, GroupPlan, KindPlan
 from towpath.testing.catalog.base import Base, MakeBench, outcomes, runs_of
 from towpath.testing.plans import OVER, PIPELINE, Bench, facts, kind_plan, measured, product_of
 
@@ -207,7 +207,7 @@ class PeopleSuite(Base):
         return b, item
 
     @staticmethod
-    def second():  # type: ignore[no-untyped-def]
+    def second() -> KindPlan:
         """The route with another version of its second stage, and a third that reads the record."""
         return kind_plan(
             "item",

@@ -33,6 +33,7 @@ def made(b: Bench, content: str = "x") -> tuple[int, int]:
 
 
 def mark(b: Bench, product: int, state: ProductState) -> int:
+    """Move a product to a state."""
     return b.catalog.write(lambda tx: tx.mark([product], state, "a test"))
 
 
@@ -140,7 +141,7 @@ class ProductSuite(Base):
     ) -> None:
         """Every pair of states: allowed or refused as the table says; the same state is no change."""
         b = bench(CHAIN)
-        item, number = made(b)
+        _, number = made(b)
         paths = {
             ProductState.CURRENT: (),
             ProductState.MISSING: (ProductState.MISSING,),
