@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.adapters.sources.folder import Folder, FolderSettings, file_system
+from towpath.adapters.sources.folder import Folder, FolderSettings
 from towpath.adapters.sources.pattern import Pattern
+from towpath.adapters.storage.mounts import file_system
 from towpath.base.errors import DefinitionError
 from towpath.contracts.definition import SourcePlan
 from towpath.contracts.source import Look

@@ -68,8 +68,9 @@ class Completing(Claiming):
         plan = self._plan(kind.pipeline, kind.name) or kind
         if again:
             self._unready(plan, again, (stage.name,))
-        if moved:
-            self.recompute(plan, [c.item for c, _ in pairs if c.work in moved], (stage.name,))
+        wakes = [c.item for c, r in pairs if c.work in moved or r.outcome is Outcome.BLOCKED]
+        if wakes:
+            self.recompute(plan, wakes, (stage.name,))
 
     def _write_states(
         self, stage: StagePlan, pairs: Sequence[_Pair], standing: Mapping[int, Any], moved: set[int]
@@ -319,7 +320,8 @@ def _next_row(
     if outcome is Outcome.DRAINED:
         return State.WAITING if moved else State.READY, now, given_back, attempts - 1, kept, None, None
     if outcome is Outcome.BLOCKED:
-        return State.WAITING, now, given_back, attempts - 1, kept, None, None if moved else note
+        pause = 0.0 if moved or report.changed else stage.backoff
+        return State.WAITING, now + pause, given_back, attempts - 1, kept, None, None if moved else note
     if outcome is Outcome.TRANSIENT and attempts < stage.attempts:
         wait = max(report.after, stage.backoff * 2 ** (attempts - 1))
         return (

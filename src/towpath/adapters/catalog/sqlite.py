@@ -4,7 +4,6 @@ Promises: WAL, one writer thread per process, BEGIN IMMEDIATE, a pause between t
 their turn. Refuses a network file system. Never opened by anything but SQLite.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from towpath.adapters.catalog import migrations
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
+from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock
 from towpath.base.errors import SiteError
 from towpath.contracts.catalog import Transaction, View
@@ -27,20 +27,6 @@ T = TypeVar("T")
 
 _PAUSE = 0.002  # seconds
 _BUSY = 0.05
-_NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "afs",
-    "9p",
-    "fuse.sshfs",
-    "lustre",
-    "beegfs",
-    "gpfs",
-    "ceph",
-}
 
 
 class _SqliteReading(Needs):
@@ -239,23 +225,8 @@ def _revision(path: Path) -> str:
 
 def _refuse_network(path: Path) -> None:
     kind = file_system(path.parent)
-    if kind in _NETWORK:
+    if kind in NETWORK:
         raise SiteError(
             f"{path}: SQLite does not work on a network file system ({kind}); put the site on a local disk or use "
             'PostgreSQL: catalog = "postgresql://..."'
         )
-
-
-def file_system(folder: Path) -> str:
-    """The type of the file system that holds a folder, "" where the system does not tell."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    place, best = os.path.realpath(folder), ("", "")
-    for line in mounts:
-        _, point, kind, *_ = line.split(" ")
-        point = point.replace("\\040", " ")
-        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= len(best[0]):
-            best = (point, kind)
-    return best[1]

@@ -8,15 +8,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import watchfiles
 
 from towpath.adapters.sources.pattern import Pattern
+from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock
 from towpath.base.errors import DefinitionError
 from towpath.contracts.definition import SourcePlan
@@ -25,34 +25,6 @@ from towpath.contracts.source import Arrival, Look
 TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".incomplete", ".swp", "~")
 SETTLED = ("size", "marker", "rename")
 # Changes made by another machine are not told to this one.
-WITHOUT_EVENTS = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "9p",
-        "virtiofs",
-        "lustre",
-        "gpfs",
-        "ceph",
-        "beegfs",
-        "glusterfs",
-        "afs",
-        "ncpfs",
-        "panfs",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "fuse.ceph",
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.gcsfuse",
-        "fuse.juicefs",
-    ]
-)
 _LOG = logging.getLogger("towpath.source")
 
 
@@ -298,11 +270,7 @@ class Folder:
         if not self.root.is_dir():
             return "there is no such folder"
         kind = file_system(self.root)
-        return (
-            f"its file system, {kind}, does not tell of changes made elsewhere"
-            if kind in WITHOUT_EVENTS
-            else ""
-        )
+        return f"its file system, {kind}, does not tell of changes made elsewhere" if kind in NETWORK else ""
 
     def _watch(self, wake: Callable[[], None], stop: threading.Event) -> None:
         quiet = max(int(self.settings.settle * 1000) + 50, 100)
@@ -329,11 +297,3 @@ class Folder:
     def _concerns(self, _change: watchfiles.Change, path: str) -> bool:
         name = path.rpartition("/")[2]
         return not (name.startswith(".") or name.endswith(self.settings.temporary))
-
-
-def file_system(path: Path) -> str:
-    """The type of the file system that holds `path`, such as ``ext4`` or ``nfs4``; empty where it is not known."""
-    place = os.path.realpath(path)
-    mounts: Sequence[Any] = psutil.disk_partitions(all=True)
-    holding = [mount for mount in mounts if f"{place}/".startswith(mount.mountpoint.rstrip("/") + "/")]
-    return str(max(holding, key=lambda mount: len(mount.mountpoint)).fstype) if holding else ""
