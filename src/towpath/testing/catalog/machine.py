@@ -421,9 +421,12 @@ class CatalogMachine(RuleBasedStateMachine):
         self.withdrawn.add(number)
 
     # ---- publications
-    @rule(data=st.data(), state=st.sampled_from(Publication))
-    def publish(self, data: st.DataObject, state: Publication) -> None:
+    @rule(data=st.data(), steps=st.integers(1, 5), any_state=st.booleans())
+    def publish(self, data: st.DataObject, steps: int, any_state: bool) -> None:
         """The owner of a publication opens it and moves it on, if it is still the owner."""
+        if ("item", "p") in self.open_stages():
+            plan = self.bench.kind()
+            self.held += [((plan, plan.stages["p"]), claimed) for claimed in self.bench.claim("p", 1)]
         mine = [claimed for (_, stage), claimed in self.held if stage.name == "p"]
         if not mine:
             return
@@ -434,7 +437,12 @@ class CatalogMachine(RuleBasedStateMachine):
         )  # fmt: skip
 
         def write(tx: Transaction) -> None:
-            tx.move_publication(tx.open_publication(claimed, row), state, token=claimed.token)
+            now = tx.open_publication(claimed, row)
+            for _ in range(steps):
+                after = [
+                    state for state in Publication if any_state or (now.state, state) in states.PUBLICATION
+                ]
+                now = tx.move_publication(now, self.pick(data, after), token=claimed.token) if after else now
 
         with suppress(StateError):
             self.write(write)
