@@ -119,6 +119,8 @@ def _verdicts(details: Details) -> Table:
         first = [Text(stage), screen.state(verdict.result, f", accepted by {accepted}" if accepted else "")]
         for rule in verdict.rules:
             value = f"{screen.number(rule.value)} {rule.unit}".rstrip()
+            if value.startswith("not measured"):
+                value = "not measured"  # why is told with the stage
             limit = f"{rule.op} {screen.number(rule.limit)}"
             made.add_row(*first, Text(rule.rule), Text(value), Text(limit), screen.state(rule.result))
             first = [Text(""), Text("")]

@@ -218,7 +218,9 @@ class CatalogMachine(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.integers(1, 3), lease=st.sampled_from([LEASE, LEASE, OVER]))
     def claim(self, data: st.DataObject, limit: int, lease: float) -> None:
         """A worker claims some rows of a stage, perhaps to lose them at once."""
-        kind, stage = self.pick(data, self.open_stages() or _STAGES)
+        self._claim(*self.pick(data, self.open_stages() or _STAGES), limit, lease)
+
+    def _claim(self, kind: str, stage: str, limit: int, lease: float) -> None:
         before = {row.id: row for row in self.rows() if row.state is State.RUNNING}
         claims = self.bench.claim(stage, limit, kind=kind, lease=lease)
         plan = self.bench.kind(kind)
@@ -425,12 +427,12 @@ class CatalogMachine(RuleBasedStateMachine):
     def publish(self, data: st.DataObject, steps: int, any_state: bool) -> None:
         """The owner of a publication opens it and moves it on, if it is still the owner."""
         if ("item", "p") in self.open_stages():
-            plan = self.bench.kind()
-            self.held += [((plan, plan.stages["p"]), claimed) for claimed in self.bench.claim("p", 1)]
+            self._claim("item", "p", 1, LEASE)
         mine = [claimed for (_, stage), claimed in self.held if stage.name == "p"]
         if not mine:
             return
         claimed = self.pick(data, mine)
+        choices = [data.draw(st.integers(0, 9)) for _ in range(steps)]
         row = PublicationRow(
             0, claimed.work, claimed.token, claimed.item, "archive", f"t/{claimed.item}", Publication.INTENDED,
             claimed.key or b"",
@@ -438,11 +440,15 @@ class CatalogMachine(RuleBasedStateMachine):
 
         def write(tx: Transaction) -> None:
             now = tx.open_publication(claimed, row)
-            for _ in range(steps):
+            for choice in choices:
                 after = [
                     state for state in Publication if any_state or (now.state, state) in states.PUBLICATION
                 ]
-                now = tx.move_publication(now, self.pick(data, after), token=claimed.token) if after else now
+                now = (
+                    tx.move_publication(now, after[choice % len(after)], token=claimed.token)
+                    if after
+                    else now
+                )
 
         with suppress(StateError):
             self.write(write)
