@@ -60,7 +60,7 @@ class Needs(Reading):
         for plan in stage.inputs:
             if plan.form in ("one", "many"):
                 given, sources = (of_members, theirs) if plan.members else (offered, own)
-                found.append((plan, {item: self._choose(plan, sources, given.get(item)) for item in items}))
+                found.append((plan, self._chosen(plan, sources[plan.name], given, items)))
             elif plan.form == "calibration":
                 found.append((plan, self._calibrated(plan, items)))
             else:
@@ -106,31 +106,28 @@ class Needs(Reading):
                 given += [(name, row) for _, row in sorted(found, key=lambda one: one[1][3:5])]
         return offered
 
-    def _choose(
-        self,
-        plan: InputPlan,
-        sources: Mapping[str, list[_Source]],
-        offered: Mapping[_Source, list[tuple[str, Any]]] | None,
-    ) -> _Found:
-        """The products an input takes: one of the nearest producer that has any, many of all; or what is wrong."""
-        rows: list[tuple[str, Any]] = []
-        for source in sources[plan.name] if offered else ():
-            rows += offered.get(source, ()) if offered else ()
-            if rows and plan.form == "one":
-                break
-        if rows:
-            return self._checked(plan, rows)
+    def _chosen(
+        self, plan: InputPlan, sources: Sequence[_Source], offered: _Offered, items: Sequence[int]
+    ) -> dict[int, _Found]:
+        """The products an input takes: those of the nearest producer that has any, or what is wrong."""
+        none: _Found = f"no product of type {plan.type!r} yet"
         if plan.optional or (plan.form == "many" and plan.least == 0):
-            return []
-        return f"no product of type {plan.type!r} yet"
+            none = []
+        found: dict[int, _Found] = {}
+        for item in items:
+            given = offered.get(item)
+            rows = next((given[source] for source in sources if source in given), None) if given else None
+            found[item] = self._checked(plan, rows) if rows else none
+        return found
 
     def _checked(self, plan: InputPlan, rows: list[tuple[str, Any]]) -> _Found:
+        if len(rows) == 1 and plan.least <= 1:
+            ((item, row),) = rows
+            if row[12] == "current":
+                return [InputRow(plan.name, row[10], self.to_product(row), item)]
         for _, row in rows:
             if row[12] != "current":
                 return f"{self.root_name(row[6])}:{row[7]} is {row[12]}"
-        if len(rows) == 1 and plan.least <= 1:
-            product = self.to_product(rows[0][1])
-            return [InputRow(plan.name, product.sha256, product, rows[0][0])]
         if plan.form == "one":
             return f"{len(rows)} products of type {plan.type!r}; One takes exactly one"
         if len(rows) < plan.least:

@@ -36,6 +36,9 @@ FIRST_OF_SUBJECT = (
 WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress, log'
 
 
+_PRODUCT_STATES = {state.value: state for state in states.Product}
+
+
 class Cursor(Protocol):
     """What the catalog needs of a DB-API cursor."""
 
@@ -188,10 +191,10 @@ class Session:
             row[8],
             row[9],
             bytes(row[10]),
-            bool(row[11]),
-            states.Product(row[12]),
+            row[11] == 1,
+            _PRODUCT_STATES[row[12]],
             (row[13], row[14]),
-            bool(row[15]),
+            row[15] == 1,
             row[16],
             row[0],
         )
