@@ -187,6 +187,24 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         migrate(path)
 
 
+def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="the catalog cannot be opened: unable to open"):
+        SqliteCatalog(tmp_path / "nowhere" / "catalog.db")
+
+
+def test_a_file_that_may_not_be_written_is_said_at_once(path: Path, unprivileged: Any) -> None:
+    code = (
+        "import sys; from pathlib import Path; from towpath.adapters.catalog.sqlite import SqliteCatalog; "
+        "SqliteCatalog(Path(sys.argv[1]))"
+    )
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    done = unprivileged(sys.executable, "-c", code, path, check=False, timeout=30)
+    path.parent.chmod(0o755)
+    assert "SiteError" in done.stderr
+    assert "readonly" in done.stderr
+
+
 # ---- several threads and processes
 
 

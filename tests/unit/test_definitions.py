@@ -209,8 +209,6 @@ def test_inputs_find_their_makers(tmp_path: Path) -> None:
     assert [image[name].form for name in ("flags", "verdicts", "record")] == ["flags", "verdicts", "record"]
     images = inputs(definition, "mosaic", "mosaic")["images"]
     assert (images.producers, images.members, images.least) == ((("image", "image"),), True, 2)
-    assert definition.stage("mosaic", "mosaic").member_stage == "image"
-    assert definition.stage("mosaic", "crossmatch").member_stage == ""
     assert set(inputs(definition, "mosaic", "publish")) == {"mosaic.mosaic", "crossmatch.sources"}
 
 
@@ -358,11 +356,7 @@ def test_a_group_may_take_the_raw_files_of_its_members(tmp_path: Path) -> None:
     )
     definition = read(text, tmp_path).definition
     convert = definition.stage("night", "convert")
-    assert (convert.inputs[0].producers, convert.inputs[0].members, convert.member_stage) == (
-        (("", ""),),
-        True,
-        "",
-    )
+    assert (convert.inputs[0].producers, convert.inputs[0].members) == ((("", ""),), True)
     assert definition.kinds["night"].time == ("night",)
 
 

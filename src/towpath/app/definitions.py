@@ -173,7 +173,7 @@ def _check_sum(file: Path, data: bytes, label: str) -> None:
         match = None
     if match is None:
         raise DefinitionError(f"found no checksum in {beside.name}; expected the file's sha256", label)
-    found = hashing.data_sha256(data).hex()
+    found = hashing.bytes_sha256(data).hex()
     if found != match[1].lower():
         raise DefinitionError(f"found sha256 {found}; expected {match[1].lower()}, from {beside.name}", label)
 

@@ -140,7 +140,6 @@ class _Resolver:
     def _stage(self, kind: str, depth: int, route: Route, made: Made) -> StagePlan:
         step, table = route.stages[depth], made.table
         inputs = tuple(self.makers.inputs(kind, step.name))
-        group = self.file.items[kind].group
         resources = table.resources
         return StagePlan(
             pipeline=self.file.pipeline.name,
@@ -156,7 +155,6 @@ class _Resolver:
             optional_outputs=made.optional,
             before=step.before,
             after=step.after,
-            member_stage=group.at if group and any(plan.members for plan in inputs) else "",
             resources=Resources(resources.cores, resources.memory, resources.time, resources.gpu),
             service=made.service,
             **{name: getattr(table, name) for name in _STAGE_SETTINGS},

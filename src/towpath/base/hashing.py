@@ -33,11 +33,6 @@ def bytes_sha256(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def data_sha256(data: bytes) -> bytes:
-    """sha256 (32 bytes) of bytes that have been read already."""
-    return hashlib.sha256(data).digest()
-
-
 def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> bytes:
     """sha256 (32 bytes) of a file's content; `progress` gets the number of bytes of each chunk read."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  the hot path of small files

@@ -56,7 +56,6 @@ class StagePlan:
     optional_outputs: frozenset[str] = frozenset()
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    member_stage: str = ""
     resources: Resources = Resources()
     service: str = ""
     reaches: str = ""

@@ -314,15 +314,18 @@ class Process:
             else:
                 reports.append(one)
         self._end_chores()
-        groups: dict[tuple[str, str, str], list[tuple[Claimed, Report]]] = {}
-        plans: dict[tuple[str, str, str], tuple[KindPlan, StagePlan]] = {}
+        groups: dict[
+            int, list[tuple[Claimed, Report]]
+        ] = {}  # by stage as it was claimed: a snapshot ends as itself
+        plans: dict[int, tuple[KindPlan, StagePlan]] = {}
         for report in reports:
             held = self._held.pop((report.work, report.token), None)
             if held is not None:
-                groups.setdefault(held.stage.queue, []).append((held.claimed, report))
-                plans[held.stage.queue] = held.kind, held.stage
-        for queue, pairs in groups.items():
-            self._complete(*plans[queue], pairs)
+                snapshot = id(held.stage)
+                groups.setdefault(snapshot, []).append((held.claimed, report))
+                plans[snapshot] = held.kind, held.stage
+        for snapshot, pairs in groups.items():
+            self._complete(*plans[snapshot], pairs)
         return bool(groups)
 
     def _service_reports(self) -> list[Report]:
@@ -371,8 +374,8 @@ class Process:
 
         finished = self._catalog.write(transact)
         self.tally.add(finished)
-        for path in finished.orphans:
-            self._remove(Path(path), in_folder=len(stage.outputs) > 1)
+        if finished.orphans:
+            self._remove_orphans(stage, pairs, finished.orphans)
         ran = [report for _, report in pairs if report.seconds > 0]
         if ran:
             seconds = sum(report.seconds for report in ran)
@@ -381,6 +384,18 @@ class Process:
         if self._listener:
             for claimed, report in pairs:
                 self._listener(report, kind, stage, claimed)
+
+    def _remove_orphans(
+        self, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]], orphans: Sequence[str]
+    ) -> None:
+        """Remove bytes that were made again for nothing, if those they equal are really there."""
+        owners = {output.path: claimed.item for claimed, report in pairs for output in report.outputs}
+        with self._catalog.read() as view:
+            kept = view.products(sorted({owners[path] for path in orphans}), stages=[stage.name])
+        doubted = {product.item for product in kept if not self._is_as_said(product)}
+        for path in orphans:
+            if owners[path] not in doubted:
+                self._remove(Path(path), in_folder=len(stage.outputs) > 1)
 
     def _remove(self, path: Path, *, in_folder: bool) -> None:
         """Remove an output that was made for nothing, and the run's own folder with the last one."""

@@ -25,6 +25,7 @@ from towpath.contracts.definition import Definition
 
 T = TypeVar("T")
 
+_PATIENCE = 60.0  # seconds to wait for a lock
 _PAUSE = 0.002  # seconds
 _BUSY = 0.05
 
@@ -76,13 +77,18 @@ class SqliteCatalog:
         self._write_connection: sqlite3.Connection | None = None
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self._watch = self._connect()
+        try:
+            self._watch = self._connect()
+        except sqlite3.OperationalError as error:
+            raise SiteError(f"{path}: the catalog cannot be opened: {error}") from error
         self._seen = self._data_version()
         self._last = self._since = 0.0
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=60.0, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection = sqlite3.connect(
+            self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -182,6 +188,20 @@ class SqliteCatalog:
         self._readers, self._write_connection = [], None
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead logging, once; SQLite does not wait for others at this, so we do."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
 def migrate(path: Path) -> str:
     """Make or bring the catalog's file to the newest schema; returns the revision it had ("" if it is new).
 
@@ -201,7 +221,7 @@ def migrate(path: Path) -> str:
     import sqlalchemy  # optional: slow to import, and only needed when something is to migrate
 
     engine = sqlalchemy.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": 60, "isolation_level": None}
+        f"sqlite:///{path}", connect_args={"timeout": _PATIENCE, "isolation_level": None}
     )
     sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
@@ -213,7 +233,7 @@ def migrate(path: Path) -> str:
 def _revision(path: Path) -> str:
     if not path.exists():
         return ""
-    with closing(sqlite3.connect(path, timeout=60.0)) as connection:
+    with closing(sqlite3.connect(path, timeout=_PATIENCE)) as connection:
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite3.OperationalError:

@@ -1,4 +1,4 @@
-"""The suite's tests of the story and of what leaves: events, slots, roots, publications, the outbox."""
+"""The suite's tests of the story and of other work: events, slots, roots, publications, scans, the outbox."""
 
 import itertools
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.states import Outcome, Publication
+from towpath.base.states import Work as State
 from towpath.contracts.catalog import Claimed, PublicationRow
 from towpath.testing.catalog.base import Base, MakeBench
 from towpath.testing.plans import LEASE, PIPELINE, Bench, kind_plan, sha
@@ -243,6 +244,29 @@ class LeavingSuite(Base):
         claimed = published(b)
         with pytest.raises(NotFoundError):
             move(b, replace(journal(claimed), id=99), Publication.FAILED)
+
+    # ---- work that is not a stage
+    def test_a_scan_is_work(self, bench: MakeBench) -> None:
+        """It is claimed, repeated at a time, ended with an error, and tried again by a person."""
+        b = bench(PUBLISHED)
+        queue = (PIPELINE, "scan", "incoming")
+        first = b.catalog.write(lambda tx: tx.add_work(queue, payload={"since": 3}))
+        assert b.catalog.write(lambda tx: tx.add_work(queue, payload={"since": 4})) == first
+        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
+        assert (claimed.work, claimed.token, claimed.payload) == (first, 1, {"since": 3})
+        assert b.catalog.write(lambda tx: tx.finish(claimed, again=tx.now() - 1))
+        assert not b.catalog.write(lambda tx: tx.finish(claimed))
+        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
+        assert (claimed.token, claimed.deaths, claimed.attempts) == (2, 1, 1)
+        b.catalog.write(lambda tx: tx.finish(claimed, error="disk"))
+        with b.catalog.read() as view:
+            row = view.work_row(first)
+        assert (row.state, row.note, row.attempts) == (State.FAILED, "disk", 1)
+        assert b.catalog.write(lambda tx: tx.retry([first], "ann")) == 1
+        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
+        assert b.catalog.write(lambda tx: tx.finish(claimed))
+        with b.catalog.read() as view:
+            assert view.work_row(first).state is State.DONE
 
     # ---- outbox
     def test_messages_of_a_subject_leave_in_order(self, bench: MakeBench) -> None:

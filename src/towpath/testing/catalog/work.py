@@ -1,4 +1,4 @@
-"""The suite's tests of work: readiness, claim, fencing, outcomes, deaths, keys, and work that is not a stage."""
+"""The suite's tests of work: readiness, claim, fencing, outcomes, deaths and keys."""
 
 import pytest
 
@@ -560,29 +560,6 @@ class WorkSuite(Base):
         works = [b.row(stage, item).id for stage in "aba"]
         assert b.catalog.write(lambda tx: tx.revise(works, "a test")) == 3
         assert [b.row(stage, item).revision for stage in "abc"] == [1, 1, 1]
-
-    # ---- work that is not a stage
-    def test_a_scan_is_work(self, bench: MakeBench) -> None:
-        """It is claimed, repeated at a time, ended with an error, and tried again by a person."""
-        b = bench(CHAIN)
-        queue = (PIPELINE, "scan", "incoming")
-        first = b.catalog.write(lambda tx: tx.add_work(queue, payload={"since": 3}))
-        assert b.catalog.write(lambda tx: tx.add_work(queue, payload={"since": 4})) == first
-        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
-        assert (claimed.work, claimed.token, claimed.payload) == (first, 1, {"since": 3})
-        assert b.catalog.write(lambda tx: tx.finish(claimed, again=tx.now() - 1))
-        assert not b.catalog.write(lambda tx: tx.finish(claimed))
-        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
-        assert (claimed.token, claimed.deaths, claimed.attempts) == (2, 1, 1)
-        b.catalog.write(lambda tx: tx.finish(claimed, error="disk"))
-        with b.catalog.read() as view:
-            row = view.work_row(first)
-        assert (row.state, row.note, row.attempts) == (State.FAILED, "disk", 1)
-        assert b.catalog.write(lambda tx: tx.retry([first], "ann")) == 1
-        (claimed,) = b.catalog.write(lambda tx: tx.claim_other(queue, 5, lease=LEASE, owner=b.owner))
-        assert b.catalog.write(lambda tx: tx.finish(claimed))
-        with b.catalog.read() as view:
-            assert view.work_row(first).state is State.DONE
 
     def test_counts_and_open_work(self, bench: MakeBench) -> None:
         """How many rows stand where, and those that are not finished."""
