@@ -492,8 +492,10 @@ def test_a_running_run_is_ended_and_the_others_given_back(pool: Pool, tmp_path: 
     executor = pool()
     tasks = tasks_of(tmp_path / "store", ["a", "poison", "c"])
     executor.submit(batch_of("Dies", tasks, TEXT, params={"of": "hang"}))
-    reports = collect(executor, 1)
-    wait_until(lambda: any(isinstance(one, Progress) for one in executor.poll(0.1)))
+    told: list[Progress] = []  # it may come with the first report
+    reports = collect(executor, 1, each=told.append)
+    is_ours = lambda one: isinstance(one, Progress) and one.work == 2  # noqa: E731
+    wait_until(lambda: any(map(is_ours, told)) or any(map(is_ours, executor.poll(0.1))))
     executor.stop([(2, 1), (99, 1)])
     reports += collect(executor, 2, seconds=5)
     assert outcomes(reports) == {1: "done", 2: "stopped", 3: "drained"}
