@@ -523,6 +523,7 @@ def test_the_hot_path_uses_indexes(path: Path) -> None:
         scans = [plan for plan in plans if re.search(rf"SCAN ({large})(;|$)", plan)]
         assert scans == []
         assert any("work_claim" in plan for plan in plans)
+    catalog.close()
 
 
 def test_messages_are_found_by_index(path: Path) -> None:
