@@ -18,23 +18,17 @@ from towpath.testing.postgres import Server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def migrated(server: Server) -> str:
+def migrated(postgres: Server) -> str:
     """Give the URL of a database with a catalog."""
-    url = server.database()
+    url = postgres.database()
     migrate(url)
     return url
 
 
 @pytest.fixture
-def url(server: Server, migrated: str) -> str:
+def url(postgres: Server, migrated: str) -> str:
     """Give the URL of an empty catalog."""
-    server.empty(migrated)
+    postgres.empty(migrated)
     return migrated
 
 
@@ -77,8 +71,8 @@ class PostgresMachine(CatalogMachine):
 
 
 @pytest.fixture
-def machine(server: Server) -> type[PostgresMachine]:
-    PostgresMachine.server, PostgresMachine.url = server, server.database()
+def machine(postgres: Server) -> type[PostgresMachine]:
+    PostgresMachine.server, PostgresMachine.url = postgres, postgres.database()
     migrate(PostgresMachine.url)
     with closing(connect(PostgresMachine.url, "towpath")) as connection:
         connection.execute(WATCH)

@@ -449,3 +449,4 @@ def _upgrade(connection: Connection, schema: str) -> None:
     with engine.begin() as within:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (site_key(schema),))
         migrations.upgrade(within)
+    engine.dispose()
