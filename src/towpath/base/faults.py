@@ -44,9 +44,10 @@ POINTS: Mapping[str, str] = {
     "publish.trash": "a temporary folder has its doomed name; it is not removed",
     "outbox.send": "a message is claimed; it is not sent",
     "outbox.sent": "a message is sent; its row does not say so",
+    "transfer.create": "a file is about to be made in the archive",
     "transfer.link": "the system is about to be asked for a hard link that replaces nothing",
     "transfer.rename": "the system is about to be asked for a rename that replaces nothing",
-    "transfer.hole": "an empty file holds the name; the file is not renamed over it",
+    "transfer.hole": "a note holds the name; the file is not renamed over it",
 }
 _FORM = re.compile(
     r"(?P<name>[a-z.]+)(:(?P<nth>[1-9]\d*)(?P<on>\+?)(:(?P<action>kill|wait|raise=(?P<errno>E\w+)))?)?\Z"
