@@ -267,14 +267,15 @@ class Acting(Looking):
         return changes
 
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
-        """Let publications of an item that wait for a person go on; with `retry`, try failed ones again.
+        """Let publications of an item that wait for a person go on; with `retry`, try failed, poisoned and stopped ones again.
 
         Raises
         ------
         StateError
             If the item has no publication that waits (or, with `retry`, failed).
         """
-        wanted = (states.Work.HELD, states.Work.FAILED) if retry else (states.Work.HELD,)
+        ended = (states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
+        wanted = (states.Work.HELD, *ended) if retry else (states.Work.HELD,)
         service = self._services(name)
         works = [work for work in self._works(name, in_states=wanted) if service.get(work) == "publish"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from towpath.app.acting import Acting
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.flow import reconcile as disk
+from towpath.flow.publish import tidy
 from towpath.flow.reconcile import Finding
 
 
@@ -50,8 +51,12 @@ class Stock(Acting):
         return [one for one in findings if one.product not in moved] + others
 
     def sweep(self, *, older: float = disk.DAY, grace: float = disk.DAY) -> dict[str, int]:
-        """Remove orphans, move superseded products that nobody reads to trash, delete what lay in trash for `grace` s."""
-        return disk.sweep(self.catalog, self.storage, older=older, grace=grace)
+        """Remove orphans, move superseded products that nobody reads to trash, delete what lay in trash for `grace` s.
+
+        Also removes temporaries in archives that nobody will come back for. Returns how many of each.
+        """
+        swept = disk.sweep(self.catalog, self.storage, older=older, grace=grace)
+        return {**swept, "temporaries": tidy(self.catalog, self.storage, self._parts.transfers())}
 
     def remap(self, root: str, place: str | os.PathLike[str], *, write: bool = False) -> dict[str, int]:
         """Say that a root lies elsewhere now: one row. Without `write` only counts what is there.

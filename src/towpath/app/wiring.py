@@ -6,6 +6,7 @@ Opens a site's parts in order (settings, catalog, roots, pipelines) and, for a r
 import gc
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
+from towpath.contracts.transfer import Transfer
 from towpath.flow import group, register
 from towpath.flow.certify import Certifier
 from towpath.flow.outbox import couriers
@@ -80,8 +82,9 @@ class Parts:
         differ = [name for name, place in wanted.items() if known.get(name) != place]
         moved = self.catalog.write(lambda tx: _remapped(tx, wanted, differ)) if differ else {}
         self.places: dict[str, str] = {**known, **wanted, **moved}
-        for place in self.places.values():
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+        for name in {name for name, place in self.places.items() if known.get(name) != place}:
+            # Only once: a disk that is away must be missed, not taken for an empty one.
+            os.makedirs(self.places[name], exist_ok=True)  # noqa: PTH103  a text with a trailing slash
         self.storage = LocalStorage(self.places)
 
     def move_root(self, name: str, place: Path) -> None:
@@ -209,12 +212,15 @@ class Parts:
             return InlineExecutor(self.state / "workers")
         raise SiteError(f"site.executor: found {name!r}; expected local or inline")
 
+    def transfers(self) -> dict[str, Transfer]:
+        """How bytes reach each root."""
+        return dict.fromkeys(self.places, LocalTransfer(self.catalog.write(_own_mark)))
+
     def _publisher(self) -> Publisher:
-        transfer = LocalTransfer()
         return Publisher(
             self.catalog,
             self.storage,
-            dict.fromkeys(self.places, transfer),
+            self.transfers(),
             definitions=lambda: self.definitions,
             destinations=tuple(self.settings.outbox),
         )
@@ -284,6 +290,15 @@ def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) 
         else:
             tx.set_root(name, wanted[name])
     return moved
+
+
+def _own_mark(tx: Transaction) -> str:
+    """What tells this site from others, drawn once; a copy of the catalog has it too."""
+    slot = tx.slot("site", "mark")
+    if "mark" not in slot.data:
+        slot = replace(slot, data={"mark": secrets.token_hex(8)})
+        tx.set_slot(slot, slot.data)
+    return str(slot.data["mark"])
 
 
 # ---- opening

@@ -59,7 +59,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),
         "sweep": (
             "inventory",
-            "Remove what nobody needs: orphans of runs that died, and superseded products.",
+            "Remove what nobody needs: orphans of runs that died, superseded products, temporaries of publications given up.",
         ),
     },
 }

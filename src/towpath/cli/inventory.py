@@ -111,7 +111,7 @@ def sweep(
         str, typer.Option(help="How long things lie in the trash before they are deleted.")
     ] = "1 d",
 ) -> None:
-    """Remove what nobody needs: orphans of runs that died, and superseded products.
+    """Remove what nobody needs: orphans of runs that died, superseded products, temporaries of publications given up.
 
     Superseded products go to the trash first, and are deleted from it after --grace.
     """
@@ -120,7 +120,8 @@ def sweep(
     with opening.opened(call) as site:
         done = site.sweep(older=times[0], grace=times[1])
     line = f"{screen.count(done['orphans'], 'orphan')} removed, {done['trash']} superseded products to the trash, "
-    Screen(call.is_json).answer(done, Text(f"{line}{done['deleted']} deleted from it"))
+    line += f"{done['deleted']} deleted from it; {screen.count(done['temporaries'], 'temporary', 'temporaries')} removed"
+    Screen(call.is_json).answer(done, Text(f"{line} from archives"))
 
 
 def _duration(option: str, text: str) -> float:

@@ -11,6 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from towpath.base import faults
 from towpath.base.hashing import Content, content, file_sha256
 
 _HERE = -100  # AT_FDCWD
@@ -185,6 +186,7 @@ class Staging:
             )
         if filename in self._names.values():
             raise ValueError(f"output {output}: another output is named {filename}")
+        faults.point("staging.open")
         self._folders.ensure(self._parent)
         if self._lone:
             path = f"{self._prefix}.{filename}"
@@ -205,6 +207,7 @@ class Staging:
 
     def close(self, output: str, path: str) -> None:
         """The output is written: hash it."""
+        faults.point("staging.close")
         made = seal(path)
         if made is None:
             del self._names[output]
@@ -252,6 +255,7 @@ class Staging:
             return
         for output in self._names:
             self._check(output)
+        faults.point("staging.rename")
         if self._lone:
             name = next(iter(self._names.values()))
             rename_new(f"{self._prefix}.{name}", f"{self._target}.{name}")
@@ -264,6 +268,7 @@ class Staging:
             if self._folders.durable:
                 sync_file(self._prefix)
             rename_new(self._prefix, self._target)
+        faults.point("staging.renamed")
         self._folders.changed(self._parent)
 
     def _check(self, output: str) -> None:

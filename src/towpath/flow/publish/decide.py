@@ -18,6 +18,7 @@ from towpath.contracts.lineage import Lineage, closed, label, outdated, statemen
 from towpath.contracts.publication import PublishSettings
 
 PLACED = frozenset({State.COMMITTED, State.RELEASED, State.SUPERSEDED, State.WITHDRAWN})
+STANDING = (State.COMMITTED, State.RELEASED)
 UNPLACED = frozenset({State.INTENDED, State.COPIED, State.VERIFIED})
 _GRAVITY = {"pass": 0, "warn": 1, "hold": 2, "reject": 3}
 _WORST = {"pass": 0, "warn": 1, "any": 3}
