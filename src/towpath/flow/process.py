@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from towpath.base import ids
+from towpath.base import clock, ids
 from towpath.base.model import Product
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
@@ -128,18 +128,23 @@ class Process:
         self._chore_futures: dict[Future[None], Claimed] = {}
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
+        self._clock = _offset()
         self._only = only
         self.tally = Tally()
         self.progress: dict[tuple[int, int], _Held] = self._held
 
     # ---- the loop
     def step(self, timeout: float) -> bool:
-        """Claim what fits, take in what came back, beat; returns whether anything happened."""
+        """Beat, claim what fits, take in what came back; returns whether anything happened.
+
+        The beat is first: after a pause (a machine that slept, a catalog that was away) no lease of ours has expired
+        when claims are made.
+        """
+        self._heartbeat()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
         wait = 0.0 if claimed else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
         came = self._take_in(self._executor.poll(wait) if busy else ())
-        self._heartbeat()
         return claimed or came or busy
 
     def idle(self) -> bool:
@@ -421,8 +426,8 @@ class Process:
     # ---- leases
     def _heartbeat(self) -> None:
         """Extend leases in time, tell how running attempts get on, and end what others stopped or took over."""
-        now = time.monotonic()
-        is_due = now - self._beat >= LEASE / 4
+        now, offset = time.monotonic(), _offset()
+        is_due = now - self._beat >= LEASE / 4 or abs(offset - self._clock) >= LEASE / 4
         has_news = bool(self._news) and now - self._looked >= _TOLD
         if not (is_due or has_news) and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
             return
@@ -431,13 +436,18 @@ class Process:
         runs = [*self._held, *services]
         if not runs:
             return
-        self._beat = now
+        self._beat, self._clock = now, offset
         news = {run: held for run in self._news if (held := self._held.get(run))}
         progress = {work: (held.fraction, held.note, held.place) for (work, _), held in news.items()}
         self._news.clear()
         lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
         if lost:
             self._executor.stop(lost)
+
+
+def _offset() -> float:
+    """The clock against the one that nobody sets, seconds: it changes when the clock is set or the machine slept."""
+    return clock.now() - time.monotonic()
 
 
 def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:

@@ -32,6 +32,7 @@ from towpath.base.model import (
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
+_SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
 _RUN_COLUMNS = (
     'r.work_id, r.token, w.item_id, w.queue_id, r.outcome, r.began, r.seconds, r."key", r.measures, r.caveats, r.steps, '
     "r.reasons, r.error, r.worker, r.log, r.manual"
@@ -509,6 +510,12 @@ class Reading(Session):
         """The seq of the newest event."""
         row = self.one("SELECT value FROM counters WHERE name = 'event'")
         return row[0] if row else 0
+
+    def behind(self) -> float:
+        """Seconds by which the clock is behind the newest event, 0 if it is not: the clock was set back."""
+        row = self.one("SELECT time FROM events ORDER BY seq DESC LIMIT 1")
+        seconds = float(row[0]) - self.now() if row else 0.0
+        return seconds if seconds > _SLEW else 0.0
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
         """Open sessions: number, host, pid, lock file, attributable."""
