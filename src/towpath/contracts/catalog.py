@@ -279,7 +279,7 @@ class View(Protocol):
         """The seq of the newest event."""
 
     def behind(self) -> float:
-        """Seconds by which the clock is behind the newest event, 0 if it is not: the clock was set back."""
+        """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
         """Open sessions: number, host, pid, lock file, attributable."""

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE = 60.0
 AIM = 0.3  # seconds of work per claim
 LARGEST = 256
+_SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
 _TOLD = 1.0  # seconds between two notes of how running attempts get on
 
 Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
@@ -140,6 +141,7 @@ class Process:
         The beat is first: after a pause (a machine that slept, a catalog that was away) no lease of ours has expired
         when claims are made.
         """
+        self._follow_clock()
         self._heartbeat()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
@@ -424,10 +426,19 @@ class Process:
         return replace(report, log=(str(target.relative_to(self._logs)), 0, end - begin))
 
     # ---- leases
+    def _follow_clock(self) -> None:
+        """When the clock was set or the machine slept: move what is due, and extend our leases now."""
+        step = _offset() - self._clock
+        if abs(step) < _SET:
+            return
+        self._clock, self._beat = self._clock + step, -LEASE
+        if step < 0:
+            self._catalog.write(lambda tx: tx.follow_clock())
+
     def _heartbeat(self) -> None:
         """Extend leases in time, tell how running attempts get on, and end what others stopped or took over."""
-        now, offset = time.monotonic(), _offset()
-        is_due = now - self._beat >= LEASE / 4 or abs(offset - self._clock) >= LEASE / 4
+        now = time.monotonic()
+        is_due = now - self._beat >= LEASE / 4
         has_news = bool(self._news) and now - self._looked >= _TOLD
         if not (is_due or has_news) and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
             return
@@ -436,7 +447,7 @@ class Process:
         runs = [*self._held, *services]
         if not runs:
             return
-        self._beat, self._clock = now, offset
+        self._beat = now
         news = {run: held for run in self._news if (held := self._held.get(run))}
         progress = {work: (held.fraction, held.note, held.place) for (work, _), held in news.items()}
         self._news.clear()

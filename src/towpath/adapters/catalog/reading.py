@@ -512,9 +512,13 @@ class Reading(Session):
         return row[0] if row else 0
 
     def behind(self) -> float:
-        """Seconds by which the clock is behind the newest event, 0 if it is not: the clock was set back."""
-        row = self.one("SELECT time FROM events ORDER BY seq DESC LIMIT 1")
-        seconds = float(row[0]) - self.now() if row else 0.0
+        """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
+        newest = 0.0
+        for time, type_ in self.rows("SELECT time, type FROM events ORDER BY seq DESC LIMIT 1000"):
+            newest = max(newest, time)
+            if type_ == "clock":  # what is older was moved by whoever wrote this
+                break
+        seconds = newest - self.now()
         return seconds if seconds > _SLEW else 0.0
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:

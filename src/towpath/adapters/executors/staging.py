@@ -147,6 +147,7 @@ class Staging:
     """
 
     __slots__ = (
+        "_away",
         "_folder",
         "_folders",
         "_lone",
@@ -164,7 +165,7 @@ class Staging:
         self._target = f"{place}.{token}"
         self._lone = lone
         self._folders = folders
-        self._folder = False
+        self._folder = self._away = False
         self._scratch = ""
         self._names: dict[str, str] = {}
         self._made: dict[str, Content] = {}
@@ -185,16 +186,18 @@ class Staging:
             )
         if filename in self._names.values():
             raise ValueError(f"output {output}: another output is named {filename}")
-        self._folders.ensure(self._parent)
-        if self._lone:
-            path = f"{self._prefix}.{filename}"
-        else:
-            if not self._folder:
-                self._make_folder(self._prefix)
-                self._folder = True
-            path = f"{self._prefix}/{filename}"
+        self._prepare()
         self._names[output] = filename
-        return path
+        return f"{self._prefix}{'.' if self._lone else '/'}{filename}"
+
+    def _prepare(self) -> None:
+        """Make the folders in which outputs are written."""
+        self._away = True  # until they are there
+        self._folders.ensure(self._parent)
+        if not self._lone and not self._folder:
+            self._make_folder(self._prefix)
+            self._folder = True
+        self._away = False
 
     def _make_folder(self, path: str) -> None:
         try:
@@ -207,6 +210,7 @@ class Staging:
         """The output is written: hash it."""
         made = seal(path)
         if made is None:
+            self._away = self.is_away()
             del self._names[output]
             return
         if self._folders.durable:
@@ -226,6 +230,11 @@ class Staging:
     def path(self, output: str) -> str:
         """The final path of a complete output."""
         return f"{self._target}{'.' if self._lone else '/'}{self._names[output]}"
+
+    def is_away(self) -> bool:
+        """Whether the folder in which outputs are written could not be made, or is gone with what was written."""
+        folder = self._prefix if self._folder else self._parent
+        return self._away or (bool(self._names) and not os.path.isdir(folder))  # noqa: PTH112
 
     def scratch(self) -> str:
         """A folder for temporary files on the same file system, made on first use, gone after the run."""
