@@ -120,6 +120,10 @@ class Folders:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         self._known.add(folder)
 
+    def forget(self) -> None:
+        """One of them is gone: each is looked for again."""
+        self._known.clear()
+
     def changed(self, folder: str) -> None:
         """Something was renamed in it."""
         if self.durable:
@@ -219,6 +223,7 @@ class Staging:
 
     def abandon(self, output: str, path: str) -> None:
         """Writing the output failed: it may be opened again."""
+        self._away = self.is_away()
         del self._names[output]
         remove(path)
 
@@ -287,6 +292,8 @@ class Staging:
 
     def discard(self) -> None:
         """Remove everything that was written."""
+        if self._away:
+            self._folders.forget()
         if self._scratch:
             remove(self._scratch)
         if self._lone:
