@@ -8,15 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from towpath.adapters.transfers import local
 from towpath.adapters.transfers.local import LocalTransfer
-from towpath.base import hashing
+from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
 
 
@@ -215,20 +214,26 @@ def test_a_stamp_outlives_a_rename_but_no_write(tmp_path: Path, transfer: LocalT
 
 # ---- placing
 
-WAYS = ["as the system can", "no such rename", "no links", "neither"]
+NO_RENAME, NO_LINKS = "transfer.rename:1+:raise=ENOSYS", "transfer.link:1+:raise=EPERM"
+WAYS = {
+    "as the system can": "",
+    "no such rename": NO_RENAME,
+    "no links": NO_LINKS,
+    "neither": f"{NO_RENAME},{NO_LINKS}",
+}
+
+
+@pytest.fixture
+def armed() -> Iterator[Callable[[str], None]]:
+    """Give what arms fault points; they are off again after the test."""
+    yield faults.arm
+    faults.arm("")
 
 
 @pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def way(request: pytest.FixtureRequest, armed: Callable[[str], None]) -> str:
     """Take away what some systems do not have: links, and a rename that refuses to replace."""
-
-    def no_link(*_: Any, **__: Any) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-    if request.param in ("no such rename", "neither"):
-        monkeypatch.setattr(local, "_renameat2", lambda *_: errno.ENOSYS)
-    if request.param in ("no links", "neither"):
-        monkeypatch.setattr(os, "link", no_link)
+    armed(WAYS[request.param])
     return str(request.param)
 
 
@@ -295,14 +300,14 @@ def test_of_four_that_place_at_once_one_does(tmp_path: Path, transfer: LocalTran
 
 
 def test_a_trouble_of_the_disk_is_told_by_its_name(
-    tmp_path: Path, transfer: LocalTransfer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, transfer: LocalTransfer, armed: Callable[[str], None]
 ) -> None:
     with pytest.raises(FileNotFoundError):
         transfer.place(tmp_path / "none", tmp_path / "target")
-    monkeypatch.setattr(local, "_renameat2", lambda *_: errno.EIO)
+    armed("transfer.rename:1+:raise=EIO")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         transfer.place(tree(tmp_path / "tree"), tmp_path / "target")
-    monkeypatch.setattr(local, "_renameat2", lambda *_: errno.ENOSYS)
+    armed(NO_RENAME)
     with pytest.raises(FileNotFoundError):
         transfer.place(tmp_path / "tree", tmp_path / "none/target")
 

@@ -1,6 +1,27 @@
-"""Makes the pipeline `plainpipe` of the system tests importable by its plain name."""
+"""Makes the modules beside these tests, and the pipeline `plainpipe` of the system tests, importable by plain names."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+
+from publishing import World  # noqa: E402  the path is set above
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    made: list[World] = []
+
+    def make(folder: str = "site", **params: Any) -> World:
+        (tmp_path / folder).mkdir()
+        made.append(World(tmp_path / folder, **params))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.catalog.close()

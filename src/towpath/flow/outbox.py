@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from towpath.base import faults
 from towpath.base.errors import TowpathError, Transient
 from towpath.contracts.catalog import Catalog, Claimed
 from towpath.contracts.notify import Sink
@@ -44,7 +45,9 @@ class Courier:
         """Send one message. An error that no retry can mend leaves it failed, with the reason."""
         subject, sequence = str(claimed.payload["subject"]), int(claimed.payload["seq"])
         try:
+            faults.point("outbox.send")
             self.sink.send(subject, sequence, idempotency_key(subject, sequence), claimed.payload["body"])
+            faults.point("outbox.sent")
         except Transient as error:
             wait, reason = pause(claimed.attempts, error.after), error.reason
             log.warning("message waits", extra={"subject": subject, "reason": reason, "seconds": wait})

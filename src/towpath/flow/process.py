@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from towpath.base import clock, ids
+from towpath.base import clock, faults, ids
 from towpath.base.model import Product
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
@@ -256,7 +256,9 @@ class Process:
                 held = self._held[row.work, row.token]
                 self._futures[self._threads.submit(self._services[stage.service], kind, stage, row)] = held
             return
-        self._executor.submit(self._batch(kind, stage, rows))
+        batch = self._batch(kind, stage, rows)
+        faults.point("process.claimed")
+        self._executor.submit(batch)
 
     def _claim_chore(self, queue: tuple[str, str, str], chore: Chore) -> bool:
         rows = self._catalog.write(lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner))
@@ -379,6 +381,7 @@ class Process:
                 hook(tx, definition, kind, stage, [item for _, item in finished.done])
             return finished
 
+        faults.point("process.complete")
         finished = self._catalog.write(transact)
         self.tally.add(finished)
         if finished.orphans:

@@ -18,7 +18,7 @@ from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
 from towpath.adapters.storage.mounts import NETWORK, file_system
-from towpath.base import clock
+from towpath.base import clock, faults
 from towpath.base.errors import SiteError
 from towpath.contracts.catalog import Transaction, View
 from towpath.contracts.definition import Definition
@@ -110,7 +110,9 @@ class SqliteCatalog:
             transaction = _SqliteTransaction(cursor, self._names, self.definitions, self._now)
             result = work(transaction)
             transaction.flush_events()
+            faults.point("catalog.commit")
             cursor.execute("COMMIT")
+            faults.point("catalog.committed")
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

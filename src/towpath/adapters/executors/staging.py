@@ -11,6 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from towpath.base import faults
 from towpath.base.hashing import Content, content, file_sha256
 
 _HERE = -100  # AT_FDCWD
@@ -197,6 +198,7 @@ class Staging:
     def _prepare(self) -> None:
         """Make the folders in which outputs are written."""
         self._away = True  # until they are there
+        faults.point("staging.open")
         self._folders.ensure(self._parent)
         if not self._lone and not self._folder:
             self._make_folder(self._prefix)
@@ -212,6 +214,7 @@ class Staging:
 
     def close(self, output: str, path: str) -> None:
         """The output is written: hash it."""
+        faults.point("staging.close")
         made = seal(path)
         if made is None:
             self._away = self.is_away()
@@ -266,6 +269,7 @@ class Staging:
             return
         for output in self._names:
             self._check(output)
+        faults.point("staging.rename")
         if self._lone:
             name = next(iter(self._names.values()))
             rename_new(f"{self._prefix}.{name}", f"{self._target}.{name}")
@@ -278,6 +282,7 @@ class Staging:
             if self._folders.durable:
                 sync_file(self._prefix)
             rename_new(self._prefix, self._target)
+        faults.point("staging.renamed")
         self._folders.changed(self._parent)
 
     def _check(self, output: str) -> None:

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from towpath.base import hashing
+from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
 from towpath.contracts.transfer import Progress
 
@@ -139,10 +139,12 @@ class LocalTransfer:
 
     def remove(self, path: Path) -> None:
         """Remove a temporary; a folder is first renamed, so that it cannot be placed while it is half gone."""
+        faults.point("publish.remove")
         try:
             if path.is_dir() and not path.is_symlink():
                 doomed = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trash")
                 path.rename(doomed)
+                faults.point("publish.trash")
                 shutil.rmtree(doomed)
             else:
                 path.unlink()
@@ -189,6 +191,7 @@ def _copy_file(source: Path, target: Path, progress: Progress) -> None:
         view = memoryview(buffer)
         while count := file.readinto(buffer):
             _write_all(copy.write, view[:count])
+            faults.point("publish.bytes")
             progress(count)
         _keep_times(os.fstat(reading), target)
         os.fsync(copy.fileno())
@@ -236,6 +239,7 @@ def _forget(file: Path) -> None:
 
 def _place_file(temporary: Path, target: Path) -> bool:
     try:
+        faults.point("transfer.link")
         os.link(temporary, target, follow_symlinks=False)
     except OSError as error:
         if error.errno in _TAKEN:
@@ -243,6 +247,7 @@ def _place_file(temporary: Path, target: Path) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         return _rename_new(temporary, target, _rename_into_hole)
+    faults.point("publish.link")
     temporary.unlink()
     return True
 
@@ -252,23 +257,25 @@ def _place_folder(temporary: Path, target: Path) -> bool:
 
 
 def _rename_new(temporary: Path, target: Path, otherwise: Callable[[Path, Path], bool]) -> bool:
-    failure = _renameat2(temporary, target)
-    if failure == 0:
-        return True
-    if failure in _TAKEN:
-        return False
-    if failure in _UNSUPPORTED:
-        return otherwise(temporary, target)
-    raise OSError(failure, os.strerror(failure), str(temporary), None, str(target))
+    try:
+        faults.point("transfer.rename")
+        _renameat2(temporary, target)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        if error.errno in _UNSUPPORTED:
+            return otherwise(temporary, target)
+        raise
+    return True
 
 
-def _renameat2(temporary: Path, target: Path) -> int:
-    """Rename without replacing; returns 0 or the error's number, ENOSYS where the C library has no such call."""
+def _renameat2(temporary: Path, target: Path) -> None:
+    """Rename without replacing. Raises OSError, with ENOSYS where the C library has no such call."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is None:
-        return errno.ENOSYS
     names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target))
-    return 0 if call(*names, ctypes.c_uint(_NOREPLACE)) == 0 else ctypes.get_errno()
+    if call is None or call(*names, ctypes.c_uint(_NOREPLACE)) != 0:
+        failure = errno.ENOSYS if call is None else ctypes.get_errno()
+        raise OSError(failure, os.strerror(failure), str(temporary), None, str(target))
 
 
 def _rename_plainly(temporary: Path, target: Path) -> bool:
@@ -291,5 +298,6 @@ def _rename_into_hole(temporary: Path, target: Path) -> bool:
         target.open("xb").close()
     except FileExistsError:
         return False
+    faults.point("transfer.hole")
     temporary.rename(target)
     return True

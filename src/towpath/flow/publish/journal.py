@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from towpath.base import clock
+from towpath.base import clock, faults
 from towpath.base.errors import IntegrityError, NotFoundError, StateError, StorageError
 from towpath.base.model import Product
 from towpath.base.states import Outcome, Work
@@ -259,6 +259,7 @@ class Publisher:
                 raise _Ended(Outcome.FAILED, f"conflict: {error}") from error
             return row, attempt.settings.publish == "auto" or approved(tx, row)
 
+        faults.point("publish.intent")
         attempt.row, may_go_on = self._write(attempt, write)
         if attempt.row.target != new.target:
             raise _Ended(Outcome.FAILED, f"these bytes were meant for {attempt.row.target}")
@@ -283,6 +284,7 @@ class Publisher:
     def _copy(self, attempt: _Attempt, plan: Plan, row: PublicationRow) -> PublicationRow:
         target, transfer = self._target(row), attempt.transfer
         temporary = transfer.temporary(target, row.id, attempt.claimed.token)
+        faults.point("publish.copy")
         transfer.prepare(attempt.root, temporary if row.folder else temporary.parent)
         for product in plan.products:
             source = self._storage.path(product.root, product.path)
@@ -290,9 +292,11 @@ class Publisher:
             transfer.copy(source, place, self._passing(attempt, "copy"))
         for name, content in plan.documents.items():
             transfer.write(temporary / name, content)
+        faults.point("publish.copied")
         return self._move(attempt, row, State.COPIED)
 
     def _verified(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
+        faults.point("publish.verify")
         return self._move(attempt, row, State.VERIFIED)
 
     def _check(self, attempt: _Attempt, plan: Plan, row: PublicationRow) -> PublicationRow:
@@ -302,6 +306,7 @@ class Publisher:
             found = self._objections(tx, attempt, plan)
             return found or tx.move_publication(row, State.PLACING, token=attempt.claimed.token)
 
+        faults.point("publish.check")
         done = self._write(attempt, write)
         if isinstance(done, list):
             raise _objected(done)
@@ -310,7 +315,9 @@ class Publisher:
     def _place(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
         target = self._target(row)
         temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
+        faults.point("publish.rename")
         attempt.placed = attempt.transfer.place(temporary, target)
+        faults.point("publish.renamed")
         return row
 
     def _conflict(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
@@ -343,7 +350,10 @@ class Publisher:
                 tx.post(destination, body["item"], body)
             return done
 
-        return self._write(attempt, write)
+        faults.point("publish.commit")
+        done = self._write(attempt, write)
+        faults.point("publish.committed")
+        return done
 
     def _release(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
         """The source may go. In mode move the catalog first says, for good, where the bytes are now."""
@@ -359,6 +369,7 @@ class Publisher:
             released = tx.move_publication(row, State.RELEASED, token=attempt.claimed.token)
             return released, _is_read(tx, attempt)
 
+        faults.point("publish.release")
         done, is_read = self._write(attempt, write)
         if moving:
             self._catalog.flush()
@@ -368,6 +379,7 @@ class Publisher:
 
     def _drop(self, source: Path) -> None:
         """Remove a moved source. No row speaks of it any more: what stays here is swept later."""
+        faults.point("publish.drop")
         try:
             self._storage.remove(source)
         except StorageError as error:
