@@ -158,6 +158,7 @@ class Staging:
         "_lone",
         "_made",
         "_names",
+        "_opened",
         "_parent",
         "_prefix",
         "_scratch",
@@ -170,7 +171,7 @@ class Staging:
         self._target = f"{place}.{token}"
         self._lone = lone
         self._folders = folders
-        self._folder = self._away = False
+        self._folder = self._away = self._opened = False
         self._scratch = ""
         self._names: dict[str, str] = {}
         self._made: dict[str, Content] = {}
@@ -203,7 +204,7 @@ class Staging:
         if not self._lone and not self._folder:
             self._make_folder(self._prefix)
             self._folder = True
-        self._away = False
+        self._away, self._opened = False, True
 
     def _make_folder(self, path: str) -> None:
         try:
@@ -242,7 +243,7 @@ class Staging:
     def is_away(self) -> bool:
         """Whether the folder in which outputs are written could not be made, or is gone with what was written."""
         folder = self._prefix if self._folder else self._parent
-        return self._away or (bool(self._names) and not os.path.isdir(folder))  # noqa: PTH112
+        return self._away or (self._opened and not os.path.isdir(folder))  # noqa: PTH112
 
     def scratch(self) -> str:
         """A folder for temporary files on the same file system, made on first use, gone after the run."""
