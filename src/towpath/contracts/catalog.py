@@ -278,6 +278,9 @@ class View(Protocol):
     def last_event(self) -> int:
         """The seq of the newest event."""
 
+    def behind(self) -> float:
+        """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
+
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
         """Open sessions: number, host, pid, lock file, attributable."""
 
@@ -400,6 +403,9 @@ class Transaction(View, Protocol):
         progress: Mapping[int, tuple[float | None, str, str]] | None = None,
     ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
+
+    def follow_clock(self) -> float:
+        """Where the clock was set back, what is due moves back with it; returns the seconds, 0 if it was not."""
 
     def finish(self, claimed: Claimed, *, again: float | None = None, error: str = "") -> bool:
         """End work that is not a stage: done, or ready `again` at that time; False if it was no longer ours."""

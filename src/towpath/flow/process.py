@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from towpath.base import faults, ids
+from towpath.base import clock, faults, ids
 from towpath.base.model import Product
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE = 60.0
 AIM = 0.3  # seconds of work per claim
 LARGEST = 256
+_SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
 _TOLD = 1.0  # seconds between two notes of how running attempts get on
 
 Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
@@ -128,18 +129,24 @@ class Process:
         self._chore_futures: dict[Future[None], Claimed] = {}
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
+        self._clock = _offset()
         self._only = only
         self.tally = Tally()
         self.progress: dict[tuple[int, int], _Held] = self._held
 
     # ---- the loop
     def step(self, timeout: float) -> bool:
-        """Claim what fits, take in what came back, beat; returns whether anything happened."""
+        """Beat, claim what fits, take in what came back; returns whether anything happened.
+
+        The beat is first: after a pause (a machine that slept, a catalog that was away) no lease of ours has expired
+        when claims are made.
+        """
+        self._follow_clock()
+        self._heartbeat()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
         wait = 0.0 if claimed else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
         came = self._take_in(self._executor.poll(wait) if busy else ())
-        self._heartbeat()
         return claimed or came or busy
 
     def idle(self) -> bool:
@@ -425,6 +432,15 @@ class Process:
         return replace(report, log=(str(target.relative_to(self._logs)), 0, end - begin))
 
     # ---- leases
+    def _follow_clock(self) -> None:
+        """When the clock was set or the machine slept: move what is due, and extend our leases now."""
+        step = _offset() - self._clock
+        if abs(step) < _SET:
+            return
+        self._clock, self._beat = self._clock + step, -LEASE
+        if step < 0:
+            self._catalog.write(lambda tx: tx.follow_clock())
+
     def _heartbeat(self) -> None:
         """Extend leases in time, tell how running attempts get on, and end what others stopped or took over."""
         now = time.monotonic()
@@ -451,6 +467,11 @@ def _is_concurrent(
 ) -> bool:
     """Whether completing these touches nothing but their own items: no group forms, no input was found bad."""
     return not definition.groups_of(kind.name, stage.name) and not any(report.changed for _, report in pairs)
+
+
+def _offset() -> float:
+    """The clock against the one that nobody sets, seconds: it changes when the clock is set or the machine slept."""
+    return clock.now() - time.monotonic()
 
 
 def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:

@@ -205,6 +205,20 @@ class Claiming(Readiness):
         )
         return [(work, token) for work, token in runs if ours.get(work) != token]
 
+    def follow_clock(self) -> float:
+        """Where the clock was set back, what is due moves back with it; returns the seconds, 0 if it was not.
+
+        The event that tells of it carries the new time, so that another process finds nothing left to move.
+        """
+        seconds = self.behind()
+        if seconds:
+            self.cursor.execute(
+                "UPDATE work SET due = due - ? WHERE state IN ('waiting', 'ready', 'running') AND due > ?",
+                (seconds, self.now()),
+            )
+            self.event("clock", back=round(seconds, 3))
+        return seconds
+
     # ---- work that is not a stage
     def add_work(
         self,

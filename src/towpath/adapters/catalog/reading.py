@@ -32,6 +32,7 @@ from towpath.base.model import (
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
+_SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
 _RUN_COLUMNS = (
     'r.work_id, r.token, w.item_id, w.queue_id, r.outcome, r.began, r.seconds, r."key", r.measures, r.caveats, r.steps, '
     "r.reasons, r.error, r.worker, r.log, r.manual"
@@ -509,6 +510,16 @@ class Reading(Session):
         """The seq of the newest event."""
         row = self.one("SELECT value FROM counters WHERE name = 'event'")
         return row[0] if row else 0
+
+    def behind(self) -> float:
+        """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
+        newest = 0.0
+        for time, type_ in self.rows("SELECT time, type FROM events ORDER BY seq DESC LIMIT 1000"):
+            newest = max(newest, time)
+            if type_ == "clock":  # what is older was moved by whoever wrote this
+                break
+        seconds = newest - self.now()
+        return seconds if seconds > _SLEW else 0.0
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
         """Open sessions: number, host, pid, lock file, attributable."""
