@@ -213,8 +213,11 @@ class View(Protocol):
     def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
         """Work rows of stages that are neither done, rejected nor retired, by id."""
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
-        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given.
+
+        With `items`, of these alone (at most 500).
+        """
 
     def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
         """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
@@ -265,6 +268,9 @@ class View(Protocol):
 
     def kept(self) -> list[Kept]:
         """Products whose bytes are there, by root, pipeline, kind, stage and state: how many, and bytes."""
+
+    def published(self) -> tuple[int, int]:
+        """How many publications stand in archives, and the bytes of their products."""
 
     def events_before(self, moment: float) -> int:
         """How many events are older than a moment."""

@@ -267,7 +267,9 @@ def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[Any, Pro
     if when is None:
         return f"the item has no {plan.at}, so no calibration {plan.type!r} can be chosen"
     wanted = f", with {plan.selector} {selector!r}" if plan.selector else ""
-    return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{wanted}"
+    return (
+        f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{wanted}"
+    )
 
 
 def _record(item: Item, members: Sequence[str], files: int, measures: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,13 +187,14 @@ class Reading(Session):
         )
         return [self.to_work(row) for row in rows]
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
         queue, part = self.queue_id(stage.queue), self.part_id(stage.fixed)
+        among = f" AND w.item_id IN ({marks(items)})" if items else ""
         rows = self.rows(
             "SELECT w.id, w.item_id FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
-            "WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ? ORDER BY w.id",
-            (queue, part or 0),
+            f"WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ?{among} ORDER BY w.id",
+            (queue, part or 0, *items),
         )
         return [(row[0], row[1]) for row in rows]
 

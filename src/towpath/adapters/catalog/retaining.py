@@ -5,6 +5,7 @@ so that their numbers stay without a gap. Never touches a disk, and never delete
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from towpath.adapters.catalog.findings import Findings
 from towpath.adapters.catalog.sql import chunks, marks
@@ -38,7 +39,7 @@ class Retaining(Findings):
             self._told("unpinned", products, {"who": who} if who else {})
         return count
 
-    def _told(self, event: str, products: Sequence[int], told: dict[str, object]) -> None:
+    def _told(self, event: str, products: Sequence[int], told: dict[str, Any]) -> None:
         for product in self._products_by_id(products).values():
             self.event(event, item=product.item, stage=product.stage, path=product.path, **told)
 

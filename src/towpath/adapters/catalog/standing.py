@@ -8,6 +8,7 @@ from typing import Any
 
 from towpath.adapters.catalog.reading import Reading
 from towpath.adapters.catalog.sql import PRODUCT_COLUMNS, marks
+from towpath.base import states
 from towpath.base.model import Event, Product, WorkRow
 from towpath.contracts.catalog import Kept, PinRow
 
@@ -129,6 +130,17 @@ class Standing(Reading):
         ]
         return sorted(found, key=lambda one: (one.root, one.pipeline, one.kind, one.stage, one.state))
 
+    def published(self) -> tuple[int, int]:
+        """How many publications stand in archives, and the bytes of their products."""
+        count = size = after = 0
+        standing = (states.Publication.COMMITTED, states.Publication.RELEASED, states.Publication.SUPERSEDED)
+        while page := self.publications(states=standing, after=after, limit=1000):
+            products = sorted({product for row in page for product, _ in row.files})
+            sizes = dict(self.rows_in("SELECT id, size FROM products WHERE id IN ({in})", products))
+            size += sum(sizes.get(product, 0) for row in page for product, _ in row.files)
+            count, after = count + len(page), page[-1].id
+        return count, size
+
     def events_before(self, moment: float) -> int:
         """How many events are older than a moment."""
         return int(self.one("SELECT count(*) FROM events WHERE time < ?", (moment,))[0])
@@ -153,9 +165,7 @@ class Standing(Reading):
         )
         return [self.to_product(row) for row in rows]
 
-    def trash(
-        self, before: float | None = None, *, limit: int = 1_000_000
-    ) -> list[tuple[Product, float]]:
+    def trash(self, before: float | None = None, *, limit: int = 1_000_000) -> list[tuple[Product, float]]:
         """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'trash' "
