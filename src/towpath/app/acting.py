@@ -210,6 +210,43 @@ class Acting(Looking):
         flag = Flag(item.id, part or {}, value, comment, _user(), clock.now())
         return self.catalog.write(lambda tx: tx.add_flag(flag))
 
+    def pin(
+        self, name: str, stage: str = "", *, why: str = "", until: float | None = None, former: bool = False
+    ) -> int:
+        """Keep the products of an item (or of a stage of it) whatever retention says; returns how many.
+
+        Parameters
+        ----------
+        name, stage
+            Whose products.
+        why
+            The reason; it is kept.
+        until
+            Until when, in seconds since the epoch; None: until `unpin`.
+        former
+            Also those that newer ones superseded and whose bytes are still there.
+        """
+        products = self._pinnable(name, stage, former)
+        if not products:
+            raise StateError(f"{name}{f' {stage}' if stage else ''} has no products to keep")
+        return self.catalog.write(lambda tx: tx.pin(products, _user(), why, until))
+
+    def unpin(self, name: str, stage: str = "", *, everybody: bool = False) -> int:
+        """Take your pins (or those of `everybody`) off an item's products again; returns how many."""
+        item = self.find(name)
+        with self.catalog.read() as view:
+            products = [pin.product.id for pin in view.pins([item.id]) if stage in ("", pin.product.stage)]
+        return self.catalog.write(lambda tx: tx.unpin(products, "" if everybody else _user()))
+
+    def _pinnable(self, name: str, stage: str, former: bool) -> list[int]:
+        left = (states.Product.SUPERSEDED, states.Product.TRASH) if former else ()
+        stages = [stage] if stage else None
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            found = view.products([item.id], states=disk.LIVE, stages=stages)
+            found += view.products([item.id], states=left, stages=stages) if left else []
+        return [product.id for product in found]
+
     def adopt(self, name: str, stage: str, *, why: str) -> int:
         """Declare a stage's result good as it is: files changed by someone else, or work that is stale.
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from towpath.app.acting import Acting
+from towpath.app.sizes import Sizes, measure
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.flow import reconcile as disk
-from towpath.flow.publish import tidy
 from towpath.flow.reconcile import Finding
 
 
@@ -18,13 +18,16 @@ class Stock(Acting):
         """Live products by (root, pipeline/kind, stage): how many, and bytes."""
         sums: dict[tuple[str, str, str], tuple[int, int]] = {}
         with self.catalog.read() as view:
-            products = view.products(states=disk.LIVE)
-            names = {item.id: f"{item.pipeline}/{item.kind}" for item in view.items(limit=10_000_000)}
-        for product in products:
-            key = (product.root, names.get(product.item, ""), product.stage or "(raw)")
+            kept = [one for one in view.kept() if one.state in disk.LIVE]
+        for one in kept:
+            key = (one.root, f"{one.pipeline}/{one.kind}", one.stage or "(raw)")
             count, size = sums.get(key, (0, 0))
-            sums[key] = (count + 1, size + product.size)
+            sums[key] = (count + one.count, size + one.bytes)
         return [(*key, *value) for key, value in sorted(sums.items())]
+
+    def sizes(self) -> Sizes:
+        """How large the site is, and what retention would free."""
+        return measure(self._parts)
 
     def reconcile(
         self,
@@ -50,13 +53,22 @@ class Stock(Acting):
         moved = {one.product for one in others if one.what == "moved"}
         return [one for one in findings if one.product not in moved] + others
 
-    def sweep(self, *, older: float = disk.DAY, grace: float = disk.DAY) -> dict[str, int]:
-        """Remove orphans, move superseded products that nobody reads to trash, delete what lay in trash for `grace` s.
+    def sweep(self, *, older: float | None = None, grace: float | None = None) -> dict[str, int]:
+        """Apply the retention of the settings now: orphans, superseded products, trash, temporaries in archives, events, logs.
 
-        Also removes temporaries in archives that nobody will come back for. Returns how many of each.
+        Parameters
+        ----------
+        older
+            Instead of the settings: only orphans and superseded products of this age, in seconds.
+        grace
+            Instead of the settings: how long things lie in the trash before they are deleted, in seconds.
+
+        Returns
+        -------
+        dict
+            How many of each left, and the bytes of the products.
         """
-        swept = disk.sweep(self.catalog, self.storage, older=older, grace=grace)
-        return {**swept, "temporaries": tidy(self.catalog, self.storage, self._parts.transfers())}
+        return self._parts.retention.sweep(older=older, grace=grace)
 
     def remap(self, root: str, place: str | os.PathLike[str], *, write: bool = False) -> dict[str, int]:
         """Say that a root lies elsewhere now: one row. Without `write` only counts what is there.

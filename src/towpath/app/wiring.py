@@ -24,6 +24,8 @@ from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
+from towpath.app.retention import QUEUE as RETENTION
+from towpath.app.retention import Retention
 from towpath.app.session import Session
 from towpath.app.settings import OutboxTable, Settings
 from towpath.app.worker import Worker
@@ -67,6 +69,9 @@ class Parts:
         self._watchers: dict[str, pipeline_files.Watcher] = {}
         logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
+        self.retention = Retention(
+            catalog, lambda: self.storage, self.logs, settings.retention, self.transfers
+        )
         self._load()
 
     def close(self) -> None:
@@ -99,6 +104,21 @@ class Parts:
 
         self.catalog.write(transact)
         self.places[name] = f"{place}/"
+
+    def free_bytes(self, root: str) -> int:
+        """The bytes that are free on the disk of a root."""
+        status = os.statvfs(self.places[root])
+        return status.f_bavail * status.f_frsize
+
+    def no_room(self) -> str:
+        """Why no run is begun for want of room on the store's disk; "" if there is enough."""
+        wanted = self.settings.retention.free
+        if not wanted:
+            return ""
+        free = self.free_bytes("store")
+        if free >= wanted:
+            return ""
+        return f"the store's disk has {free / 1e9:.2f} GB free, less than the {wanted / 1e9:.2f} GB of retention.free"
 
     # ---- pipelines
     def _load(self) -> None:
@@ -166,6 +186,7 @@ class Parts:
             self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
         )
         chores = self._chores()
+        self.retention.appoint()
         process = Process(
             self.catalog,
             executor,
@@ -179,6 +200,7 @@ class Parts:
             chores=chores,
             hooks=(_gather,),
             durable=self.settings.site.durability == "power",
+            has_room=lambda: not self.no_room(),
             only=only,
         )
         loop = Worker(
@@ -189,12 +211,14 @@ class Parts:
             definitions=lambda: self.definitions,
             reload=self.reload,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
+            no_room=self.no_room,
             only=only,
         )
         try:
             with _rare_collections():
                 yield Running(loop, process, executor)
         finally:
+            self.retention.close()
             executor.close()
             process.close()
             session.close()
@@ -228,6 +252,7 @@ class Parts:
     def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
         sinks = {name: _sink(table, self.folder) for name, table in self.settings.outbox.items()}
         messages = couriers(self.catalog, sinks)
+        is_kept = self.settings.retention.every > 0
 
         def chores() -> Mapping[tuple[str, str, str], Chore]:
             gathers = {
@@ -236,7 +261,7 @@ class Parts:
                 for kind in definition.kinds.values()
                 if kind.gathered
             }
-            return {**messages, **gathers}
+            return {**messages, **gathers, **({RETENTION: self.retention} if is_kept else {})}
 
         return chores
 
@@ -256,8 +281,11 @@ class Parts:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Let the garbage collector look less often: the rows of many small runs, none of them in a circle, made it look
-    through the whole process again and again, a fifth of its time."""
+    """Let the garbage collector look less often.
+
+    The rows of many small runs, none of them in a circle, made it look through the whole process again and again, a
+    fifth of its time.
+    """
     former = gc.get_threshold()
     gc.set_threshold(_COLLECT, *former[1:])
     try:

@@ -106,22 +106,32 @@ def remap(
 @app.command()
 def sweep(
     context: typer.Context,
-    older: Annotated[str, typer.Option(help="Only what has been of no use for so long.")] = "1 d",
+    older: Annotated[
+        str,
+        typer.Option(
+            help="Only orphans and superseded products of this age. Default: as \\[retention] says."
+        ),
+    ] = "",
     grace: Annotated[
-        str, typer.Option(help="How long things lie in the trash before they are deleted.")
-    ] = "1 d",
+        str,
+        typer.Option(help="How long things lie in the trash. Default: as \\[retention] says."),
+    ] = "",
 ) -> None:
-    """Remove what nobody needs: orphans of runs that died, superseded products, temporaries of publications given up.
+    """Remove what nobody needs: orphans of dead runs, superseded products, temporaries, old logs and events.
 
     Superseded products go to the trash first, and are deleted from it after --grace.
     """
     call = call_of(context)
-    times = [_duration("--older", older), _duration("--grace", grace)]
     with opening.opened(call) as site:
-        done = site.sweep(older=times[0], grace=times[1])
+        done = site.sweep(
+            older=_duration("--older", older) if older else None,
+            grace=_duration("--grace", grace) if grace else None,
+        )
     line = f"{screen.count(done['orphans'], 'orphan')} removed, {done['trash']} superseded products to the trash, "
-    line += f"{done['deleted']} deleted from it; {screen.count(done['temporaries'], 'temporary', 'temporaries')} removed"
-    Screen(call.is_json).answer(done, Text(f"{line} from archives"))
+    line += f"{done['deleted']} deleted from it ({screen.size(done['bytes'])}), "
+    line += f"{screen.count(done['temporaries'], 'temporary', 'temporaries')} removed from archives, "
+    line += f"{screen.count(done['logs'], 'log')} and {screen.count(done['events'], 'event')} deleted"
+    Screen(call.is_json).answer(done, Text(line))
 
 
 def _duration(option: str, text: str) -> float:

@@ -16,6 +16,7 @@ from towpath.cli import documents, opening, screen
 from towpath.cli.item import page
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen, section
+from towpath.cli.sizes import size_parts
 from towpath.contracts.definition import GATHER, Definition
 
 app = typer.Typer()
@@ -31,7 +32,11 @@ _GRAVITY = (
 def status(
     context: typer.Context,
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also the rows of each table and the catalog's bytes.")
+        bool,
+        typer.Option(
+            "--sizes",
+            help="Also rows and bytes of catalog, logs and products, and what retention would free.",
+        ),
     ] = False,
 ) -> None:
     """Show the site at a glance."""
@@ -42,8 +47,9 @@ def status(
         parts: list[RenderableType] = [Text.assemble((name, "bold"), ("  ", ""), (str(site.folder), "dim"))]
         parts += [section(*part) for part in _work_parts(found.counts, site.definitions)]
         parts += [section("this site", screen.pairs(_facts(found)))]
-        if sizes:
-            parts.append(section("catalog", _sizes(found.sizes)))
+        measured = site.sizes() if sizes else None
+        if measured:
+            parts += size_parts(measured)
         document = {
             "site": name,
             "folder": site.folder,
@@ -53,7 +59,7 @@ def status(
             ],
             "bad_products": found.bad_products,
             "publications": found.publications,
-            **({"sizes": found.sizes} if sizes else {}),
+            **({"sizes": measured} if measured else {}),
         }
         Screen(call.is_json).answer(document, *parts)
 
@@ -114,15 +120,6 @@ def _facts(found: Status) -> list[tuple[str, RenderableType]]:
     running = ", ".join(f"process {pid} on {host}" for _, host, pid, *_ in found.sessions)
     facts.append(("running", Text(running) if running else screen.dim("no `towpath run` at the moment")))
     return facts
-
-
-def _sizes(sizes: Mapping[str, int]) -> Table:
-    made = screen.table("table", "rows", right=("rows",))
-    for name, value in sizes.items():
-        if name != "bytes":
-            made.add_row(name, f"{value:,}".replace(",", " "))
-    made.add_row("on disk", screen.size(sizes.get("bytes", 0)))
-    return made
 
 
 # ---- items

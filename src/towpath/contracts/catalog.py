@@ -44,11 +44,15 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a stage would read for one item now, its key, and what is missing ("" when all needs hold)."""
+    """What a stage would read for one item now, its key, and what is missing ("" when all needs hold).
+
+    `lacking` has each input that is not there, with what is wrong; `problem` is the first of them.
+    """
 
     inputs: tuple[InputRow, ...] = ()
     key: bytes | None = None
     problem: str = ""
+    lacking: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,29 @@ class PublicationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PinRow:
+    """A product that retention leaves alone: who said so and why, until when (seconds since the epoch; None: for ever)."""
+
+    product: Product
+    author: str
+    why: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Products of one stage below one root in one state, and their bytes together. `stage` is "" for raw files."""
+
+    root: str
+    pipeline: str
+    kind: str
+    stage: str
+    state: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A locked (rule, partition) with what was noted in it."""
 
@@ -186,8 +213,11 @@ class View(Protocol):
     def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
         """Work rows of stages that are neither done, rejected nor retired, by id."""
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
-        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given.
+
+        With `items`, of these alone (at most 500).
+        """
 
     def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
         """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
@@ -201,11 +231,49 @@ class View(Protocol):
     def running_tokens(self) -> set[tuple[str, int]]:
         """The (item key as a file name, token) of everything that is running."""
 
-    def sweepable(self, before: float) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+    def oldest_running(self) -> float | None:
+        """When the oldest run that goes on began, seconds since the epoch; None if none does."""
 
-    def trash(self) -> list[tuple[Product, float]]:
-        """Products in trash, with when they went there."""
+    def sweepable(
+        self, before: float, *, limit: int = 1_000_000, oldest: float | None = None
+    ) -> list[Product]:
+        """Superseded products that no pin holds and no run claimed before their supersession still reads.
+
+        `oldest` is when the oldest run began, if that is known already.
+        """
+
+    def trash(self, before: float | None = None, *, limit: int = 1_000_000) -> list[tuple[Product, float]]:
+        """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
+
+    def paths(self, root: str) -> dict[str, bool]:
+        """The paths below a root that some product may still lie at, each with whether it is a tree."""
+
+    def logs_needed(self, works: Sequence[int]) -> set[tuple[int, int]]:
+        """Of these works the last attempt (work, token) of each that needs a person or did not qualify."""
+
+    def ahead(self, row: WorkRow, most: int = 10_000) -> int:
+        """How many rows of its queue are taken before this ready one, counted up to `most`."""
+
+    def at_work(self, most: int = 10_000) -> dict[tuple[str, str, str], int]:
+        """How many runs go on by queue, whose leases have not expired; each counted up to `most`."""
+
+    def last_said(self, row: WorkRow, types: Sequence[str]) -> Event | None:
+        """The last event of these types about this work, if it was not pruned."""
+
+    def history(self, queue: tuple[str, str, str], limit: int = 200) -> list[float]:
+        """The seconds that runs of a stage took that ended well: a sample of the newest items, else of the oldest."""
+
+    def pins(self, items: Sequence[int] = ()) -> list[PinRow]:
+        """The pins, or those on products of these items, by product."""
+
+    def kept(self) -> list[Kept]:
+        """Products whose bytes are there, by root, pipeline, kind, stage and state: how many, and bytes."""
+
+    def published(self) -> tuple[int, int]:
+        """How many publications stand in archives, and the bytes of their products."""
+
+    def events_before(self, moment: float) -> int:
+        """How many events are older than a moment."""
 
     def next_due(
         self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
@@ -472,6 +540,22 @@ class Transaction(View, Protocol):
 
     def refresh(self, product: int, mtime_ns: int) -> None:
         """The bytes are equal by hash, only the time stamp differs."""
+
+    # ---- retention
+    def pin(self, products: Sequence[int], who: str, why: str, until: float | None = None) -> int:
+        """Retention leaves these alone until a moment (None: for ever); returns how many. Again: the newer counts."""
+
+    def unpin(self, products: Sequence[int], who: str = "") -> int:
+        """Take pins off again, those of one author or all; returns how many."""
+
+    def to_trash(self, before: float, *, limit: int, oldest: float | None = None) -> int:
+        """Move superseded products to trash (see `sweepable`); returns how many."""
+
+    def leave_trash(self, before: float, *, limit: int) -> list[Product]:
+        """Products in trash are deleted; returns them. Their bytes are to be removed when this is committed."""
+
+    def prune_events(self, before: float, *, limit: int) -> int:
+        """Delete the oldest events, as far as they are from before a moment; returns how many."""
 
     def move_product(self, product: int, path: str, *, root: str = "") -> None:
         """The bytes are found, by hash, at another path of the same root, or were moved to another `root`."""

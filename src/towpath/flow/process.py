@@ -115,6 +115,7 @@ class Process:
         chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
         hooks: Sequence[Hook] = (),
         durable: bool = False,
+        has_room: Callable[[], bool] = lambda: True,
         only: Sequence[int] | None = None,
         listener: Callable[[Report, KindPlan, StagePlan, Claimed], None] | None = None,
     ) -> None:
@@ -122,7 +123,7 @@ class Process:
         self._owner, self._definitions, self._places = owner, definitions, places
         self._logs, self._collect_log = logs, collect_log
         self._services, self._chores, self._hooks = services or {}, chores, hooks
-        self._durable, self._listener = durable, listener
+        self._durable, self._has_room, self._listener = durable, has_room, listener
         self._held: dict[tuple[int, int], _Held] = {}
         self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
@@ -182,13 +183,18 @@ class Process:
             any_claimed = True
 
     def _open_queues(self) -> dict[tuple[str, str, str], tuple[KindPlan, StagePlan]]:
-        """The queues that we could claim from now: those whose stage would find a free place."""
+        """The queues that we could claim from now: those whose stage would find a free place, and room on disk."""
         found = {}
         threads = len(self._futures) + len(self._chore_futures)
+        has_room = self._has_room()
         for definition in self._definitions().values():
             for kind in definition.kinds.values():
                 for stage in kind.stages.values():
-                    free = threads < 4 if stage.service else self._executor.free(stage.resources) > 0
+                    free = (
+                        threads < 4
+                        if stage.service
+                        else has_room and self._executor.free(stage.resources) > 0
+                    )
                     if free:
                         found[stage.queue] = (kind, stage)
         return found

@@ -63,23 +63,6 @@ class Reading(Session):
         )
         return [(row[0], bytes(row[1]), row[2], bool(row[3])) for row in rows]
 
-    def sizes(self) -> dict[str, int]:
-        """Rows per table, and bytes of the catalog under ``"bytes"``."""
-        from_tables = {
-            name: self.one(f"SELECT count(*) FROM {name}")[0]  # names of our own tables
-            for name in (
-                "items",
-                "work",
-                "runs",
-                "products",
-                "run_inputs",
-                "events",
-                "publications",
-                "verdicts",
-            )
-        }
-        return {**from_tables, "bytes": self.catalog_bytes()}
-
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
@@ -205,13 +188,14 @@ class Reading(Session):
         )
         return [self.to_work(row) for row in rows]
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
         queue, part = self.queue_id(stage.queue), self.part_id(stage.fixed)
+        among = f" AND w.item_id IN ({marks(items)})" if items else ""
         rows = self.rows(
             "SELECT w.id, w.item_id FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
-            "WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ? ORDER BY w.id",
-            (queue, part or 0),
+            f"WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ?{among} ORDER BY w.id",
+            (queue, part or 0, *items),
         )
         return [(row[0], row[1]) for row in rows]
 
@@ -247,29 +231,6 @@ class Reading(Session):
             "WHERE w.state IN ('ready', 'running') AND w.state = 'running'"
         )
         return {(ids.slug(row[0]), row[1]) for row in rows}
-
-    def sweepable(self, before: float) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
-        oldest = self.one(
-            "SELECT min(began) FROM work WHERE state IN ('ready', 'running') AND state = 'running'"
-        )[0]
-        rows = self.rows(
-            f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND state IN ('superseded', 'trash') "
-            "AND left_at <= ? AND left_at < ? AND queue_id > 0 "
-            "AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id AND (until IS NULL OR until > ?)) "
-            "AND NOT EXISTS (SELECT 1 FROM products q WHERE q.item_id = p.item_id AND q.queue_id = p.queue_id "
-            f"AND {LIVE.replace('state', 'q.state')} AND q.root_id = p.root_id AND q.path = p.path) ORDER BY id",
-            (before, before + 1 if oldest is None else oldest, self.now()),
-        )
-        return [self.to_product(row) for row in rows]
-
-    def trash(self) -> list[tuple[Product, float]]:
-        """Products in trash, with when they went there."""
-        rows = self.rows(
-            f"SELECT {PRODUCT_COLUMNS}, left_at FROM products WHERE state = 'trash' "
-            "AND state IN ('superseded', 'trash') ORDER BY id"
-        )
-        return [(self.to_product(row), row[-1]) for row in rows]
 
     def next_due(
         self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
@@ -369,7 +330,7 @@ class Reading(Session):
         limit: int = 1_000_000,
     ) -> list[Product]:
         """Products by item, stage and state, by id."""
-        where = f"state IN ({marks(states)}) AND id > ?"
+        where = f"state IN ({marks(states)}) AND id > ?{_indexed(states)}"
         values: list[Any] = [*(state.value for state in states), after]
         if stages is not None:
             queues = [number for number, name in self._queues() if name[2] in stages] + [0] * ("" in stages)
@@ -525,6 +486,19 @@ class Reading(Session):
         """Open sessions: number, host, pid, lock file, attributable."""
         rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _indexed(wanted: Iterable[states.Product]) -> str:
+    """The same condition as the index on it is written: a planner does not see what is bound."""
+    kinds = states.Product
+    for literal, covered in (
+        ("state IN ('missing', 'changed')", {kinds.MISSING, kinds.CHANGED}),
+        (LIVE, {kinds.CURRENT, kinds.MISSING, kinds.CHANGED}),
+        ("state IN ('superseded', 'trash')", {kinds.SUPERSEDED, kinds.TRASH}),
+    ):
+        if covered.issuperset(wanted):
+            return f" AND {literal}"
+    return ""
 
 
 def _first(queue: tuple[str, str, str]) -> str:
