@@ -167,10 +167,14 @@ class View(Protocol):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in route order as created."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog import footprints
 from towpath.adapters.catalog.sql import (
     FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
@@ -29,6 +30,7 @@ from towpath.base.model import (
     Verdict,
     WorkRow,
 )
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
@@ -108,10 +110,14 @@ class Reading(Session):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
         where: list[str] = ["id > ?"]
         values: list[Any] = [after]
         conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
@@ -132,8 +138,15 @@ class Reading(Session):
             )
             where.append(clause + (" AND w.state = ?)" if state else ")"))
             values += [*queues, *([state.value] if state else [])]
+        for clause, bounds in (self.near(box), footprints.meeting(box)) if box else ():
+            where.append(clause)
+            values += bounds
         statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         return [to_item(row) for row in self.rows(statement, (*values, limit))]
+
+    def near(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that an index on footprints knows to be true of all items that meet the box, and its values."""
+        return "true", []
 
     def _queues(self) -> list[tuple[int, tuple[str, str, str]]]:
         rows = self.rows("SELECT id, pipeline, kind, stage FROM queues ORDER BY id")

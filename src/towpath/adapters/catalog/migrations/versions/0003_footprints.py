@@ -1,0 +1,16 @@
+"""An index on items' footprints.
+
+Revision 0003, after 0001. What it builds holds nothing of its own: the module that builds it may build it anew.
+"""
+
+from alembic import op
+
+from towpath.adapters.catalog import footprints
+
+revision = "0003"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Make the change."""
+    footprints.build(op.get_bind())
