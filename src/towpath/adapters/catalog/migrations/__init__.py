@@ -4,7 +4,9 @@
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from towpath.base.errors import SiteError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -17,6 +19,14 @@ def upgrade(connection: "Connection") -> None:
     from alembic import command  # optional: slow to import, and only needed when something is to migrate
 
     command.upgrade(config(connection), "head")
+
+
+def refuse_downgrade() -> NoReturn:
+    """What every script says to a downgrade."""
+    raise SiteError(
+        "the catalog is never brought back to an older revision: it would lose rows; `towpath db restore FILE` restores "
+        "a backup that was made before the upgrade"
+    )
 
 
 def is_table(name: str | None, kind: str, _parents: object = None) -> bool:

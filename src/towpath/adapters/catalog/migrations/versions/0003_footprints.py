@@ -6,6 +6,7 @@ Revision 0003, after 0001. What it builds holds nothing of its own: the module t
 from alembic import op
 
 from towpath.adapters.catalog import footprints
+from towpath.adapters.catalog.migrations import refuse_downgrade
 
 revision = "0003"
 down_revision = "0001"
@@ -14,3 +15,8 @@ down_revision = "0001"
 def upgrade() -> None:
     """Make the change."""
     footprints.build(op.get_bind())
+
+
+def downgrade() -> None:
+    """Never."""
+    refuse_downgrade()
