@@ -82,7 +82,7 @@ def test_going_back_is_refused_with_a_reason(revision: str, tmp_path: Path) -> N
     engine = sqlalchemy.create_engine(f"sqlite:///{file}")
     with (
         engine.connect() as connection,
-        pytest.raises(SiteError, match="would lose rows.*towpath db restore"),
+        pytest.raises(SiteError, match=r"would lose rows.*towpath db restore"),
     ):
         settings = migrations.config(connection)
         with connection.begin():
