@@ -81,6 +81,21 @@ class Reading(Session):
         }
         return {**from_tables, "bytes": self.catalog_bytes()}
 
+    def token_floor(self) -> int:
+        """The token above which every claim is; 0 unless the catalog was ever restored from a backup."""
+        row = self.one("SELECT value FROM counters WHERE name = 'token floor'")
+        return int(row[0]) if row else 0
+
+    def highest_token(self) -> int:
+        """The highest token that was ever given, as far as rows tell."""
+        row = self.one("SELECT max(token) FROM work")
+        return max(int(row[0] or 0), self.token_floor())
+
+    def restored(self) -> float | None:
+        """When the catalog was restored from a backup, as long as it is open what becomes of what is newer on disk."""
+        row = self.one("SELECT value FROM counters WHERE name = 'restored'")
+        return float(row[0]) if row else None
+
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
