@@ -29,19 +29,23 @@ FILE = "towpath.toml"
 PREFIX = "TOWPATH_"
 ROOTS = {"store": "store", "archive": "archive", "incoming": "incoming"}
 _SECRET = re.compile(r"secret|token|password|credential", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+# Up to the last @, and as a parameter: a password that is written wrongly is one too.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):\S*@")
+_URL_PARAMETER = re.compile(r"(?<=[?&])(\w*password)=[^&\s]*")
 _MASK = "***"
 
 
 class SiteTable(Model):
     """The site itself.
 
-    `catalog` is the catalog's URL; `durability` is ``crash`` (kill -9 at any instant) or ``power``; `workers` is how
-    many run at once (0: one for each core), `gpus` how many of them may use a GPU.
+    `catalog` is the catalog's URL, `catalog_schema` its schema in a PostgreSQL database; `durability` is ``crash``
+    (kill -9 at any instant) or ``power``; `workers` is how many run at once (0: one for each core), `gpus` how many of
+    them may use a GPU.
     """
 
     name: str = ""
     catalog: str = "sqlite:///catalog.sqlite"
+    catalog_schema: str = Field(default="towpath", min_length=1, max_length=63)
     durability: Literal["crash", "power"] = "crash"
     executor: str = "local"
     workers: int = Field(default=0, ge=0)
@@ -140,7 +144,9 @@ def masked(name: str, value: Any) -> Any:
         return {inner: masked(str(inner), one) for inner, one in value.items()}
     if isinstance(value, list):
         return [masked("", one) for one in value]
-    return _URL_PASSWORD.sub(rf"\1:{_MASK}@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _URL_PARAMETER.sub(rf"\1={_MASK}", _URL_PASSWORD.sub(rf"\1:{_MASK}@", value))
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequence[str] = ()) -> Settings:

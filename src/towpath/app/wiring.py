@@ -26,7 +26,7 @@ from towpath.app.session import Session
 from towpath.app.settings import OutboxTable, Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
-from towpath.contracts.catalog import Claimed, Transaction
+from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
@@ -53,7 +53,7 @@ class Running:
 class Parts:
     """An open site: settings, catalog, storage, definitions."""
 
-    def __init__(self, settings: Settings, catalog: SqliteCatalog) -> None:
+    def __init__(self, settings: Settings, catalog: LoadedCatalog) -> None:
         self.settings, self.catalog = settings, catalog
         self.folder = settings.folder
         self.state = settings.folder / STATE
@@ -279,15 +279,32 @@ def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) 
 def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
     """Open the site at a folder or site file; its catalog is made or migrated first."""
     settings = site_files.load(path, environ, overrides)
-    scheme, _, file = settings.catalog_url.partition(":///")
-    if scheme != "sqlite":
-        raise SiteError(f"site.catalog: found {scheme!r}; expected sqlite:///FILE")
-    place = Path(file)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    migrate(place)
-    catalog = SqliteCatalog(place, durability=settings.site.durability)
+    catalog = _catalog(settings)
     try:
         return Parts(settings, catalog)
     except BaseException:
         catalog.close()
         raise
+
+
+def _catalog(settings: Settings) -> LoadedCatalog:
+    """The catalog that the settings name, made or migrated if need be."""
+    url, schema = settings.catalog_url, settings.site.catalog_schema
+    scheme, _, file = url.partition("://")
+    if scheme == "sqlite" and file.startswith("/"):
+        path = Path(file[1:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        migrate(path)
+        return SqliteCatalog(path, durability=settings.site.durability)
+    if scheme in ("postgresql", "postgres"):
+        try:
+            from towpath.adapters.catalog import postgres  # optional: psycopg is an extra
+        except ImportError as error:
+            raise SiteError(
+                f"site.catalog: a catalog on PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'"
+            ) from error
+        postgres.migrate(url, schema=schema)
+        return postgres.PostgresCatalog(url, schema=schema)
+    raise SiteError(
+        f"site.catalog: found {scheme!r}; expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    )

@@ -520,8 +520,12 @@ class Catalog(Protocol):
 
     url: str
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
+    def write(self, work: Callable[[Transaction], T], *, concurrent: bool = False) -> T:
+        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back.
+
+        `concurrent` says that it may run beside other such transactions: it only claims, completes where no group forms,
+        beats or finishes. `work` may be run more than once, so it changes nothing but the catalog.
+        """
 
     def read(self) -> AbstractContextManager[View]:
         """A short read."""
@@ -534,3 +538,9 @@ class Catalog(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+class LoadedCatalog(Catalog, Protocol):
+    """A catalog with the definitions that its process has loaded."""
+
+    definitions: dict[str, Definition]

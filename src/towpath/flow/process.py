@@ -210,7 +210,8 @@ class Process:
     def _claim_stage(self, kind: KindPlan, stage: StagePlan) -> bool:
         size = 1 if stage.service else self._pace.size(stage.queue)
         rows = self._catalog.write(
-            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only)
+            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only),
+            concurrent=True,
         )
         if not rows:
             return False
@@ -252,7 +253,9 @@ class Process:
         self._executor.submit(self._batch(kind, stage, rows))
 
     def _claim_chore(self, queue: tuple[str, str, str], chore: Chore) -> bool:
-        rows = self._catalog.write(lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner))
+        rows = self._catalog.write(
+            lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner), concurrent=True
+        )
         for row in rows:
             self._chore_futures[self._threads.submit(chore, row)] = row
         return bool(rows)
@@ -352,7 +355,7 @@ class Process:
             if error is not None:
                 text = f"{type(error).__name__}: {error}"
                 log.error("chore failed: %s", text, exc_info=error)
-                self._catalog.write(lambda tx, c=claimed, t=text: tx.finish(c, error=t))  # type: ignore[misc]
+                self._catalog.write(lambda tx, c=claimed, t=text: tx.finish(c, error=t), concurrent=True)  # type: ignore[misc]
 
     def _note(self, progress: Progress) -> None:
         held = self._held.get((progress.work, progress.token))
@@ -372,7 +375,7 @@ class Process:
                 hook(tx, definition, kind, stage, [item for _, item in finished.done])
             return finished
 
-        finished = self._catalog.write(transact)
+        finished = self._catalog.write(transact, concurrent=_is_concurrent(definition, kind, stage, pairs))
         self.tally.add(finished)
         if finished.orphans:
             self._remove_orphans(stage, pairs, finished.orphans)
@@ -435,9 +438,16 @@ class Process:
         news = {run: held for run in self._news if (held := self._held.get(run))}
         progress = {work: (held.fraction, held.note, held.place) for (work, _), held in news.items()}
         self._news.clear()
-        lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
+        lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress), concurrent=True)
         if lost:
             self._executor.stop(lost)
+
+
+def _is_concurrent(
+    definition: Definition, kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]
+) -> bool:
+    """Whether completing these touches nothing but their own items: no group forms, no input was found bad."""
+    return not definition.groups_of(kind.name, stage.name) and not any(report.changed for _, report in pairs)
 
 
 def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:

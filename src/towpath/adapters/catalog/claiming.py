@@ -194,8 +194,9 @@ class Claiming(Readiness):
         progress: Mapping[int, tuple[float | None, str, str]] | None = None,
     ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
-        ids = [work for work, _ in runs]
-        ours = dict(self.rows_in("SELECT id, token FROM work WHERE id IN ({in}) AND state = 'running'", ids))
+        ids = sorted({work for work, _ in runs})
+        statement = f"SELECT id, token FROM work WHERE id IN ({{in}}) AND state = 'running' ORDER BY id{self.locking_plain}"
+        ours = dict(self.rows_in(statement, ids))
         kept = [(work, token) for work, token in runs if ours.get(work) == token]
         due = self.now() + lease
         self.cursor.executemany("UPDATE work SET due = ? WHERE id = ?", [(due, work) for work, _ in kept])

@@ -100,7 +100,7 @@ class SqliteCatalog:
         return connection
 
     # ---- writing
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, concurrent: bool = False) -> T:
         """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
         return self._writer.submit(self._transaction, work).result()
 

@@ -21,7 +21,14 @@ from towpath.base.spacetime import Span
 from towpath.base.states import Outcome, Publication
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Claimed, InputRow, PublicationRow, Transaction, View
+from towpath.contracts.catalog import (
+    Claimed,
+    InputRow,
+    LoadedCatalog,
+    PublicationRow,
+    Transaction,
+    View,
+)
 from towpath.contracts.definition import GATHER, GroupPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Report
 from towpath.testing.plans import (
@@ -29,7 +36,6 @@ from towpath.testing.plans import (
     OVER,
     PIPELINE,
     Bench,
-    LoadedCatalog,
     calibration,
     facts,
     kind_plan,
