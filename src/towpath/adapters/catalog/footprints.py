@@ -131,12 +131,13 @@ def _geometry(postgis: str) -> Sequence[str]:
     )
 
 
-def postgis_schema(row: Any) -> str:
-    """The quoted schema of PostGIS from the row of `FIND_POSTGIS`, "" where the extension is not in the database."""
-    return '"' + str(row[0]).replace('"', '""') + '"' if row else ""
-
-
 FIND_POSTGIS = "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis'"
+FIND_INDEX = f"{FIND_POSTGIS} AND to_regclass(format('%I.footprints', current_schema())) IS NOT NULL"
+
+
+def postgis_schema(row: Any) -> str:
+    """The quoted schema of PostGIS from the row of `FIND_POSTGIS` or `FIND_INDEX`; "" where there is none."""
+    return '"' + str(row[0]).replace('"', '""') + '"' if row else ""
 
 
 def build(connection: "Connection") -> bool:
