@@ -4,16 +4,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import ClassVar
 
+import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 pytest.register_assert_rewrite("towpath.testing.catalog")
 
+from towpath.adapters.catalog import footprints  # noqa: E402
 from towpath.adapters.catalog.connecting import connect  # noqa: E402
 from towpath.adapters.catalog.postgres import PostgresCatalog, migrate  # noqa: E402
+from towpath.base.spacetime import Box  # noqa: E402
 from towpath.testing.catalog import CatalogSuite  # noqa: E402
 from towpath.testing.catalog.machine import CatalogMachine  # noqa: E402
+from towpath.testing.catalog.places import CHAIN, PlaceSuite  # noqa: E402
+from towpath.testing.plans import Bench  # noqa: E402
 from towpath.testing.postgres import Server  # noqa: E402
 
 
@@ -38,6 +43,62 @@ class TestPostgres(CatalogSuite):
         catalog = PostgresCatalog(url)
         yield catalog
         catalog.close()
+
+
+@pytest.fixture(scope="module")
+def geometric(server: Server) -> str:
+    """Give the URL of a database with PostGIS and a catalog."""
+    url = server.database()
+    if not server.has("postgis"):
+        pytest.skip("this PostgreSQL has no PostGIS: install postgis")
+    for statement in ("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis"):
+        with closing(connect(url, "gis")) as connection:
+            connection.execute(statement.encode())
+    migrate(url)
+    return url
+
+
+class TestPlacesByPostgis(PlaceSuite):
+    """The same answers by geometry, in a database that has the extension."""
+
+    @pytest.fixture
+    def catalog(self, server: Server, geometric: str) -> Iterator[PostgresCatalog]:
+        server.empty(geometric)
+        catalog = PostgresCatalog(geometric)
+        yield catalog
+        catalog.close()
+
+    def test_the_index_is_used(self, catalog: PostgresCatalog) -> None:
+        """Few of many items are found by it."""
+        b = Bench(catalog, CHAIN)
+        self._put(b, [Box(n / 100, 0, n / 100, 1) for n in range(5000)])
+        with catalog.read() as view:
+            assert len(view.items(box=Box(10, 0, 10.02, 1))) == 3
+        with closing(connect(catalog._address, "towpath")) as connection:
+            connection.execute("ANALYZE footprints; ANALYZE items")
+            near, bounds = footprints.in_geometry(Box(10, 0, 10.02, 1), "gis")
+            meets, more = footprints.meeting(Box(10, 0, 10.02, 1))
+            text = f"EXPLAIN SELECT id FROM items WHERE {near} AND {meets}".replace("?", "%s")
+            rows = connection.execute(text.encode(), bounds + more).fetchall()
+        assert "footprints_shape" in "\n".join(row[0] for row in rows)
+
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "MULTIPOLYGON EMPTY",
+            "MULTIPOLYGON(((0 0, 1 1, 1 0, 0 1, 0 0)))",
+            "MULTIPOLYGON(((170 0, 190 0, 190 1, 170 1, 170 0)))",
+            "MULTIPOLYGON(((0 80, 1 80, 1 95, 0 95, 0 80)))",
+            "POINT(1 1)",
+            None,
+        ],
+    )
+    def test_geometry_that_is_none_is_refused(self, catalog: PostgresCatalog, shape: str | None) -> None:
+        b = Bench(catalog, CHAIN)
+        (item,) = self._put(b, [Box(0, 0, 1, 1)])
+        text = "UPDATE footprints SET shape = gis.ST_GeomFromText(%s, 4326) WHERE item_id = %s"
+        with closing(connect(catalog._address, "towpath")) as connection, pytest.raises(psycopg.Error):
+            connection.execute(text.encode(), (shape, item))
 
 
 WATCH = """

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from towpath.app.wiring import Parts
 from towpath.base import ids, states
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
 from towpath.flow import explain as explaining
@@ -104,14 +105,34 @@ class Looking:
         state: str = "",
         stage: str = "",
         text: str = "",
+        box: Box | Sequence[float] | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter, paged by id (`after`)."""
-        wanted = _state(state)
+        """Items by filter, paged by id (`after`).
+
+        Parameters
+        ----------
+        box
+            Only those whose footprint shares a point with this box on the sphere, edges included: west, south, east,
+            north in degrees (west > east goes across the antimeridian), or a point: longitude, latitude.
+
+        Raises
+        ------
+        UsageError
+            If there is no such state, or the box is none.
+        """
+        wanted, place = _state(state), _box(box)
         with self.catalog.read() as view:
             return view.items(
-                pipeline=pipeline, kind=kind, state=wanted, stage=stage, text=text, after=after, limit=limit
+                pipeline=pipeline,
+                kind=kind,
+                state=wanted,
+                stage=stage,
+                text=text,
+                box=place,
+                after=after,
+                limit=limit,
             )
 
     def find(self, name: str) -> Item:
@@ -357,3 +378,16 @@ def _state(text: str) -> states.Work | None:
         return states.Work(text)
     except ValueError:
         raise UsageError(f"no state {text!r}; states are {', '.join(states.Work)}") from None
+
+
+def _box(bounds: Box | Sequence[float] | None) -> Box | None:
+    if bounds is None or isinstance(bounds, Box):
+        return bounds
+    if len(bounds) not in (2, 4):
+        raise UsageError(
+            f"box: found {len(bounds)} numbers; expected west, south, east, north, or longitude, latitude"
+        )
+    try:
+        return Box(*bounds, *(bounds if len(bounds) == 2 else ()))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"box: {error}") from None

@@ -177,14 +177,18 @@ class Parts:
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
 
     # ---- running
+    def arrivals(self) -> Arrivals:
+        """What looks at the site's sources."""
+        return Arrivals(
+            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
+        )
+
     @contextmanager
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
-        arrivals = Arrivals(
-            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
-        )
+        arrivals = self.arrivals()
         chores = self._chores()
         self.retention.appoint()
         process = Process(
@@ -198,7 +202,7 @@ class Parts:
             collect_log=collect_log,
             services={"publish": self._publisher(), "certify": Certifier(self.catalog)},
             chores=chores,
-            hooks=(_gather,),
+            hooks=(gather,),
             durable=self.settings.site.durability == "power",
             has_room=lambda: not self.no_room(),
             only=only,
@@ -294,7 +298,7 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*former)
 
 
-def _gather(
+def gather(
     tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
 ) -> None:
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""

@@ -61,7 +61,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Keep": {
         "config": ("config", "Show the settings in force, and where each value comes from."),
-        "db": ("db", "Migrate and check the catalog."),
+        "db": ("db", "Check, migrate, back up and restore the catalog."),
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),
         "sweep": (
             "inventory",

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from towpath.app.looking import Status
 from towpath.app.site import Site
+from towpath.base.errors import UsageError
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Work
 from towpath.cli import documents, opening, screen
@@ -137,6 +138,13 @@ def items(
     stage: Annotated[
         str, typer.Option(help="The stage that --state is about.", autocompletion=opening.offer_stages)
     ] = "",
+    box: Annotated[
+        str,
+        typer.Option(
+            help="Only where the footprint meets this box (or point LON,LAT), in degrees; W > E crosses 180.",
+            metavar="W,S,E,N",
+        ),
+    ] = "",
     after: Annotated[
         int, typer.Option(help="Begin after the item of this number (see the end of a page).")
     ] = 0,
@@ -146,7 +154,14 @@ def items(
     call = call_of(context)
     with opening.opened(call) as site:
         found = site.items(
-            pipeline=pipeline, kind=kind, state=state, stage=stage, text=text, after=after, limit=limit + 1
+            pipeline=pipeline,
+            kind=kind,
+            state=state,
+            stage=stage,
+            text=text,
+            box=_numbers(box) if box else None,
+            after=after,
+            limit=limit + 1,
         )
         found, more = found[:limit], len(found) > limit
         work = _work_of(site, found)
@@ -158,6 +173,13 @@ def items(
         if more:
             parts.append(screen.dim(f"more: towpath items --after {found[-1].id}"))
         Screen(call.is_json).answer(document, *parts)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--box: found {text!r}; expected W,S,E,N or LON,LAT in degrees") from None
 
 
 def _work_of(site: Site, found: Sequence[Item]) -> dict[int, list[WorkRow]]:

@@ -16,7 +16,7 @@ from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Report
+from towpath.contracts.executor import Output, Report
 
 T = TypeVar("T")
 
@@ -179,6 +179,12 @@ class View(Protocol):
     def roots(self) -> Mapping[str, RootRow]:
         """The named roots."""
 
+    def highest_token(self) -> int:
+        """The highest token that was ever given, as far as rows tell."""
+
+    def restored(self) -> float | None:
+        """When the catalog was restored from a backup, as long as it is open what becomes of what is newer on disk."""
+
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
@@ -194,10 +200,14 @@ class View(Protocol):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in route order as created."""
@@ -534,6 +544,18 @@ class Transaction(View, Protocol):
 
         Raises `StateError` if a component changed since.
         """
+
+    def adopt_found(self, work: int, token: int, outputs: Sequence[Output], who: str, why: str) -> None:
+        """Outputs of an attempt that the catalog forgot (it was restored) are taken as they are.
+
+        Raises `StateError` if the work has gone further, its inputs are not there, or outputs are missing.
+        """
+
+    def bring_back(self, floor: int) -> None:
+        """The catalog was restored: who ran then is dead, no token up to `floor` is given again, sweeping waits."""
+
+    def decided(self) -> None:
+        """It is decided what becomes of all that was newer on disk: `View.restored` is None again."""
 
     def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
         """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""

@@ -16,7 +16,7 @@ from towpath.base.model import Product
 from towpath.base.states import Product as State
 from towpath.base.states import Publication
 from towpath.contracts.catalog import Catalog, Transaction
-from towpath.contracts.storage import Storage
+from towpath.contracts.storage import QUARANTINE, Storage
 
 LIVE = (State.CURRENT, State.MISSING, State.CHANGED)
 DAY = 86400.0
@@ -31,7 +31,11 @@ _PAGE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one product or path: `what` is missing, changed, back, touched, moved, extra or unreadable."""
+    """What was found of one product or path.
+
+    `what` is missing, changed, back, touched, moved, extra, newer (than a catalog that was restored; `why` it cannot be
+    adopted) or unreadable.
+    """
 
     what: str
     root: str
@@ -42,6 +46,7 @@ class Finding:
     to: str = ""
     size: int = 0
     mtime_ns: int = 0
+    why: str = ""
 
 
 def judge(product: Product, stat: tuple[int, int] | None, sha256: Callable[[], bytes]) -> str:
@@ -201,7 +206,7 @@ def _unknown_in(place: str, prefix: str, known: Mapping[str, bool], folders: set
         return
     for entry in entries:
         relative = f"{prefix}/{entry.name}" if prefix else entry.name
-        if relative in known:
+        if relative in known or relative == QUARANTINE:
             continue
         if entry.is_dir(follow_symlinks=False) and (relative in folders or not _is_place(entry.name)):
             yield from _unknown_in(place, relative, known, folders)

@@ -208,6 +208,14 @@ class Server:
         self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         return self.url(name)
 
+    def has(self, extension: str) -> bool:
+        """Whether an extension is installed on this machine."""
+        with closing(psycopg.connect(self.url("postgres"))) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pg_available_extensions WHERE name = %s", (extension,)
+            ).fetchone()
+        return found is not None
+
     def empty(self, url: str, schema: str = "towpath") -> None:
         """Remove all rows of a migrated catalog and count anew: what a new schema is, in a tenth of the time."""
         with closing(psycopg.connect(url, autocommit=True)) as connection:

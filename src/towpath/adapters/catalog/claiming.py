@@ -128,14 +128,16 @@ class Claiming(Readiness):
         else:
             rows = [row for row in rows if row[4] == 0]
         self._record_lost(rows, queue, now)
+        floor = self.token_floor()
         for part in chunks(rows):
             self.cursor.execute(
-                "UPDATE work SET state = 'running', token = token + 1, deaths = deaths + 1, attempts = attempts + 1, "
+                "UPDATE work SET state = 'running', token = CASE WHEN token < ? THEN ? ELSE token END + 1, "
+                "deaths = deaths + 1, attempts = attempts + 1, "
                 "claimed_revision = revision, owner = ?, due = ?, began = ?, progress = NULL, note = NULL, log = NULL "
                 f"WHERE id IN ({marks(part)})",
-                (owner, due, now, *[row[0] for row in part]),
+                (floor, floor, owner, due, now, *[row[0] for row in part]),
             )
-        return rows
+        return [(*row[:3], max(row[3], floor), *row[4:]) for row in rows] if floor else rows
 
     def _record_lost(self, rows: Sequence[Any], queue: int, now: float) -> None:
         """An attempt whose lease expired gets its run, when another begins or the row is poisoned."""

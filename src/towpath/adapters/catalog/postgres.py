@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog import footprints, migrations
 from towpath.adapters.catalog.connecting import (
     Connection,
     Cursor,
@@ -30,6 +30,7 @@ from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
 from towpath.base.errors import SiteError
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import Transaction, View
 from towpath.contracts.definition import Definition
 
@@ -59,6 +60,11 @@ class _PostgresReading(Needs):
                 "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
             )[0]
         )
+
+    def near(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that the index on geometry answers, where there is one."""
+        postgis = footprints.postgis_schema(self.one(footprints.FIND_INDEX))
+        return footprints.in_geometry(box, postgis) if postgis else super().near(box)
 
 
 class _PostgresTransaction(Changing, _PostgresReading):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog import footprints
 from towpath.adapters.catalog.sql import (
     FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
@@ -29,6 +30,7 @@ from towpath.base.model import (
     Verdict,
     WorkRow,
 )
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
@@ -63,6 +65,21 @@ class Reading(Session):
         )
         return [(row[0], bytes(row[1]), row[2], bool(row[3])) for row in rows]
 
+    def token_floor(self) -> int:
+        """The token above which every claim is; 0 unless the catalog was ever restored from a backup."""
+        row = self.one("SELECT value FROM counters WHERE name = 'token floor'")
+        return int(row[0]) if row else 0
+
+    def highest_token(self) -> int:
+        """The highest token that was ever given, as far as rows tell."""
+        row = self.one("SELECT max(token) FROM work")
+        return max(int(row[0] or 0), self.token_floor())
+
+    def restored(self) -> float | None:
+        """When the catalog was restored from a backup, as long as it is open what becomes of what is newer on disk."""
+        row = self.one("SELECT value FROM counters WHERE name = 'restored'")
+        return float(row[0]) if row else None
+
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
@@ -92,10 +109,14 @@ class Reading(Session):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
         where: list[str] = ["id > ?"]
         values: list[Any] = [after]
         conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
@@ -116,8 +137,15 @@ class Reading(Session):
             )
             where.append(clause + (" AND w.state = ?)" if state else ")"))
             values += [*queues, *([state.value] if state else [])]
+        for clause, bounds in (self.near(box), footprints.meeting(box)) if box else ():
+            where.append(clause)
+            values += bounds
         statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         return [to_item(row) for row in self.rows(statement, (*values, limit))]
+
+    def near(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that an index on footprints knows to be true of all items that meet the box, and its values."""
+        return "true", []
 
     def _queues(self) -> list[tuple[int, tuple[str, str, str]]]:
         rows = self.rows("SELECT id, pipeline, kind, stage FROM queues ORDER BY id")

@@ -7,13 +7,13 @@ so that their numbers stay without a gap. Never touches a disk, and never delete
 from collections.abc import Sequence
 from typing import Any
 
-from towpath.adapters.catalog.findings import Findings
+from towpath.adapters.catalog.restoring import Restoring
 from towpath.adapters.catalog.sql import chunks, marks
 from towpath.base.model import Product
 from towpath.base.states import Product as State
 
 
-class Retaining(Findings):
+class Retaining(Restoring):
     """Adds pins and pruning."""
 
     def pin(self, products: Sequence[int], who: str, why: str, until: float | None = None) -> int:

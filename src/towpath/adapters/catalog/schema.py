@@ -18,8 +18,11 @@ from sqlalchemy import (
     Table,
     TextClause,
     UniqueConstraint,
+    event,
     text,
 )
+
+from towpath.adapters.catalog import footprints
 
 metadata = MetaData()
 
@@ -339,3 +342,6 @@ sessions = Table(
     Column("attributable", Boolean, nullable=False),
     Column("opened", Float, nullable=False),
 )
+
+# The index on items' footprints: virtual on SQLite, geometry on PostgreSQL.
+event.listen(metadata, "after_create", lambda _, connection, **more: footprints.build(connection))

@@ -6,6 +6,8 @@ Revision 0001, after None.
 import sqlalchemy as sa
 from alembic import op
 
+from towpath.adapters.catalog.migrations import refuse_downgrade
+
 revision = "0001"
 down_revision = None
 
@@ -371,3 +373,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('ready', 'running')"),
     )
     op.execute("INSERT INTO counters (name, value) VALUES ('event', 0)")
+
+
+def downgrade() -> None:
+    """Never."""
+    refuse_downgrade()
