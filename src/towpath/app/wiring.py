@@ -287,8 +287,7 @@ class Parts:
 def _rare_collections() -> Iterator[None]:
     """Let the garbage collector look less often.
 
-    The rows of many small runs, none of them in a circle, made it look through the whole process again and again, a
-    fifth of its time.
+    The rows of many small runs, none of them in a circle, made it look through the whole process again and again.
     """
     former = gc.get_threshold()
     gc.set_threshold(_COLLECT, *former[1:])

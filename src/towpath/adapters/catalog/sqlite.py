@@ -96,7 +96,7 @@ class SqliteCatalog:
         try:
             _write_ahead(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA cache_size = -16384")
             connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             connection.close()
