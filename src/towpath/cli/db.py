@@ -46,15 +46,53 @@ def path(context: typer.Context) -> None:
 
 
 @group.command()
-def migrate(context: typer.Context) -> None:
-    """Bring the catalog to this version of Towpath (opening a site does the same)."""
+def migrate(
+    context: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(help="Copy an SQLite site's catalog to this database on PostgreSQL.", metavar="URL"),
+    ] = "",
+    is_switched: Annotated[
+        bool, typer.Option("--switch", help="With --to: name the new catalog in the site file, too.")
+    ] = False,
+) -> None:
+    """Bring the catalog to this version of Towpath (opening a site does the same); or move it, with --to.
+
+    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run, and the target must be
+    empty. The site uses the new catalog once `site.catalog` names it.
+    """
     call = call_of(context)
-    file = file_of(_url(call))
-    before = _revision(file)
+    if to:
+        _move(call, to, is_switched)
+        return
+    before = _revision(call)
     with opening.opened(call):
-        after = _revision(file)
+        after = _revision(call)
     done = "made" if not before else "was up to date" if before == after else f"brought from {before}"
     Screen(call.is_json).answer({"before": before, "after": after}, Text(f"catalog {done}: revision {after}"))
+
+
+def _move(call: Call, to: str, is_switched: bool) -> None:
+    answer, site = Screen(call.is_json), _settings(call)
+    if is_switched:
+        moving.refuse_switch(site)
+    with measured(answer, "copying and comparing") as progress:
+        moved = moving.move(site, to, progress=progress)
+    if is_switched:
+        moving.switch(site, to)
+    shown = masked("", to)
+    made = screen.table("table", "rows", "sha256 of the rows, on both sides", right=("rows",))
+    for one in moved:
+        made.add_row(one.table, f"{one.rows:,}".replace(",", " "), one.sha256)
+    schema = site.site.catalog_schema
+    lines = [f'catalog = "{shown}"', *([f'catalog_schema = "{schema}"'] if schema != "towpath" else [])]
+    told = (
+        f"the site uses it from now on: {site.file.name} says so; the old file stays as it was"
+        if is_switched
+        else f"the site goes on with its file until {site.file.name} says under [site]: {', '.join(lines)}"
+    )
+    total = f"{sum(one.rows for one in moved)} rows moved to {shown}; {told}"
+    answer.answer({"to": shown, "schema": schema, "switched": is_switched, "tables": moved}, made, Text(total))
 
 
 def _revision(file: Path | None) -> str:
