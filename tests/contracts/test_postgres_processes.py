@@ -20,17 +20,17 @@ from towpath.testing.postgres import Server
 ROUTE = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
 # Each says that it is ready, and begins when it is told to.
-BEGIN = """
+BEGIN = f"""
 import json, sys, time
 from towpath.adapters.catalog.postgres import PostgresCatalog
 from towpath.contracts.catalog import Transaction
 from towpath.testing.plans import Bench, kind_plan
 catalog = PostgresCatalog(sys.argv[1])
-bench = Bench(catalog, kind_plan("item", {route!r}))
+bench = Bench(catalog, kind_plan("item", {ROUTE!r}))
 def go():
     print("ready", flush=True)
     return sys.stdin.readline()
-""".format(route=ROUTE)
+"""
 END = """
 catalog.close()
 """
