@@ -23,23 +23,17 @@ from towpath.testing.postgres import Server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def migrated(server: Server) -> str:
+def migrated(postgres: Server) -> str:
     """Give the URL of a database with a catalog."""
-    url = server.database()
+    url = postgres.database()
     migrate(url)
     return url
 
 
 @pytest.fixture
-def url(server: Server, migrated: str) -> str:
+def url(postgres: Server, migrated: str) -> str:
     """Give the URL of an empty catalog."""
-    server.empty(migrated)
+    postgres.empty(migrated)
     return migrated
 
 
@@ -52,11 +46,9 @@ class TestPostgres(CatalogSuite):
 
 
 @pytest.fixture(scope="module")
-def geometric(server: Server) -> str:
+def geometric(postgis: Server) -> str:
     """Give the URL of a database with PostGIS and a catalog."""
-    url = server.database()
-    if not server.has("postgis"):
-        pytest.skip("this PostgreSQL has no PostGIS: install postgis")
+    url = postgis.database()
     for statement in ("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis"):
         with closing(connect(url, "gis")) as connection:
             connection.execute(statement.encode())
@@ -68,8 +60,8 @@ class TestPlacesByPostgis(PlaceSuite):
     """The same answers by geometry, in a database that has the extension."""
 
     @pytest.fixture
-    def catalog(self, server: Server, geometric: str) -> Iterator[PostgresCatalog]:
-        server.empty(geometric)
+    def catalog(self, postgis: Server, geometric: str) -> Iterator[PostgresCatalog]:
+        postgis.empty(geometric)
         catalog = PostgresCatalog(geometric)
         yield catalog
         catalog.close()
@@ -138,8 +130,8 @@ class PostgresMachine(CatalogMachine):
 
 
 @pytest.fixture
-def machine(server: Server) -> type[PostgresMachine]:
-    PostgresMachine.server, PostgresMachine.url = server, server.database()
+def machine(postgres: Server) -> type[PostgresMachine]:
+    PostgresMachine.server, PostgresMachine.url = postgres, postgres.database()
     migrate(PostgresMachine.url)
     with closing(connect(PostgresMachine.url, "towpath")) as connection:
         connection.execute(WATCH)

@@ -4,6 +4,7 @@ Promises: names are interned where rows are many (queues, roots, key parts), has
 since the epoch. Never changed without a migration; a test compares the two.
 """
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,7 +16,6 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     TextClause,
     UniqueConstraint,
     event,
@@ -25,6 +25,8 @@ from sqlalchemy import (
 from towpath.adapters.catalog import footprints
 
 metadata = MetaData()
+
+Text = sqlalchemy.Text().with_variant(sqlalchemy.Text(collation="C"), "postgresql")  # compared byte for byte
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
 _LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
