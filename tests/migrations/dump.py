@@ -69,9 +69,20 @@ def dump_postgresql() -> str | None:
         postgres.migrate(url)
         with closing(postgres.PostgresCatalog(url)) as catalog:
             filling.fill(catalog)
-        command = [programs() / "pg_dump", "--inserts", "--no-owner", "--no-privileges", "--schema=towpath", url]
+        command = [
+            programs() / "pg_dump",
+            "--inserts",
+            "--no-owner",
+            "--no-privileges",
+            "--schema=towpath",
+            url,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    kept = [line for line in done.stdout.splitlines() if not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog.set_"))]
+    kept = [
+        line
+        for line in done.stdout.splitlines()
+        if not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog.set_"))
+    ]
     return re.sub(r"\n{2,}", "\n", "\n".join(kept)).strip() + "\n"
 
 

@@ -143,4 +143,3 @@ def _file(settings: Settings) -> Path:
     if file is None:
         raise SiteError(f"site.catalog: found {settings.catalog_url}; expected sqlite:///FILE")
     return file.absolute()
-

@@ -64,7 +64,9 @@ def refuse_switch(settings: Settings) -> None:
     """Raise `StateError` if the site file is not what decides where the catalog is."""
     origin = settings.origins.get("site.catalog")
     if origin is not None and origin.where != settings.file.name:
-        raise StateError(f"site.catalog comes from {origin}, so {settings.file.name} cannot switch it; change it there")
+        raise StateError(
+            f"site.catalog comes from {origin}, so {settings.file.name} cannot switch it; change it there"
+        )
 
 
 def switch(settings: Settings, url: str) -> None:

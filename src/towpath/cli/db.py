@@ -92,7 +92,9 @@ def _move(call: Call, to: str, is_switched: bool) -> None:
         else f"the site goes on with its file until {site.file.name} says under [site]: {', '.join(lines)}"
     )
     total = f"{sum(one.rows for one in moved)} rows moved to {shown}; {told}"
-    answer.answer({"to": shown, "schema": schema, "switched": is_switched, "tables": moved}, made, Text(total))
+    answer.answer(
+        {"to": shown, "schema": schema, "switched": is_switched, "tables": moved}, made, Text(total)
+    )
 
 
 def _revision(file: Path | None) -> str:
