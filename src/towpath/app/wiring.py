@@ -279,7 +279,7 @@ def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) 
 def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
     """Open the site at a folder or site file; its catalog is made or migrated first."""
     settings = site_files.load(path, environ, overrides)
-    catalog = _catalog(settings)
+    catalog = open_catalog(settings)
     try:
         return Parts(settings, catalog)
     except BaseException:
@@ -287,7 +287,7 @@ def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str])
         raise
 
 
-def _catalog(settings: Settings) -> LoadedCatalog:
+def open_catalog(settings: Settings) -> LoadedCatalog:
     """The catalog that the settings name, made or migrated if need be."""
     url, schema = settings.catalog_url, settings.site.catalog_schema
     scheme, _, file = url.partition("://")
