@@ -41,6 +41,7 @@ class Status:
     bad_products: int = 0
     publications: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    restored: float | None = None  # when, if it is open what becomes of what is newer on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class Looking:
             published: dict[str, int] = {}
             for row in view.publications(limit=1_000_000):
                 published[row.state.value] = published.get(row.state.value, 0) + 1
-            return Status(view.counts(), tuple(view.sessions()), len(bad), published, view.sizes())
+            return Status(
+                view.counts(), tuple(view.sessions()), len(bad), published, view.sizes(), view.restored()
+            )
 
     def items(
         self,
