@@ -8,8 +8,9 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from towpath.app import settings
-from towpath.base.errors import SiteError
+from towpath.app import catalogs, settings
+from towpath.app.settings import Settings, masked
+from towpath.base.errors import SiteError, StateError
 from towpath.cli import opening, screen
 from towpath.cli.exits import Exit
 from towpath.cli.options import Call, call_of
@@ -20,53 +21,42 @@ group = typer.Typer(no_args_is_help=True, help="Migrate and check the catalog.")
 app.add_typer(group, name="db")
 
 
-def _url(call: Call) -> str:
-    return settings.load(opening.place_of(call), os.environ, call.settings).catalog_url
+def _settings(call: Call) -> Settings:
+    return settings.load(opening.place_of(call), os.environ, call.settings)
 
 
 @group.command()
 def path(context: typer.Context) -> None:
     """Print where the catalog is."""
     call = call_of(context)
-    url = _url(call)
-    Screen(call.is_json).answer({"url": url, "path": _file(url)}, Text(str(_file(url) or url)))
-
-
-def _file(url: str) -> Path | None:
-    scheme, _, file = url.partition(":///")
-    return Path(file) if scheme == "sqlite" else None
+    found = _settings(call)
+    file, url = catalogs.file_of(found), masked("", found.catalog_url)
+    Screen(call.is_json).answer({"url": url, "path": file}, Text(str(file or url)))
 
 
 @group.command()
 def migrate(context: typer.Context) -> None:
     """Bring the catalog to this version of Towpath (opening a site does the same)."""
     call = call_of(context)
-    file = _file(_url(call))
-    before = _revision(file)
+    found = _settings(call)
+    before = catalogs.revision(found)
     with opening.opened(call):
-        after = _revision(file)
+        after = catalogs.revision(found)
     done = "made" if not before else "was up to date" if before == after else f"brought from {before}"
     Screen(call.is_json).answer({"before": before, "after": after}, Text(f"catalog {done}: revision {after}"))
-
-
-def _revision(file: Path | None) -> str:
-    """The revision of the tables, "" where there are none."""
-    if file is None or not file.is_file():
-        return ""
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:
-            return ""
-    return str(row[0]) if row else ""
 
 
 @group.command()
 def check(context: typer.Context) -> None:
     """Check that the catalog's file is whole and its rows fit together."""
     call = call_of(context)
-    file = _file(_url(call))
-    if file is None or not file.is_file():
+    found = _settings(call)
+    file = catalogs.file_of(found)
+    if file is None:
+        raise StateError(
+            "this catalog is in a PostgreSQL database, which keeps itself whole; `pg_amcheck` looks at its files"
+        )
+    if not file.is_file():
         raise SiteError(f"there is no catalog at {file}; `towpath db migrate` makes one")
     problems = _problems(file)
     answer = Screen(call.is_json)
