@@ -14,9 +14,10 @@ from typing import Any
 
 from towpath.adapters.catalog import backups
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
+from towpath.app.catalogs import file_of, open_catalog
 from towpath.app.session import is_free
 from towpath.app.settings import Settings, masked
-from towpath.app.wiring import STATE, open_catalog
+from towpath.app.wiring import STATE
 from towpath.base import clock
 from towpath.base.errors import NotFoundError, SiteError, StateError
 from towpath.contracts.catalog import Catalog, View
@@ -37,25 +38,9 @@ class Restored:
     floor: int
 
 
-def file_of(url: str) -> Path | None:
-    """The file of an SQLite catalog's URL; None for another one."""
-    scheme, _, file = url.partition(":///")
-    return Path(file) if scheme == "sqlite" else None
-
-
-def revision(settings: Settings) -> str:
-    """The revision of the catalog's tables, "" where there are none."""
-    file = file_of(settings.catalog_url)
-    if file is None:
-        return str(_dumps().revision(settings.catalog_url, settings.site.catalog_schema))
-    if not file.is_file():
-        return ""
-    return backups.revision(file.absolute())
-
-
 def problems(settings: Settings) -> tuple[list[str], int]:
     """What is wrong with the catalog's file or tables, and its size in bytes."""
-    file = file_of(settings.catalog_url)
+    file = file_of(settings)
     if file is not None:
         return backups.problems(file.absolute()), file.stat().st_size
     found: list[str] = _dumps().problems(settings.catalog_url, settings.site.catalog_schema)
@@ -73,7 +58,7 @@ def back_up(settings: Settings, target: Path, progress: Progress | None = None) 
     SiteError
         If the catalog cannot be read, or PostgreSQL's programs are missing.
     """
-    file = file_of(settings.catalog_url)
+    file = file_of(settings)
     if file is not None:
         backups.back_up(file.absolute(), target, progress)
     else:
@@ -109,7 +94,7 @@ def restore(
     if not backup.is_file():
         raise NotFoundError(f"there is no backup at {backup}")
     stamp = clock.text(clock.now())
-    if file_of(settings.catalog_url) is not None:
+    if file_of(settings) is not None:
         return _restore_file(settings, backup, replace, stamp.replace(":", ""), progress)
     return _restore_schema(settings, backup, replace, gone, stamp)
 
@@ -125,7 +110,7 @@ def bring_back(settings: Settings, catalog: Catalog, floor: int = 0) -> int:
 def refuse_running(settings: Settings, view: View, gone: Sequence[str] = ()) -> None:
     """Raise `StateError` if a process of the site lives. An SQLite site is one machine's, whatever that is called."""
     here = socket.gethostname()
-    is_local = file_of(settings.catalog_url) is not None
+    is_local = file_of(settings) is not None
     alive = [
         (pid, host)
         for _, host, pid, lock, _ in view.sessions()
@@ -152,7 +137,7 @@ def _highest(settings: Settings, view: View | None) -> int:
 def _restore_file(
     settings: Settings, backup: Path, replace: bool, stamp: str, progress: Progress | None
 ) -> Restored:
-    file = file_of(settings.catalog_url)
+    file = file_of(settings)
     assert file is not None
     catalog = file.absolute()
     backups.check(backup)
@@ -187,6 +172,12 @@ def _former(settings: Settings, catalog: Path) -> int:
 
 
 # ---- PostgreSQL
+def index_places(settings: Settings) -> None:
+    """Build the index on footprints where the database has got PostGIS since the catalog was made."""
+    if file_of(settings) is None:
+        _dumps().index_places(settings.catalog_url, settings.site.catalog_schema)
+
+
 def _dumps() -> Any:
     try:
         from towpath.adapters.catalog import dumps  # optional: psycopg is an extra

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from towpath.app.catalogs import file_of
 from towpath.app.session import is_free
 from towpath.app.settings import Settings, masked
 from towpath.base.errors import SiteError, StateError, UsageError
@@ -38,8 +39,8 @@ def move(
     IntegrityError
         If a row is not the same on both sides; then nothing was moved.
     """
-    scheme, _, file = settings.catalog_url.partition(":///")
-    if scheme != "sqlite":
+    file = file_of(settings)
+    if file is None:
         raise StateError("the catalog is on PostgreSQL already; `towpath db backup` and `restore` move it on")
     if not url.startswith(("postgresql://", "postgres://")):
         raise UsageError(f"found {masked('', url)!r}; expected postgresql://USER@HOST/DATABASE")
@@ -48,7 +49,7 @@ def move(
     except ImportError as error:
         raise SiteError(f"PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'") from error
     schema = settings.site.catalog_schema
-    return moving.move(Path(file).absolute(), url, schema=schema, allow=_refuse_running, progress=progress)
+    return moving.move(file.absolute(), url, schema=schema, allow=_refuse_running, progress=progress)
 
 
 def _refuse_running(connection: sqlite3.Connection) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from towpath.app import keeping, moving, settings
-from towpath.app.keeping import file_of
+from towpath.app import catalogs, keeping, moving, settings
 from towpath.app.settings import Settings, masked
 from towpath.base import clock
 from towpath.base.errors import SiteError
@@ -22,10 +21,7 @@ app = typer.Typer()
 group = typer.Typer(no_args_is_help=True, help="Check, migrate, back up and restore the catalog.")
 app.add_typer(group, name="db")
 
-
 Backup = Annotated[Path, typer.Argument(help="The backup's file.", dir_okay=False)]
-
-
 Gone = Annotated[
     list[str] | None,
     typer.Option(
@@ -43,7 +39,7 @@ def path(context: typer.Context) -> None:
     """Print where the catalog is."""
     call = call_of(context)
     site = _settings(call)
-    document = {"url": masked("", site.catalog_url), "path": file_of(site.catalog_url)}
+    document = {"url": masked("", site.catalog_url), "path": catalogs.file_of(site)}
     Screen(call.is_json).answer(document, Text(_shown(site)))
 
 
@@ -67,9 +63,11 @@ def migrate(
     if to:
         _move(call, to, is_switched)
         return
-    before = _revision(call)
+    site = _settings(call)
+    before = catalogs.revision(site)
     with opening.opened(call):
-        after = _revision(call)
+        after = catalogs.revision(site)
+    keeping.index_places(site)
     done = "made" if not before else "was up to date" if before == after else f"brought from {before}"
     Screen(call.is_json).answer({"before": before, "after": after}, Text(f"catalog {done}: revision {after}"))
 
@@ -99,23 +97,19 @@ def _move(call: Call, to: str, is_switched: bool) -> None:
     )
 
 
-def _revision(call: Call) -> str:
-    """The revision of the tables, "" where there are none."""
-    return keeping.revision(_settings(call))
-
-
 @group.command()
 def check(context: typer.Context) -> None:
     """Check that every row of the catalog can be read and that its file is whole."""
     call = call_of(context)
     site = _settings(call)
-    if not keeping.revision(site):
+    file = catalogs.file_of(site)
+    if not (file.is_file() if file else catalogs.revision(site)):
         raise SiteError(f"there is no catalog at {_shown(site)}; `towpath db migrate` makes one")
     problems, size = keeping.problems(site)
     lines = [Text(problem, style="red") for problem in problems] or [
         Text(f"whole: {_shown(site)}, {screen.size(size)}")
     ]
-    document = {"url": masked("", site.catalog_url), "path": file_of(site.catalog_url), "problems": problems}
+    document = {"url": masked("", site.catalog_url), "path": file, "problems": problems}
     Screen(call.is_json).answer(document, *lines)
     if problems:
         raise typer.Exit(Exit.FAILED)
@@ -123,7 +117,7 @@ def check(context: typer.Context) -> None:
 
 def _shown(site: Settings) -> str:
     """Where the catalog is, as a person names it."""
-    return str(file_of(site.catalog_url) or masked("", site.catalog_url))
+    return str(catalogs.file_of(site) or masked("", site.catalog_url))
 
 
 # ---- backup and restore

@@ -157,16 +157,6 @@ def problems(file: Path) -> list[str]:
     return found
 
 
-def revision(file: Path) -> str:
-    """The revision of the tables in a file, "" where there are none."""
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:
-            return ""
-    return str(row[0]) if row else ""
-
-
 def latest(file: Path) -> float | None:
     """When the last event of a catalog was, seconds since the epoch."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:

@@ -215,6 +215,15 @@ def _after(connection: psycopg.Connection, within: str, schema: str, floor: int)
     return [step.as_string(connection) for step in steps]
 
 
+def index_places(url: str, schema: str) -> None:
+    """Build the index on footprints if the database can have one and the catalog has none."""
+    with closing(connect(url, schema)) as connection:
+        can = connection.execute(footprints.FIND_POSTGIS.encode()).fetchone()
+        has = connection.execute(footprints.FIND_INDEX.encode()).fetchone()
+    if can and not has:
+        rebuild(url, schema)
+
+
 def rebuild(url: str, schema: str) -> bool:
     """Build the index on footprints anew where the database can have one; False where it cannot."""
     with closing(connect(url, schema)) as connection:
@@ -243,15 +252,6 @@ def problems(url: str, schema: str) -> list[str]:
             except psycopg.Error as error:
                 found.append(f"{table.name}: {told(error)}")
     return found
-
-
-def revision(url: str, schema: str) -> str:
-    """The revision of the tables in a schema, "" where there are none."""
-    if not holds_catalog(url, schema):
-        return ""
-    with closing(connect(url, schema)) as connection:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(row[0]) if row else ""
 
 
 def latest(url: str, schema: str) -> float | None:
