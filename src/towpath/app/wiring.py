@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.adapters.executors.inline import InlineExecutor
 from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
@@ -24,6 +23,7 @@ from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
+from towpath.app.catalogs import open_catalog
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.session import Session
@@ -336,32 +336,9 @@ def _own_mark(tx: Transaction) -> str:
 def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
     """Open the site at a folder or site file; its catalog is made or migrated first."""
     settings = site_files.load(path, environ, overrides)
-    catalog = _catalog(settings)
+    catalog = open_catalog(settings)
     try:
         return Parts(settings, catalog)
     except BaseException:
         catalog.close()
         raise
-
-
-def _catalog(settings: Settings) -> LoadedCatalog:
-    """The catalog that the settings name, made or migrated if need be."""
-    url, schema = settings.catalog_url, settings.site.catalog_schema
-    scheme, _, file = url.partition("://")
-    if scheme == "sqlite" and file.startswith("/"):
-        path = Path(file[1:])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        migrate(path)
-        return SqliteCatalog(path, durability=settings.site.durability)
-    if scheme in ("postgresql", "postgres"):
-        try:
-            from towpath.adapters.catalog import postgres  # optional: psycopg is an extra
-        except ImportError as error:
-            raise SiteError(
-                f"site.catalog: a catalog on PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'"
-            ) from error
-        postgres.migrate(url, schema=schema)
-        return postgres.PostgresCatalog(url, schema=schema)
-    raise SiteError(
-        f"site.catalog: found {scheme!r}; expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-    )
