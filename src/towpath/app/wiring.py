@@ -165,6 +165,11 @@ class Parts:
                 self._tell_refused(name, told[name])
         return told
 
+    def _look_around(self) -> None:
+        """What a site that runs looks after about once a second."""
+        self.reload()
+        self.retention.appoint()
+
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
@@ -179,7 +184,7 @@ class Parts:
             self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
         )
         chores = self._chores()
-        self.retention.appoint()
+        self.retention.open()
         process = Process(
             self.catalog,
             executor,
@@ -202,7 +207,7 @@ class Parts:
             arrivals,
             session.host,
             definitions=lambda: self.definitions,
-            reload=self.reload,
+            reload=self._look_around,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=self.no_room,
             only=only,
