@@ -108,9 +108,13 @@ class Retention:
             self._is_appointed = True
 
     def _appoint(self, tx: Transaction) -> None:
-        work = tx.add_work(QUEUE, subject=_SUBJECT, due=tx.now() + self.table.every)
-        if tx.work_row(work).state in (Work.FAILED, Work.POISONED):
+        latest = tx.now() + self.table.every
+        work = tx.add_work(QUEUE, subject=_SUBJECT, due=latest)
+        row = tx.work_row(work)
+        if row.state in (Work.FAILED, Work.POISONED):
             tx.retry([work], "towpath")
+        elif row.state is Work.READY and row.due > latest:
+            tx.set_due(work, latest)  # the period is shorter now
 
     def __call__(self, claimed: Claimed) -> None:
         """Do the claimed row of work, and make it due again."""
