@@ -7,8 +7,9 @@ from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
 from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.products import ProductSuite
+from towpath.testing.catalog.standing import StandingSuite
 from towpath.testing.catalog.work import WorkSuite
 
 
-class CatalogSuite(WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite):
+class CatalogSuite(WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite, StandingSuite):
     """All parts of the suite."""
