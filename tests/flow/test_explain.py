@@ -409,6 +409,23 @@ def test_finished_work_says_that_its_product_was_changed_or_is_missing(site: Sit
     assert reasons(site, "a", "hash")["revised"].text.endswith(f"{product.path} is missing")
 
 
+def test_an_item_that_no_group_has_taken_says_why(tmp_path: Path):
+    pipeline = PIPELINE.replace(
+        'at = "hash", size = 3, key = "all"', 'at = "hash", by = "set", size = 3, key = "all"'
+    )
+    make(tmp_path, pipeline, executor="inline")
+    with Site.open(tmp_path) as site:
+        site.submit("note", [{"key": "a"}, {"key": "b", "attributes": {"set": "x"}}])
+        site.run()
+        told = reasons(site, "note/a", "hash")
+        assert list(told) == ["done", "ungrouped"]
+        assert told["ungrouped"].text.startswith(
+            "no several has taken it yet: cannot be grouped as several: it has no"
+        )
+        assert told["ungrouped"].facts["kind"] == "several"
+        assert list(reasons(site, "note/b", "hash")) == ["done"]
+
+
 def test_work_that_was_asked_for_again_says_that_nothing_changed(site: Site):
     case(site, "a")
     site.run()
