@@ -172,6 +172,11 @@ class Parts:
                 self._tell_refused(name, told[name])
         return told
 
+    def _look_around(self) -> None:
+        """What a site that runs looks after about once a second."""
+        self.reload()
+        self.retention.appoint()
+
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
@@ -190,7 +195,7 @@ class Parts:
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
         chores = self._chores()
-        self.retention.appoint()
+        self.retention.open()
         process = Process(
             self.catalog,
             executor,
@@ -213,7 +218,7 @@ class Parts:
             arrivals,
             session.host,
             definitions=lambda: self.definitions,
-            reload=self.reload,
+            reload=self._look_around,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=self.no_room,
             only=only,
