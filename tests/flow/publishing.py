@@ -1,8 +1,10 @@
 """A site on disk with one item to publish, whose clock is told, and a process that publishes it as a daemon does."""
 
+import os
 import pickle
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +168,16 @@ class World:
         return Publisher(
             catalog or self.catalog,
             self.storage,
-            {"archive": transfer or LocalTransfer()},
+            {"archive": transfer} if transfer else self.transfers,
             definitions=lambda: {"line": self.definition},
             destinations=("bus",),
             libraries=lambda _: {"towpath": "0"},
             **more,
         )
+
+    @property
+    def transfers(self) -> dict[str, LocalTransfer]:
+        return {"archive": LocalTransfer(str(self.folder))}
 
     def publish(self, publisher: Publisher | None = None) -> Report:
         """Claim, carry and complete, as the daemon does."""
@@ -186,8 +192,24 @@ class World:
         (self.folder / "definition").write_bytes(pickle.dumps(self.definition))
         return [sys.executable, __file__, str(self.folder), str(self.time)]
 
+    def start(self, env: Mapping[str, str]) -> "subprocess.Popen[str]":
+        """Start such a process, with these variables too."""
+        return subprocess.Popen(
+            self.daemon(),
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def later(self, seconds: float = 1e6) -> None:
         self.time += seconds
+
+    def take_away(self) -> None:
+        """The work has cost too many deaths: it is poisoned, until a person retries it."""
+        assert self.claim("publish") is None
+        assert self.publish_row().state is Work.POISONED
+        self.retry()
 
     def retry(self) -> None:
         works = [row.id for row in self.work() if row.stage == "publish"]
@@ -223,12 +245,21 @@ class World:
             self.catalog.write(lambda tx, row=rows[0]: tx.finish(row))
         return found
 
-    def assert_right(self, target: str = "line/survey/S-1") -> None:
+    def assert_whole_or_not_there(self) -> None:
+        """What is visible at a place is what its row says, or nothing is there yet."""
+        for row in self.rows():
+            target = self.archive / row.target
+            if target.exists():
+                assert hashing.content(target).sha256 == row.sha256
+            else:
+                assert row.state not in (State.COMMITTED, State.RELEASED)
+
+    def assert_right(self, target: str = "line/survey/S-1", *, hidden: Sequence[str] = ()) -> None:
         """Exactly one right copy, nothing half, everything said."""
         row = self.rows()[-1]
         assert (row.state, row.target) == (State.RELEASED, target)
         assert hashing.content(self.archive / target).sha256 == row.sha256
-        assert self.hidden() == []
+        assert set(self.hidden()) == set(hidden)
         assert self.publish_row().state is Work.DONE
 
 
@@ -250,7 +281,7 @@ def daemon(folder: Path, time: float) -> None:
     with catalog.read() as view:
         places = {name: row.place for name, row in view.roots().items()}
     publisher = Publisher(
-        catalog, LocalStorage(places), {"archive": LocalTransfer()},
+        catalog, LocalStorage(places), {"archive": LocalTransfer(str(folder))},
         definitions=lambda: {"line": plan}, libraries=lambda _: {"towpath": "0"}, destinations=("bus",),
     )  # fmt: skip
     try:
