@@ -72,8 +72,10 @@ def definition(archive_root: str = "archive", **params: Any) -> Definition:
 class World:
     """A site on disk with one item, whose time goes on only when it is told."""
 
-    def __init__(self, folder: Path, *, key: str = "S-1", archive: Path | None = None, **params: Any) -> None:
-        self.folder, self.time = folder, 1_700_000_000.0
+    def __init__(
+        self, folder: Path, *, key: str = "S-1", archive: Path | None = None, owner: str = "", **params: Any
+    ) -> None:
+        self.folder, self.time, self.owner = folder, 1_700_000_000.0, owner
         self.places = {name: folder / name for name in ("store", "incoming")}
         self.places["archive"] = archive or folder / "archive"
         for place in self.places.values():
@@ -177,7 +179,7 @@ class World:
 
     @property
     def transfers(self) -> dict[str, LocalTransfer]:
-        return {"archive": LocalTransfer(str(self.folder))}
+        return {"archive": LocalTransfer(self.owner)}
 
     def publish(self, publisher: Publisher | None = None) -> Report:
         """Claim, carry and complete, as the daemon does."""
@@ -190,7 +192,7 @@ class World:
     def daemon(self) -> list[str]:
         """The command of another process that claims, carries and completes one publication."""
         (self.folder / "definition").write_bytes(pickle.dumps(self.definition))
-        return [sys.executable, __file__, str(self.folder), str(self.time)]
+        return [sys.executable, __file__, str(self.folder), str(self.time), self.owner]
 
     def start(self, env: Mapping[str, str]) -> "subprocess.Popen[str]":
         """Start such a process, with these variables too."""
@@ -272,7 +274,7 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
             (path / name).write_bytes(part)
 
 
-def daemon(folder: Path, time: float) -> None:
+def daemon(folder: Path, time: float, owner: str) -> None:
     """Claim, carry and complete one publication, and say how it ended."""
     plan = pickle.loads((folder / "definition").read_bytes())
     kind = plan.kinds["survey"]
@@ -281,7 +283,7 @@ def daemon(folder: Path, time: float) -> None:
     with catalog.read() as view:
         places = {name: row.place for name, row in view.roots().items()}
     publisher = Publisher(
-        catalog, LocalStorage(places), {"archive": LocalTransfer(str(folder))},
+        catalog, LocalStorage(places), {"archive": LocalTransfer(owner)},
         definitions=lambda: {"line": plan}, libraries=lambda _: {"towpath": "0"}, destinations=("bus",),
     )  # fmt: skip
     try:
@@ -295,4 +297,4 @@ def daemon(folder: Path, time: float) -> None:
 
 
 if __name__ == "__main__":
-    daemon(Path(sys.argv[1]), float(sys.argv[2]))
+    daemon(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3])

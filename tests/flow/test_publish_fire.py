@@ -242,7 +242,7 @@ def sites(
 ) -> list[World]:
     found = []
     for number in range(count):
-        found.append(world(f"site{number}", archive=archive, **LONE))
+        found.append(world(f"site{number}", archive=archive, owner=str(number), **LONE))
         found[-1].make({"grid": content(number), "plot": b"png"})
     return found
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from publishing import World
 
 from towpath.adapters.transfers.local import LocalTransfer
-from towpath.base import faults
+from towpath.base import faults, hashing
 from towpath.base.states import Outcome, Work
 from towpath.base.states import Publication as State
 from towpath.flow.publish import tidy
@@ -288,6 +289,58 @@ def test_what_lies_at_the_target_and_is_no_product_is_a_conflict(world: Callable
     heals(site)
 
 
+# ---- what was published and is gone
+
+
+@pytest.mark.parametrize("lone", [False, True])
+def test_what_was_published_and_is_gone_is_published_again(world: Callable[..., World], lone: bool) -> None:
+    site = world(**(LONE if lone else {}))
+    site.make()
+    site.publish()
+    target = site.archive / site.rows()[0].target
+    target.rename(site.folder / "lost")
+    works = [site.publish_row().id]
+    site.catalog.write(lambda tx: tx.revise(works, "look again"))
+    assert site.publish().outcome is Outcome.DONE
+    site.assert_right("line/survey/S-1/make-grid.bin" if lone else "line/survey/S-1")
+    assert hashing.content(target).sha256 == hashing.content(site.folder / "lost").sha256
+    assert [row.state for row in site.rows()] == [State.WITHDRAWN, State.RELEASED]
+    assert [body["version"] for body in site.messages()] == [1, 1]
+    site.remake({"grid": b"better", "plot": b"png"})
+    site.publish()
+    site.assert_right("line/survey/S-1/make-grid~v2.bin" if lone else "line/survey/S-1~v2")
+
+
+def test_what_is_gone_and_cannot_be_put_back_yet_goes_to_its_place_in_the_end(
+    world: Callable[..., World], armed: Any
+) -> None:
+    site = world()
+    site.make()
+    site.publish()
+    (site.archive / "line/survey/S-1").rename(site.folder / "lost")
+    works = [site.publish_row().id]
+    site.catalog.write(lambda tx: tx.revise(works, "look again"))
+    armed("publish.bytes:1:raise=EIO")
+    assert site.publish().outcome is Outcome.TRANSIENT
+    assert [row.state for row in site.rows()] == [State.WITHDRAWN, State.FAILED]
+    site.later()
+    assert site.publish().outcome is Outcome.DONE
+    site.assert_right()
+
+
+def test_what_is_gone_and_would_be_another_today_is_a_new_version(world: Callable[..., World]) -> None:
+    site = world()
+    site.make()
+    site.publish()
+    (site.archive / "line/survey/S-1").rename(site.folder / "lost")
+    site.definition = replace(site.definition, citation="Another Author")
+    works = [site.publish_row().id]
+    site.catalog.write(lambda tx: tx.revise(works, "look again"))
+    assert site.publish().outcome is Outcome.DONE
+    assert [row.state for row in site.rows()] == [State.SUPERSEDED, State.RELEASED]
+    site.assert_right("line/survey/S-1~v2")
+
+
 # ---- names
 
 FAITHFUL = [
@@ -465,7 +518,7 @@ def test_a_temporary_of_a_publication_that_was_given_up_goes_with_the_sweep(
 
     claimed = site.claim("publish")
     with pytest.raises(KeyboardInterrupt):
-        site.publisher(Dies(str(site.folder)))(site.kind, site.kind.stages["publish"], claimed)
+        site.publisher(Dies())(site.kind, site.kind.stages["publish"], claimed)
     assert len(site.hidden()) == 1
     others = site.archive / "line/survey/.7.1.0123456789ab"
     others.mkdir()
