@@ -64,10 +64,12 @@ class Worker:
         definitions: Callable[[], Mapping[str, Definition]],
         reload: Callable[[], object] = lambda: None,
         chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
+        no_room: Callable[[], str] = lambda: "",
         only: Sequence[int] | None = None,
     ) -> None:
         self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
         self._definitions, self._reload, self._chores, self._only = definitions, reload, chores, only
+        self._no_room = no_room
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
@@ -79,7 +81,7 @@ class Worker:
     def once(self, *, patience: float = PATIENCE, tick: Callable[[], None] = lambda: None) -> Summary:
         """Look at every source, run until nothing is left that could run."""
         started = time.monotonic()
-        bury(self._catalog, self._host)
+        self._tend()
         unsettled = self._arrivals.look()
         ended, rested = "nothing left to do", 0.0
         while not self._stop.is_set():
@@ -89,12 +91,15 @@ class Worker:
                 rested = 0.0
                 continue
             rested = rested or time.monotonic()
+            self._tend()
             wait = self._wait(patience, settling=unsettled > 0 and time.monotonic() - rested < patience)
             if wait is None:
                 break
+            if (why := self._no_room()) and time.monotonic() - rested >= patience:
+                ended = why
+                break
             self._stop.wait(min(wait, 0.5))
             unsettled = self._arrivals.look() if unsettled else 0
-            bury(self._catalog, self._host)
         else:
             ended = "stopped"
         return self._end(started, ended, tick)
@@ -107,7 +112,7 @@ class Worker:
             while not self._stop.is_set():
                 if time.monotonic() - looked > 1.0:
                     looked = time.monotonic()
-                    bury(self._catalog, self._host)
+                    self._tend()
                     self._reload()
                     self._arrivals.check()
                 if not self._process.step(0.1):
@@ -116,6 +121,15 @@ class Worker:
         finally:
             self._arrivals.stop()
         return self._end(started, "stopped", tick)
+
+    def _tend(self) -> None:
+        """Free what dead processes of this host held, and let nothing wait for an hour that the clock was set back by."""
+        bury(self._catalog, self._host)
+        with self._catalog.read() as view:
+            is_behind = view.behind() > 0
+        if is_behind:
+            seconds = self._catalog.write(lambda tx: tx.follow_clock())
+            log.warning("the clock was set back by %.0f s; what is due moves with it", seconds)
 
     def _wait(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""

@@ -36,18 +36,20 @@ def bytes_sha256(content: bytes) -> bytes:
 
 def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> bytes:
     """sha256 (32 bytes) of a file's content; `progress` gets the number of bytes of each chunk read."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  the hot path of small files
-        chunk = os.read(file.fileno(), _SMALL)
-        if len(chunk) < _SMALL and not os.read(file.fileno(), 1):
+    fd = os.open(path, os.O_RDONLY)  # no file object: it would cost more than the hash of a small file
+    try:
+        chunk = os.read(fd, _SMALL)
+        if len(chunk) < _SMALL and not os.read(fd, 1):
             return hashlib.sha256(chunk).digest()
-        file.seek(0)
-        total, buffer = hashlib.sha256(), bytearray(_CHUNK)
-        view = memoryview(buffer)
-        while count := file.readinto(buffer):
-            total.update(view[:count])
+        os.lseek(fd, 0, os.SEEK_SET)
+        total, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        while count := os.readv(fd, [buffer]):
+            total.update(buffer[:count])
             if progress:
                 progress(count)
         return total.digest()
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Every run appends a line to the file that PLAIN_LOG names: that is how repeats a
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import signal
@@ -156,6 +157,20 @@ class Trouble(Stage):
         while True:
             kept.append(bytearray(os.urandom(1 << 20) * 16))
             time.sleep(0.01)
+
+    def _full(self, context: Context, attributes: dict, times: int) -> None:
+        if times <= attributes["times"]:
+            raise RuntimeError("the library gave up") from OSError(errno.ENOSPC, "No space left on device")
+
+    def _flood(self, context: Context, attributes: dict, times: int) -> None:
+        line = b"x" * 65535 + b"\n"
+        while True:
+            os.write(1, line)
+
+    def _stubborn(self, context: Context, attributes: dict, times: int) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self._sleep(context, attributes, times)
 
     def _sleep(self, context: Context, attributes: dict, times: int) -> None:
         end = time.monotonic() + attributes.get("seconds", 60.0)

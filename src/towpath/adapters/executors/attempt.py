@@ -4,6 +4,7 @@ Inputs are verified before and after, outputs become final by one rename, and wh
 nothing that it does ends the loop that calls this. What did not succeed leaves nothing behind.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -23,6 +24,10 @@ from towpath.contracts.executor import Batch, Output, Report, Task
 from towpath.contracts.stage import Many, Stage
 
 _ERROR_LENGTH = 1000
+# What a disk that is full or away says; it may be well again later.
+_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENODEV, errno.ENOTCONN}
+)
 
 
 class Log(Protocol):
@@ -232,13 +237,25 @@ class Attempts:
             if self._interruptible and isinstance(error, KeyboardInterrupt):
                 context.staging.discard()
                 raise
-            return Ending(Outcome.FAILED, _describe(error))
+            text = _describe(error)
+            if _is_of_disk(error) or context.staging.is_away():
+                return Ending(Outcome.TRANSIENT, text, (text,))
+            return Ending(Outcome.FAILED, text)
         finally:
             if self._end_children is not None and (left := self._end_children()):
                 context.caveat(f"processes that outlived the run and were ended: {left}")
         if self._log.begin() - begin > self._log_limit:
             return Ending(Outcome.FAILED, log_limit_error(self._log_limit))
         return _judged(prepared.batch, context)
+
+
+def _is_of_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is that of a disk which is full or away."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _judged(batch: Batch, context: RunContext) -> Ending:
@@ -250,7 +267,11 @@ def _judged(batch: Batch, context: RunContext) -> Ending:
     if len(made) < len(batch.outputs):
         missing = [name for name in batch.outputs if name not in made and name not in batch.optional]
         if missing:
-            return Ending(Outcome.FAILED, f"declared outputs {', '.join(missing)}: none made")
+            text = f"declared outputs {', '.join(missing)}: none made"
+            if context.staging.is_away():
+                text = f"{text}; the folder of the run is gone"
+                return Ending(Outcome.TRANSIENT, text, (text,))
+            return Ending(Outcome.FAILED, text)
     return Ending(Outcome.HELD if result == "hold" else Outcome.DONE)
 
 

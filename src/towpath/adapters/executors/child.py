@@ -126,6 +126,7 @@ class Child:
             "most_cores": settings.most_cores,
             "log_limit": settings.log_limit,
         }
+        os.makedirs(os.path.dirname(self.log_file), exist_ok=True)  # noqa: PTH103, PTH120  somebody may have removed it
         with open(self.log_file, "ab") as log:  # noqa: PTH123  a plain str
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", _MODULE, json.dumps(told)],

@@ -121,6 +121,10 @@ class Folders:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         self._known.add(folder)
 
+    def forget(self) -> None:
+        """One of them is gone: each is looked for again."""
+        self._known.clear()
+
     def changed(self, folder: str) -> None:
         """Something was renamed in it."""
         if self.durable:
@@ -148,11 +152,13 @@ class Staging:
     """
 
     __slots__ = (
+        "_away",
         "_folder",
         "_folders",
         "_lone",
         "_made",
         "_names",
+        "_opened",
         "_parent",
         "_prefix",
         "_scratch",
@@ -165,7 +171,7 @@ class Staging:
         self._target = f"{place}.{token}"
         self._lone = lone
         self._folders = folders
-        self._folder = False
+        self._folder = self._away = self._opened = False
         self._scratch = ""
         self._names: dict[str, str] = {}
         self._made: dict[str, Content] = {}
@@ -186,17 +192,19 @@ class Staging:
             )
         if filename in self._names.values():
             raise ValueError(f"output {output}: another output is named {filename}")
+        self._prepare()
+        self._names[output] = filename
+        return f"{self._prefix}{'.' if self._lone else '/'}{filename}"
+
+    def _prepare(self) -> None:
+        """Make the folders in which outputs are written."""
+        self._away = True  # until they are there
         faults.point("staging.open")
         self._folders.ensure(self._parent)
-        if self._lone:
-            path = f"{self._prefix}.{filename}"
-        else:
-            if not self._folder:
-                self._make_folder(self._prefix)
-                self._folder = True
-            path = f"{self._prefix}/{filename}"
-        self._names[output] = filename
-        return path
+        if not self._lone and not self._folder:
+            self._make_folder(self._prefix)
+            self._folder = True
+        self._away, self._opened = False, True
 
     def _make_folder(self, path: str) -> None:
         try:
@@ -210,6 +218,7 @@ class Staging:
         faults.point("staging.close")
         made = seal(path)
         if made is None:
+            self._away = self.is_away()
             del self._names[output]
             return
         if self._folders.durable:
@@ -218,6 +227,7 @@ class Staging:
 
     def abandon(self, output: str, path: str) -> None:
         """Writing the output failed: it may be opened again."""
+        self._away = self.is_away()
         del self._names[output]
         remove(path)
 
@@ -229,6 +239,11 @@ class Staging:
     def path(self, output: str) -> str:
         """The final path of a complete output."""
         return f"{self._target}{'.' if self._lone else '/'}{self._names[output]}"
+
+    def is_away(self) -> bool:
+        """Whether the folder in which outputs are written could not be made, or is gone with what was written."""
+        folder = self._prefix if self._folder else self._parent
+        return self._away or (self._opened and not os.path.isdir(folder))  # noqa: PTH112
 
     def scratch(self) -> str:
         """A folder for temporary files on the same file system, made on first use, gone after the run."""
@@ -283,6 +298,8 @@ class Staging:
 
     def discard(self) -> None:
         """Remove everything that was written."""
+        if self._away:
+            self._folders.forget()
         if self._scratch:
             remove(self._scratch)
         if self._lone:

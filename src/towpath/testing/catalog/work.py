@@ -1,17 +1,33 @@
 """The suite's tests of work: readiness, claim, fencing, outcomes, deaths and keys."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from towpath.base.errors import NotFoundError
+from towpath.base.model import Item
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
+from towpath.contracts.catalog import Transaction
 from towpath.contracts.executor import Report
 from towpath.testing.catalog.base import Base, MakeBench, outcomes, runs_of
-from towpath.testing.plans import LEASE, OVER, PIPELINE, kind_plan, product_of
+from towpath.testing.plans import LEASE, OVER, PIPELINE, Bench, kind_plan, product_of
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",), "c": ("b",)})
 DIAMOND = kind_plan("item", {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 FROM_RAW = kind_plan("item", {"a": (), "b": ("a",), "c": ("b",)}, inputs={"a": [product_of("")]})
+
+
+def _at(bench: Bench, later: float, work: Callable[[Transaction], Any]) -> Any:
+    """Do something in a transaction whose clock is `later` seconds ahead."""
+
+    def shifted(tx: Transaction) -> Any:
+        now = tx.now()
+        tx.now = lambda: now + later  # type: ignore[method-assign]  # the clock of this transaction alone
+        return work(tx)
+
+    return bench.catalog.write(shifted)
 
 
 class WorkSuite(Base):
@@ -560,6 +576,26 @@ class WorkSuite(Base):
         works = [b.row(stage, item).id for stage in "aba"]
         assert b.catalog.write(lambda tx: tx.revise(works, "a test")) == 3
         assert [b.row(stage, item).revision for stage in "abc"] == [1, 1, 1]
+
+    @pytest.mark.parametrize("back", [3600.0, 4.0])
+    def test_a_clock_that_was_set_back_makes_nothing_wait(self, bench: MakeBench, back: float) -> None:
+        """What is ready or leased by the former clock is due by the new one (R4); a small correction moves nothing."""
+        b = bench(CHAIN)
+        former = _at(
+            b,
+            back,
+            lambda tx: tx.add_items(b.kind(), [Item(PIPELINE, "item", "i"), Item(PIPELINE, "item", "j")]),
+        )
+        held = _at(b, back, lambda tx: tx.claim(b.kind(), b.kind().stages["a"], 1, lease=OVER, owner=b.owner))
+        assert b.claim("a") == []
+        with b.catalog.read() as view:
+            assert view.behind() == pytest.approx(back if back > 5 else 0.0, abs=1.0)
+        moved = b.catalog.write(lambda tx: tx.follow_clock())
+        assert moved == pytest.approx(back if back > 5 else 0.0, abs=1.0)
+        assert b.catalog.write(lambda tx: tx.follow_clock()) == 0.0  # another process finds nothing to move
+        if moved:
+            assert {claimed.item for claimed in (*b.claim("a"), *b.claim("a"))} == set(former)
+            assert held[0].token + 1 == b.row("a", held[0].item).token
 
     def test_counts_and_open_work(self, bench: MakeBench) -> None:
         """How many rows stand where, and those that are not finished."""
