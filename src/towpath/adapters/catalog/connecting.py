@@ -16,6 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 
+from towpath.adapters.catalog.bulk import bulk
 from towpath.base.errors import SiteError
 
 OLDEST = 140000  # as the server numbers itself
@@ -35,11 +36,11 @@ _SETTINGS = (
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
     ("jit", "off"),
+    ("plan_cache_mode", "force_custom_plan"),  # a plan made while a table was small must not stay
 )
-# A writer's statements are few, prepared, and have their index: a plan made while a table was small must not be a scan.
-# A process that was halted in the middle of a transaction must not hold up the others.
+# What a writer asks for has its index, also before the first statistics. A process that was halted in the middle of a
+# transaction must not hold up the others.
 _WRITER = (("enable_seqscan", "off"), ("idle_in_transaction_session_timeout", "60s"))
-_READER = (("plan_cache_mode", "force_custom_plan"),)
 _PREPARED = 1000  # statements that a connection remembers
 
 _AWAY = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "53300")
@@ -108,9 +109,16 @@ class Cursor:
         return self
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Any:
-        """Run a statement once for each row of values, without waiting in between."""
-        text, sizes = translate(statement)
-        self._cursor.executemany(text.encode(), [_folded(row, sizes) for row in rows])
+        """Run a statement for each row of values: at once where it has that form, or without waiting in between."""
+        rows = list(rows)
+        if not rows:
+            return self
+        at_once = bulk(statement, rows) if len(rows) > 1 else None
+        if at_once:
+            self._cursor.execute(at_once[0].encode(), at_once[1])
+        else:
+            text, sizes = translate(statement)
+            self._cursor.executemany(text.encode(), [_folded(row, sizes) for row in rows])
         return self
 
     def fetchall(self) -> list[Any]:
@@ -158,7 +166,7 @@ def connect(url: str, schema: str, *, writes: bool = False) -> Connection:
         connection.prepared_max = _PREPARED
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(str, _Text)
-        connection.execute(_set_up(schema, (*_SETTINGS, *(_WRITER if writes else _READER))))
+        connection.execute(_set_up(schema, (*_SETTINGS, *(_WRITER if writes else ()))))
     except BaseException:
         connection.close()
         raise

@@ -168,6 +168,7 @@ class PostgresCatalog:
         self._writing, self._listening, self._local = threading.Lock(), threading.Lock(), threading.local()
         self._writer: Connection | None = None
         self._idle: list[Connection] = []
+        self._told_text = sql.SQL("NOTIFY {}").format(sql.Identifier(self._channel))
         self._told = 0.0
         self._timer: threading.Timer | None = None
         self._is_closed = False
@@ -237,14 +238,14 @@ class PostgresCatalog:
         """The number and time of a transaction that has begun, beside others or alone."""
         lock = "pg_advisory_xact_lock" if is_alone else "pg_advisory_xact_lock_shared"
         text = sql.SQL(_WRITE).format(lock=sql.Identifier(lock), key=sql.Literal(self._key))
-        cursor = connection.execute(text)
+        cursor = connection.execute(text, prepare=False)
         cursor.nextset()
         _, number, now = cursor.fetchone() or (None, "", 0.0)
         return number, now
 
     def _commit(self, connection: Connection, number: str) -> None:
         try:
-            done = connection.execute("COMMIT").statusmessage
+            done = connection.execute("COMMIT", prepare=False).statusmessage
         except BaseException as error:
             self._roll_back(connection)
             if is_away(error) and self.persist(lambda: self._is_committed(number)):
@@ -269,7 +270,7 @@ class PostgresCatalog:
     def _roll_back(self, connection: Connection) -> None:
         self._names.clear()
         try:
-            connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK", prepare=False)
         except psycopg.Error:
             self._drop_writer()
 
@@ -314,14 +315,14 @@ class PostgresCatalog:
 
     @staticmethod
     def _look(connection: Connection) -> float:
-        cursor = connection.execute(_READ)
+        cursor = connection.execute(_READ, prepare=False)
         cursor.nextset()
         row = cursor.fetchone()
         return float(row[0]) if row else 0.0
 
     def _leave(self, connection: Connection) -> None:
         with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK", prepare=False)
         if connection.closed or self._is_closed:
             connection.close()
         else:
@@ -375,7 +376,7 @@ class PostgresCatalog:
         self._told = time.monotonic()
         if self._writer is not None:
             with suppress(psycopg.Error):  # it is a hint; who writes next finds the connection broken
-                self._writer.execute(sql.SQL("NOTIFY {}").format(sql.Identifier(self._channel)))
+                self._writer.execute(self._told_text, prepare=False)
 
     def close(self) -> None:
         """Close all connections."""
