@@ -78,7 +78,7 @@ def point(name: str) -> None:
     """Pass a fault point. Does nothing unless the process was started with TOWPATH_FAULT naming it."""
     if _armed:
         fault = _armed.get(name)
-        if fault is not None and fault.strikes() and _marked():
+        if fault is not None and fault.strikes() and (fault.on or _marked()):
             fault.action()
 
 
@@ -91,8 +91,9 @@ def arm(text: str) -> None:
         Faults separated by commas, each ``name[:nth[:action]]``. `nth` is the pass of the point by this process, from
         1; with a ``+`` behind it each pass from that one on. `action` is ``kill`` (SIGKILL to this process, the
         default), ``raise=ERRNO`` (an OSError, as in ``raise=ENOSPC``) or ``wait`` (until the file that the variable
-        TOWPATH_FAULT_GATE names is gone). Where TOWPATH_FAULT_MARK names a file it is made when a fault strikes, and
-        none strikes while it is there: one fault among many processes, and a sign that it struck.
+        TOWPATH_FAULT_GATE names is gone). Where TOWPATH_FAULT_MARK names a file, it is made when a fault strikes, and
+        none strikes while it is there: one fault among many processes, and a sign that it struck. Faults with a ``+``
+        do not heed it.
 
     Raises
     ------

@@ -29,6 +29,7 @@ from towpath.adapters.catalog.connecting import (
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
+from towpath.base import faults
 from towpath.base.errors import SiteError
 from towpath.base.spacetime import Box
 from towpath.contracts.catalog import Transaction, View
@@ -227,10 +228,12 @@ class PostgresCatalog:
             transaction.is_alone = is_alone
             result = work(transaction)
             transaction.flush_events()
+            faults.point("catalog.commit")
         except BaseException:
             self._roll_back(connection)
             raise
         self._commit(connection, number)
+        faults.point("catalog.committed")
         self._wake()
         return result
 

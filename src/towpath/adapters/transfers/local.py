@@ -4,7 +4,6 @@ Promises that a target is never overwritten and is either whole or not there, al
 symbolic link, and never touches the source.
 """
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -16,19 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from towpath.adapters.transfers.placing import held_for, place_file, place_folder
 from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
 from towpath.contracts.transfer import Progress
 
 _BUFFER = 1 << 22
-_AT_FDCWD = -100
-_NOREPLACE = 1
-_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 _TEMPORARY = re.compile(r"\.(\d+)\.\d+\.[0-9a-f]{12}(\.[0-9a-f]+\.trash)?\Z")
-_HOLE = b"towpath places a file here: "
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 class LocalTransfer:
@@ -58,7 +53,7 @@ class LocalTransfer:
                 found = [(ours.match(entry.name), Path(entry.path)) for entry in entries]
         except FileNotFoundError:
             return []
-        found.append((ours.match(_held_for(target)), target))
+        found.append((ours.match(held_for(target)), target))
         return [path for match, path in found if match and int(match[1]) <= token]
 
     def strays(self, folder: Path) -> set[int]:
@@ -167,7 +162,7 @@ class LocalTransfer:
         RENAME_NOREPLACE; where the system has no such rename a plain one, which POSIX lets replace nothing but an
         empty folder.
         """
-        placed = _place_folder(temporary, target) if temporary.is_dir() else _place_file(temporary, target)
+        placed = place_folder(temporary, target) if temporary.is_dir() else place_file(temporary, target)
         if placed:
             _flush_folder(target.parent)
         return placed
@@ -314,85 +309,3 @@ def _forget(file: Path) -> None:
         os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(number)
-
-
-# ---- placing without replacing
-
-
-def _place_file(temporary: Path, target: Path) -> bool:
-    try:
-        faults.point("transfer.link")
-        os.link(temporary, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        if error.errno not in _NO_LINKS:
-            raise
-        return _rename_new(temporary, target, _rename_into_hole)
-    faults.point("publish.link")
-    temporary.unlink()
-    return True
-
-
-def _place_folder(temporary: Path, target: Path) -> bool:
-    return _rename_new(temporary, target, _rename_plainly)
-
-
-def _rename_new(temporary: Path, target: Path, otherwise: Callable[[Path, Path], bool]) -> bool:
-    try:
-        faults.point("transfer.rename")
-        _renameat2(temporary, target)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        if error.errno in _UNSUPPORTED:
-            return otherwise(temporary, target)
-        raise
-    return True
-
-
-def _renameat2(temporary: Path, target: Path) -> None:
-    """Rename without replacing. Raises OSError, with ENOSYS where the C library has no such call."""
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target))
-    if call is None or call(*names, ctypes.c_uint(_NOREPLACE)) != 0:
-        failure = errno.ENOSYS if call is None else ctypes.get_errno()
-        raise OSError(failure, os.strerror(failure), str(temporary), None, str(target))
-
-
-def _rename_plainly(temporary: Path, target: Path) -> bool:
-    """A folder's plain rename: it fails on a file and on a folder that holds something."""
-    try:
-        temporary.rename(target)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
-    return True
-
-
-def _rename_into_hole(temporary: Path, target: Path) -> bool:
-    """A file, where there are no links and no such rename: take the name with a note of ours, then rename over it.
-
-    A crash between the two leaves the note, by which the next attempt knows that it may remove it.
-    """
-    try:
-        with target.open("xb") as file:
-            file.write(_HOLE + os.fsencode(temporary.name))
-    except FileExistsError:
-        return False
-    faults.point("transfer.hole")
-    temporary.rename(target)
-    return True
-
-
-def _held_for(target: Path) -> str:
-    """The name of the temporary for which a note of ours holds this place; "" if none does."""
-    try:
-        status = target.lstat()
-        if not stat.S_ISREG(status.st_mode) or not len(_HOLE) < status.st_size < 256:
-            return ""
-        content = target.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    return os.fsdecode(content.removeprefix(_HOLE)) if content.startswith(_HOLE) else ""

@@ -62,6 +62,7 @@ class _Attempt:
     row: PublicationRow | None = None
     placed: bool = False
     stamp: tuple[object, ...] | None = None
+    lost: PublicationRow | None = None
     refreshed: tuple[tuple[int, int], ...] = ()
     known: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     total: int = 0
@@ -156,11 +157,13 @@ class Publisher:
     def _publish(self, attempt: _Attempt) -> Outcome:
         self._settle(attempt)
         former = self._published(attempt)
-        if former is not None and former.state is State.RELEASED:
+        stands = former is not None and self._stands(attempt, former)
+        if former is not None and stands and former.state is State.RELEASED:
             return Outcome.UNCHANGED
-        if former is not None:
+        if former is not None and stands:
             self._release(attempt, former)
             return Outcome.DONE
+        attempt.lost = former
         plan = self._plan(attempt)
         row = self._open(attempt, plan)
         self._object(attempt, plan)
@@ -206,8 +209,14 @@ class Publisher:
                     return row
         return None
 
+    def _stands(self, attempt: _Attempt, row: PublicationRow) -> bool:
+        """Whether there still is something at the place of a publication; what it is, a scrub tells."""
+        self._reach(attempt)
+        return attempt.transfer.stamp(self._target(row)) is not None
+
     # ---- the plan
     def _plan(self, attempt: _Attempt) -> Plan:
+        """What is to be published; to the place of the one that was lost from there, if it is the same still."""
         products = choose(attempt.settings, attempt.claimed)
         sources = look_at(self._storage, products)
         attempt.refreshed = sources.refreshed
@@ -223,6 +232,9 @@ class Publisher:
         )
         if isinstance(plan, Sources):
             raise _changed(plan)
+        if attempt.lost is not None and plan.sha256 != attempt.lost.sha256:
+            attempt.lost = None
+            return self._plan(attempt)
         return plan
 
     def _bundle(self, attempt: _Attempt, products: tuple[Product, ...]) -> Bundle:
@@ -230,7 +242,7 @@ class Publisher:
         with self._catalog.read() as view:
             return Bundle(
                 view.item(attempt.claimed.item),
-                version_of(rows_of(view, attempt.claimed)),
+                version_of(rows_of(view, attempt.claimed), attempt.lost.id if attempt.lost else None),
                 {},
                 products,
                 ancestry(view, products),
@@ -256,6 +268,8 @@ class Publisher:
         def write(tx: Transaction) -> tuple[PublicationRow, bool]:
             for row in stale:
                 tx.move_publication(row, State.FAILED, error="another took its place", token=token)
+            if attempt.lost is not None:
+                tx.move_publication(attempt.lost, State.WITHDRAWN, error="gone from its place", token=token)
             try:
                 row = tx.open_publication(attempt.claimed, new)
                 if row.state is not State.INTENDED:
