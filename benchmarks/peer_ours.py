@@ -57,6 +57,9 @@ def main() -> int:
     (folder / "towpath.toml").write_text(SITE.format(**settings))
     side = "Aside" if "side" in options else ""
     (folder / "trivial.toml").write_text(PIPELINE.format(side=side, folder=folder, n=asked.n))
+    import alembic.command  # noqa: F401  imports are left out of the time, as with all peers; a new catalog needs this
+    import sqlalchemy  # noqa: F401
+
     from towpath import Site
 
     with c.timed(), Site.open(folder) as site:

@@ -14,6 +14,8 @@ from typing import NoReturn, Protocol
 import pytest
 from hypothesis import settings
 
+from towpath.testing.postgres import NoServerError, Server
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL_DISK_BYTES = 1024 * 1024
 
@@ -74,6 +76,17 @@ def unprivileged() -> Unprivileged:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Give a private PostgreSQL, the same for all tests of this process; each makes databases of its own."""
+    try:
+        server = Server()
+    except NoServerError as error:
+        skip_or_fail(str(error))
+    with server:
+        yield server
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def test_only_the_items_in_a_file_are_run(run: Command, site: Path, tmp_path: Pa
 
 
 def test_sweep(run: Command) -> None:
-    assert run("sweep", "--json").document == {"orphans": 0, "trash": 0, "deleted": 0}
+    assert run("sweep", "--json").document == {"orphans": 0, "trash": 0, "deleted": 0, "temporaries": 0}
     assert run("sweep", "--older", "soon").code == 2
 
 

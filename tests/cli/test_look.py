@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from towpath import Site
+from towpath.base.spacetime import Box
+
 Command = Callable[..., Any]
 
 READING = [
@@ -77,6 +80,32 @@ def test_items_are_filtered_and_paged(invoke: Command, shared: Path) -> None:
     assert "more: towpath items --after" in invoke("items", "--limit", "2", "--site", shared).out
     assert invoke("items", "nix", "--site", shared).out == "no such items\n"
     assert invoke("items", "--state", "wrong", "--site", shared).code == 2
+
+
+def test_items_are_found_by_place(invoke: Command, site: Path) -> None:
+    with Site.open(site) as one:
+        for name, box in (("first", Box(170, -10, -170, 10)), ("second", Box(5, 5, 5, 5))):
+            number = one.find(name).id
+            one.catalog.write(lambda tx, n=number, b=box: tx.update_item(n, footprint=b))  # type: ignore[misc]
+        assert [item.key for item in one.items(box=(175, 0))] == ["first"]
+        assert [item.key for item in one.items(box=Box(-180, -90, 180, 90))] == ["first", "second"]
+    for box, keys in (
+        ("-171,0,0,5", ["first"]),
+        ("-180,0", ["first"]),
+        ("4,4,5,5", ["second"]),
+        ("20,20,30,30", []),
+    ):
+        document = invoke("items", f"--box={box}", "--json", "--site", site).document
+        assert [item["key"] for item in document["items"]] == keys
+    for box, told in (
+        ("1,2,3", "found 3 numbers; expected west, south, east, north"),
+        ("a,b,c,d", "expected W,S,E,N or LON,LAT"),
+        ("0,0,181,1", "longitude out of"),
+        ("0,5,1,1", "south above north"),
+        ("nan,0,1,1", "longitude out of"),
+    ):
+        done = invoke("items", f"--box={box}", "--site", site)
+        assert (done.code, told in done.err) == (2, True), done.err
 
 
 def test_show(invoke: Command, shared: Path) -> None:

@@ -12,6 +12,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 from publishing import World  # noqa: E402  the path is set above
 
+from towpath.adapters.catalog.postgres import migrate  # noqa: E402
+from towpath.testing.postgres import Server  # noqa: E402
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
@@ -25,3 +28,22 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     yield make
     for one in made:
         one.catalog.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Give what makes the URL of an empty catalog ("": in the site's folder), by each adapter in turn."""
+    if request.param == "sqlite":
+        yield lambda: ""
+        return
+    server: Server = request.getfixturevalue("postgres")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(server.database())
+        migrate(made[-1])
+        return made[-1]
+
+    yield make
+    for url in made:
+        server.drop(url)

@@ -1,11 +1,14 @@
 """A site on disk with one item to publish, whose clock is told, and a process that publishes it as a daemon does."""
 
+import os
 import pickle
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from towpath.adapters.catalog.postgres import PostgresCatalog
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
@@ -16,7 +19,7 @@ from towpath.base.provenance import Fixed
 from towpath.base.spacetime import Box, Span
 from towpath.base.states import Outcome, Work
 from towpath.base.states import Publication as State
-from towpath.contracts.catalog import Claimed, PublicationRow
+from towpath.contracts.catalog import Catalog, Claimed, PublicationRow
 from towpath.contracts.definition import Definition, InputPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
 from towpath.flow.publish import Publisher
@@ -67,16 +70,34 @@ def definition(archive_root: str = "archive", **params: Any) -> Definition:
     )
 
 
+def open_catalog(url: str, now: Callable[[], float]) -> Catalog:
+    """The catalog at a URL; one in a database was migrated by whoever made that."""
+    if url.startswith("postgresql:"):
+        return PostgresCatalog(url, now=now)
+    return SqliteCatalog(Path(url.removeprefix("sqlite:///")), now=now)
+
+
 class World:
     """A site on disk with one item, whose time goes on only when it is told."""
 
-    def __init__(self, folder: Path, *, key: str = "S-1", archive: Path | None = None, **params: Any) -> None:
-        self.folder, self.time = folder, 1_700_000_000.0
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        key: str = "S-1",
+        archive: Path | None = None,
+        owner: str = "",
+        url: str = "",
+        **params: Any,
+    ) -> None:
+        self.folder, self.time, self.owner = folder, 1_700_000_000.0, owner
+        self.url = url or f"sqlite:///{folder}/catalog.sqlite"
         self.places = {name: folder / name for name in ("store", "incoming")}
         self.places["archive"] = archive or folder / "archive"
         for place in self.places.values():
             place.mkdir(exist_ok=True)
-        migrate(folder / "catalog.sqlite")
+        if not url:
+            migrate(folder / "catalog.sqlite")
         self.definition = definition(**params)
         self.open()
         for name, place in self.places.items():
@@ -85,7 +106,7 @@ class World:
         self.item = self.add(key)
 
     def open(self) -> None:
-        self.catalog = SqliteCatalog(self.folder / "catalog.sqlite", now=lambda: self.time)
+        self.catalog = open_catalog(self.url, lambda: self.time)
         self.catalog.definitions["line"] = self.definition
         self.storage = LocalStorage(self.places)
 
@@ -166,12 +187,16 @@ class World:
         return Publisher(
             catalog or self.catalog,
             self.storage,
-            {"archive": transfer or LocalTransfer()},
+            {"archive": transfer} if transfer else self.transfers,
             definitions=lambda: {"line": self.definition},
             destinations=("bus",),
             libraries=lambda _: {"towpath": "0"},
             **more,
         )
+
+    @property
+    def transfers(self) -> dict[str, LocalTransfer]:
+        return {"archive": LocalTransfer(self.owner)}
 
     def publish(self, publisher: Publisher | None = None) -> Report:
         """Claim, carry and complete, as the daemon does."""
@@ -184,10 +209,26 @@ class World:
     def daemon(self) -> list[str]:
         """The command of another process that claims, carries and completes one publication."""
         (self.folder / "definition").write_bytes(pickle.dumps(self.definition))
-        return [sys.executable, __file__, str(self.folder), str(self.time)]
+        return [sys.executable, __file__, str(self.folder), self.url, str(self.time), self.owner]
+
+    def start(self, env: Mapping[str, str]) -> "subprocess.Popen[str]":
+        """Start such a process, with these variables too."""
+        return subprocess.Popen(
+            self.daemon(),
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def later(self, seconds: float = 1e6) -> None:
         self.time += seconds
+
+    def take_away(self) -> None:
+        """The work has cost too many deaths: it is poisoned, until a person retries it."""
+        assert self.claim("publish") is None
+        assert self.publish_row().state is Work.POISONED
+        self.retry()
 
     def retry(self) -> None:
         works = [row.id for row in self.work() if row.stage == "publish"]
@@ -223,12 +264,21 @@ class World:
             self.catalog.write(lambda tx, row=rows[0]: tx.finish(row))
         return found
 
-    def assert_right(self, target: str = "line/survey/S-1") -> None:
+    def assert_whole_or_not_there(self) -> None:
+        """What is visible at a place is what its row says, or nothing is there yet."""
+        for row in self.rows():
+            target = self.archive / row.target
+            if target.exists():
+                assert hashing.content(target).sha256 == row.sha256
+            else:
+                assert row.state not in (State.COMMITTED, State.RELEASED)
+
+    def assert_right(self, target: str = "line/survey/S-1", *, hidden: Sequence[str] = ()) -> None:
         """Exactly one right copy, nothing half, everything said."""
         row = self.rows()[-1]
         assert (row.state, row.target) == (State.RELEASED, target)
         assert hashing.content(self.archive / target).sha256 == row.sha256
-        assert self.hidden() == []
+        assert set(self.hidden()) == set(hidden)
         assert self.publish_row().state is Work.DONE
 
 
@@ -241,16 +291,16 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
             (path / name).write_bytes(part)
 
 
-def daemon(folder: Path, time: float) -> None:
+def daemon(folder: Path, url: str, time: float, owner: str) -> None:
     """Claim, carry and complete one publication, and say how it ended."""
     plan = pickle.loads((folder / "definition").read_bytes())
     kind = plan.kinds["survey"]
     stage = kind.stages["publish"]
-    catalog = SqliteCatalog(folder / "catalog.sqlite", now=lambda: time)
+    catalog = open_catalog(url, lambda: time)
     with catalog.read() as view:
         places = {name: row.place for name, row in view.roots().items()}
     publisher = Publisher(
-        catalog, LocalStorage(places), {"archive": LocalTransfer()},
+        catalog, LocalStorage(places), {"archive": LocalTransfer(owner)},
         definitions=lambda: {"line": plan}, libraries=lambda _: {"towpath": "0"}, destinations=("bus",),
     )  # fmt: skip
     try:
@@ -264,4 +314,4 @@ def daemon(folder: Path, time: float) -> None:
 
 
 if __name__ == "__main__":
-    daemon(Path(sys.argv[1]), float(sys.argv[2]))
+    daemon(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4])

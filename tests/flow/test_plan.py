@@ -7,8 +7,7 @@ from plainpipe.site import make
 
 from towpath import Site
 from towpath.base.errors import NotFoundError
-from towpath.base.provenance import Difference
-from towpath.flow.plan import sentence
+from towpath.base.provenance import Difference, sentence
 
 PIPELINE = """
 [pipeline]

@@ -164,6 +164,7 @@ class KillingTransfer(LocalTransfer):
     """The real transfer, killed before or after any of its acts, and in the middle of a copy."""
 
     def __init__(self, faults: Faults) -> None:
+        super().__init__()
         self.faults = faults
 
     def prepare(self, root: Path, folder: Path) -> None:
@@ -325,6 +326,7 @@ class Waiting(LocalTransfer):
     """The real transfer, which waits at one act until it is let go."""
 
     def __init__(self, where: str) -> None:
+        super().__init__()
         self.where, self.reached, self.go = where, threading.Event(), threading.Event()
 
     def at(self, where: str) -> None:
@@ -548,6 +550,7 @@ class Meddling(LocalTransfer):
     """The real transfer, and somebody else who writes into it once."""
 
     def __init__(self, where: str) -> None:
+        super().__init__()
         self.where = where
 
     def meddle(self, where: str, temporary: Path) -> None:

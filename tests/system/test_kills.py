@@ -7,13 +7,16 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from plainpipe.site import Daemon, make, notes, wait_for
 
 from towpath import Site
 from towpath.testing.content import describe, differences, torn
+from towpath.testing.postgres import Server
 
 SITE = """
 [pipelines.plain.override.items.note.stages.write]
@@ -23,11 +26,16 @@ params = { delay = 0.004 }
 [pipelines.plain.override.items.set.stages.collect]
 params = { delay = 0.01 }
 """
+CATALOG = "TOWPATH_SITE__CATALOG"
 SETS = 8  # for each kill: about half a second of work for two workers
 
 
 def running(folder: Path) -> int:
-    """How many rows are running, by the catalog's file alone."""
+    """How many rows are running, by the catalog's tables alone."""
+    if CATALOG in os.environ:
+        with closing(psycopg.connect(os.environ[CATALOG])) as server:
+            row = server.execute("SELECT count(*) FROM towpath.work WHERE state = 'running'").fetchone()
+            return row[0] if row else 0
     connection = sqlite3.connect(folder / "catalog.sqlite", timeout=60)
     try:
         return connection.execute("SELECT count(*) FROM work WHERE state = 'running'").fetchone()[0]
@@ -83,8 +91,8 @@ def executed(log: Path) -> Counter[str]:
     return Counter(log.read_text().splitlines())
 
 
-def torment(folder: Path, seed: int, kills: int, monkeypatch: pytest.MonkeyPatch) -> Chaos:
-    """Run a site under kills, and an undisturbed one, and compare them."""
+def torment(folder: Path, seed: int, kills: int, monkeypatch: pytest.MonkeyPatch, url: str = "") -> Chaos:
+    """Run a site (with its catalog at `url`) under kills, and an undisturbed one, and compare them."""
     calm, wild = make(folder / "calm", site=SITE), make(folder / "wild", site=SITE)
     items = notes(SETS * kills)
     monkeypatch.setenv("PLAIN_LOG", str(calm / "runs.log"))
@@ -93,6 +101,8 @@ def torment(folder: Path, seed: int, kills: int, monkeypatch: pytest.MonkeyPatch
         site.run()
         expected = describe(site)
     monkeypatch.setenv("PLAIN_LOG", str(wild / "runs.log"))
+    if url:
+        monkeypatch.setenv(CATALOG, url)
     chaos = Chaos(wild, seed)
     for number in range(kills):
         with Site.open(wild) as site:  # beside the daemon
@@ -116,6 +126,16 @@ def torment(folder: Path, seed: int, kills: int, monkeypatch: pytest.MonkeyPatch
 def test_a_few_kills_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     chaos = torment(tmp_path, 1, 8, monkeypatch)
     assert chaos.killed == {"daemon": 4, "worker": 4}
+
+
+@pytest.mark.parametrize(("kills", "seed"), [(4, 5), pytest.param(50, 6, marks=pytest.mark.slow)])
+def test_kills_change_nothing_on_postgresql(
+    tmp_path: Path, kills: int, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: Server
+):
+    url = postgres.database()
+    chaos = torment(tmp_path, seed, kills, monkeypatch, url)
+    assert chaos.killed == {"daemon": kills // 2, "worker": kills // 2}
+    postgres.drop(url)
 
 
 def test_what_a_killed_daemon_held_is_taken_over_by_another_at_once(

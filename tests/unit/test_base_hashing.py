@@ -103,5 +103,17 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "tree/pipe")
     with pytest.raises(ValueError, match="only files and folders"):
         hashing.content(tmp_path / "tree")
+    with pytest.raises(ValueError, match="may not be a symbolic link or a device"):
+        hashing.content(tmp_path / "tree/pipe")  # opening it would wait for a writer
     with pytest.raises(FileNotFoundError):
         hashing.content(tmp_path / "nothing")
+
+
+def test_a_name_that_is_not_utf8_is_refused_in_words_that_can_be_written(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", {"a": b"x"})
+    (tmp_path / "tree" / os.fsdecode(b"bad\xff")).write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"tree/bad\\xff: a name in a product must be UTF-8; rename it"
+    ) as caught:
+        hashing.content(tmp_path / "tree")
+    str(caught.value).encode()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.base.spacetime import Box, Span, cover, hull
+from towpath.testing.catalog.places import shares_a_point
 
 SECONDS = st.floats(-1e9, 1e9, allow_nan=False)
 SPANS = st.tuples(SECONDS, SECONDS).map(lambda pair: Span(min(pair), max(pair)))
@@ -77,12 +78,23 @@ def test_boxes_that_share_a_corner_meet(one: Box, other: Box) -> None:
 
 @given(BOXES, BOXES)
 def test_boxes_that_meet_share_a_point(one: Box, other: Box) -> None:
-    shared = any(
-        holds(one, longitude, latitude) and holds(other, longitude, latitude)
-        for longitude in (one.west, one.east, other.west, other.east, 180.0, -180.0)
-        for latitude in (one.south, one.north, other.south, other.north)
-    )
-    assert one.meets(other) == shared
+    assert one.meets(other) == shares_a_point(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ((170, 0, 180, 1), (-180, 0, -170, 1), True),  # one meridian
+        ((170, 0, 180, 1), (-179, 0, -170, 1), False),
+        ((0, 80, 10, 90), (100, 85, 110, 90), True),  # one pole
+        ((0, -90, 10, -80), (100, 85, 110, 90), False),
+        ((0, 80, 10, 89), (100, 85, 110, 90), False),
+        ((5, 5, 5, 5), (0, 0, 5, 5), True),  # a point on a corner
+        ((170, 0, -170, 1), (180, 1, 180, 1), True),
+    ],
+)
+def test_edges_and_poles_are_shared(one: tuple[float, ...], other: tuple[float, ...], meet: bool) -> None:
+    assert Box(*one).meets(Box(*other)) == Box(*other).meets(Box(*one)) == meet
 
 
 @given(st.lists(BOXES, min_size=1, max_size=4))

@@ -138,8 +138,8 @@ def test_masking_never_adds_anything(name: str, value: str) -> None:
     [
         (
             "[site]\nworkres = 4\n", {}, (),
-            "towpath.toml: site.workres (line 2): found an unknown key; expected one of catalog, durability, executor, "
-            "gpus, log_level, name, workers (did you mean 'workers'?)",
+            "towpath.toml: site.workres (line 2): found an unknown key; expected one of catalog, catalog_schema, "
+            "durability, executor, gpus, log_level, name, workers (did you mean 'workers'?)",
         ),
         ("[site]\nworkers = -4\n", {}, (),
          "towpath.toml: site.workers (line 2): found -4; expected a value greater than or equal to 0"),
@@ -149,7 +149,7 @@ def test_masking_never_adds_anything(name: str, value: str) -> None:
          "environment variable TOWPATH_SITE__WORKERS: site.workers: found 'many'; expected a whole number"),
         ("", {"TOWPATH_SITE__WORKRES": "4"}, (),
          "environment variable TOWPATH_SITE__WORKRES: site.workres: found an unknown key; expected one of catalog, "
-         "durability, executor, gpus, log_level, name, workers (did you mean 'workers'?)"),
+         "catalog_schema, durability, executor, gpus, log_level, name, workers (did you mean 'workers'?)"),
         ("", {}, ("site.workers=x",), "command line: site.workers: found 'x'; expected a whole number"),
         ("", {}, ("site.workers",), "command line: found 'site.workers'; expected NAME=VALUE, such as site.workers=4"),
         ("", {}, ("site workers=4",), "command line: found 'site workers=4'; expected NAME=VALUE, such as site.workers=4"),

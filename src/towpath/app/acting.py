@@ -126,7 +126,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
         )
-        return self.catalog.write(lambda tx: tx.retry(works, _user()))
+        return self.catalog.write(lambda tx: tx.retry(works, user()))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
         """Run a stage (default: the first ones) again even if nothing changed, and all after it that changes by it."""
@@ -142,7 +142,7 @@ class Acting(Looking):
         """Stop work of an item; what runs is ended."""
         stoppable = (states.Work.WAITING, states.Work.READY, states.Work.RUNNING)
         works = self._works(name, stage, in_states=stoppable)
-        self.catalog.write(lambda tx: tx.stop(works, _user(), why))
+        self.catalog.write(lambda tx: tx.stop(works, user(), why))
         return len(works)
 
     def hold(self, name: str, stage: str = "", *, why: str = "") -> int:
@@ -150,7 +150,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED)
         )
-        return self.catalog.write(lambda tx: tx.hold(works, why, _user()))
+        return self.catalog.write(lambda tx: tx.hold(works, why, user()))
 
     def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
         """Release held work; with `accept`, what a rule held is done as it is.
@@ -172,7 +172,7 @@ class Acting(Looking):
                 f"{name} {stage} is a publication that waits for a person: `towpath publish {name}`"
             )
         others = [work for work in works if work not in published]
-        return self.catalog.write(lambda tx: tx.release(others, _user(), why, accept=accept))
+        return self.catalog.write(lambda tx: tx.release(others, user(), why, accept=accept))
 
     def _services(self, name: str) -> dict[int, str]:
         """The handler of each of the item's pieces of work that the daemon does itself."""
@@ -198,8 +198,8 @@ class Acting(Looking):
 
         def transact(tx: Transaction) -> int:
             if kind.group is not None:
-                return len(group.close(tx, definition, item.id, _user(), why))
-            done = register.close(tx, kind, item.id, _user(), why)
+                return len(group.close(tx, definition, item.id, user(), why))
+            done = register.close(tx, kind, item.id, user(), why)
             return len(done) + len(group.gather(tx, definition, kind.name, "", done))
 
         return self.catalog.write(transact)
@@ -207,8 +207,45 @@ class Acting(Looking):
     def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
         """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
         item = self.find(name)
-        flag = Flag(item.id, part or {}, value, comment, _user(), clock.now())
+        flag = Flag(item.id, part or {}, value, comment, user(), clock.now())
         return self.catalog.write(lambda tx: tx.add_flag(flag))
+
+    def pin(
+        self, name: str, stage: str = "", *, why: str = "", until: float | None = None, former: bool = False
+    ) -> int:
+        """Keep the products of an item (or of a stage of it) whatever retention says; returns how many.
+
+        Parameters
+        ----------
+        name, stage
+            Whose products.
+        why
+            The reason; it is kept.
+        until
+            Until when, in seconds since the epoch; None: until `unpin`.
+        former
+            Also those that newer ones superseded and whose bytes are still there.
+        """
+        products = self._pinnable(name, stage, former)
+        if not products:
+            raise StateError(f"{name}{f' {stage}' if stage else ''} has no products to keep")
+        return self.catalog.write(lambda tx: tx.pin(products, user(), why, until))
+
+    def unpin(self, name: str, stage: str = "", *, everybody: bool = False) -> int:
+        """Take your pins (or those of `everybody`) off an item's products again; returns how many."""
+        item = self.find(name)
+        with self.catalog.read() as view:
+            products = [pin.product.id for pin in view.pins([item.id]) if stage in ("", pin.product.stage)]
+        return self.catalog.write(lambda tx: tx.unpin(products, "" if everybody else user()))
+
+    def _pinnable(self, name: str, stage: str, former: bool) -> list[int]:
+        left = (states.Product.SUPERSEDED, states.Product.TRASH) if former else ()
+        stages = [stage] if stage else None
+        with self.catalog.read() as view:
+            item = self._find(view, name)
+            found = view.products([item.id], states=disk.LIVE, stages=stages)
+            found += view.products([item.id], states=left, stages=stages) if left else []
+        return [product.id for product in found]
 
     def adopt(self, name: str, stage: str, *, why: str) -> int:
         """Declare a stage's result good as it is: files changed by someone else, or work that is stale.
@@ -233,12 +270,12 @@ class Acting(Looking):
             raise StateError(
                 f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt"
             )
-        self.catalog.write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", _user(), why))
+        self.catalog.write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", user(), why))
         return 1
 
     def _adopt_bytes(self, product: Product, why: str) -> None:
         found = content(self.place(product))
-        self.catalog.write(lambda tx: tx.adopt(product.id, found, _user(), why))
+        self.catalog.write(lambda tx: tx.adopt(product.id, found, user(), why))
 
     def apply(self, *, pipeline: str = "", write: bool = True) -> list[Planned]:
         """Bring finished work to the active pipeline files: new stages, left ones, changed parameters and versions."""
@@ -267,23 +304,24 @@ class Acting(Looking):
         return changes
 
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
-        """Let publications of an item that wait for a person go on; with `retry`, try failed ones again.
+        """Let publications of an item that wait for a person go on; with `retry`, try failed, poisoned and stopped ones again.
 
         Raises
         ------
         StateError
             If the item has no publication that waits (or, with `retry`, failed).
         """
-        wanted = (states.Work.HELD, states.Work.FAILED) if retry else (states.Work.HELD,)
+        ended = (states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
+        wanted = (states.Work.HELD, *ended) if retry else (states.Work.HELD,)
         service = self._services(name)
         works = [work for work in self._works(name, in_states=wanted) if service.get(work) == "publish"]
 
         def transact(tx: Transaction) -> int:
             for work in works:
                 if tx.work_row(work).state is states.Work.HELD:
-                    approve(tx, work, _user(), why)
+                    approve(tx, work, user(), why)
                 else:
-                    tx.retry([work], _user())
+                    tx.retry([work], user())
             return len(works)
 
         if not works:
@@ -347,7 +385,8 @@ def _reroute(tx: Transaction, plan: KindPlan, items: Sequence[int], gone: Sequen
     tx.retire(gone, "left the route")
 
 
-def _user() -> str:
+def user() -> str:
+    """Who acts."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,19 +1,27 @@
 """Looking at a site: what it holds, what it would do and why. Changes nothing but what a check finds on disk."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from towpath.app.session import is_free
 from towpath.app.wiring import Parts
 from towpath.base import ids, states
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
-from towpath.contracts.catalog import PublicationRow, View
+from towpath.base.spacetime import Box
+from towpath.contracts.catalog import PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
+from towpath.flow import explain as explaining
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
-from towpath.flow.plan import Explanation, Planned
+from towpath.flow.explain import Around, Explanation, Holder
+from towpath.flow.plan import Planned, Total
 from towpath.flow.reconcile import Finding
+
+_MOST = 100_000  # rows of open work that a plan lists for one pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +37,34 @@ class Details:
     flags: tuple[Flag, ...] = ()
     milestones: tuple[tuple[str, float], ...] = ()
     publications: tuple[PublicationRow, ...] = ()
+    pins: tuple[PinRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The site at a glance: work by (pipeline, kind, stage, state), what is wrong on disk, sessions, sizes."""
+    """The site at a glance: work by (pipeline, kind, stage, state), what is wrong on disk, sessions."""
 
     counts: Mapping[tuple[str, str, str, str], int]
     sessions: tuple[tuple[int, str, int, str, bool], ...] = ()
     bad_products: int = 0
     publications: Mapping[str, int] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do: findings on disk first, then work, in item order."""
+    """What a run would do: findings on disk first, then work, in item order; and how long that would take.
+
+    `seconds` is of what would run on `workers` cores, without the stages that are `unknown` (no run of theirs has ended);
+    None if none is known. `is_cut`: there is more open work than is listed, and none of it is in the totals.
+    """
 
     findings: tuple[Finding, ...]
     work: tuple[Planned, ...]
     seconds: float | None = None
+    totals: tuple[Total, ...] = ()
+    unknown: tuple[str, ...] = ()
+    workers: int = 1
+    is_cut: bool = False
 
 
 class Looking:
@@ -79,7 +95,7 @@ class Looking:
             published: dict[str, int] = {}
             for row in view.publications(limit=1_000_000):
                 published[row.state.value] = published.get(row.state.value, 0) + 1
-            return Status(view.counts(), tuple(view.sessions()), len(bad), published, view.sizes())
+            return Status(view.counts(), tuple(view.sessions()), len(bad), published)
 
     def items(
         self,
@@ -89,14 +105,34 @@ class Looking:
         state: str = "",
         stage: str = "",
         text: str = "",
+        box: Box | Sequence[float] | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter, paged by id (`after`)."""
-        wanted = _state(state)
+        """Items by filter, paged by id (`after`).
+
+        Parameters
+        ----------
+        box
+            Only those whose footprint shares a point with this box on the sphere, edges included: west, south, east,
+            north in degrees (west > east goes across the antimeridian), or a point: longitude, latitude.
+
+        Raises
+        ------
+        UsageError
+            If there is no such state, or the box is none.
+        """
+        wanted, place = _state(state), _box(box)
         with self.catalog.read() as view:
             return view.items(
-                pipeline=pipeline, kind=kind, state=wanted, stage=stage, text=text, after=after, limit=limit
+                pipeline=pipeline,
+                kind=kind,
+                state=wanted,
+                stage=stage,
+                text=text,
+                box=place,
+                after=after,
+                limit=limit,
             )
 
     def find(self, name: str) -> Item:
@@ -146,28 +182,67 @@ class Looking:
                 tuple(view.flags(item.id)),
                 tuple(view.milestones(item.id)),
                 tuple(view.publications(item.id)),
+                tuple(view.pins([item.id])),
             )
 
-    def plan(self, *, pipeline: str = "", check: bool = True) -> Plan:
-        """What a run would do and why; changes nothing."""
-        findings = self.check(write=False) if check else []
+    def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:
+        """What a run would do and why, and how long it would take by earlier runs; changes nothing.
+
+        Parameters
+        ----------
+        name
+            Only of this item.
+        pipeline
+            Only of this pipeline.
+        check
+            First compare products with the disk, by stat.
+        """
+        item = self.find(name) if name else None
+        findings = self._findings(item) if check else []
         found = {finding.product: finding.what for finding in findings}
         with self.catalog.read() as view:
-            work = [
-                planned
-                for name, definition in self.definitions.items()
-                if not pipeline or name == pipeline
-                for planned in planning.plan(view, definition, found)
-            ]
-        return Plan(tuple(findings), tuple(work))
+            work: list[Planned] = []
+            is_cut = False
+            for each, definition in self.definitions.items():
+                if each == (item.pipeline if item else pipeline or each):
+                    planned = planning.plan(view, definition, found, item=item, limit=_MOST)
+                    is_cut |= len(planned) >= _MOST
+                    work += planned
+            told = planning.estimate(view, self.definitions, work, self._workers())
+        return Plan(
+            tuple(findings), tuple(work), told.seconds, told.totals, told.unknown, told.workers, is_cut
+        )
+
+    def _findings(self, item: Item | None) -> list[Finding]:
+        if item is None:
+            return self.check(write=False)
+        with self.catalog.read() as view:
+            live = view.products([item.id], states=disk.LIVE)
+        return disk.check_these(self.catalog, self.storage, [live], write=False)
+
+    def _workers(self) -> int:
+        """How many cores runs may use."""
+        if self.settings.site.executor == "inline":
+            return 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return self.settings.site.workers or cores or 1
 
     def explain(self, name: str, stage: str = "") -> list[Explanation]:
         """Why a stage of an item (or each of its stages) is as it is."""
+        around = Around(self._workers(), self._is_alive, self._parts.no_room())
         with self.catalog.read() as view:
             item = self._find(view, name)
             definition = self.definitions[item.pipeline]
             rows = [row.stage for row in view.work([item.id])[item.id]]
-            return [planning.explain(view, definition, item, each) for each in ([stage] if stage else rows)]
+            return [
+                explaining.explain(view, definition, item, each, around)
+                for each in ([stage] if stage else rows)
+            ]
+
+    @staticmethod
+    def _is_alive(holder: Holder) -> bool | None:
+        """Whether the process of a session is alive, by the lock that it holds; None on another host."""
+        return None if holder[1] != socket.gethostname() else not is_free(Path(holder[3]))
 
     def runs(self, name: str) -> list[Run]:
         """The runs of an item that ended, newest last."""
@@ -190,7 +265,12 @@ class Looking:
         path = found[0].log.partition(":")[0]
         if not path:
             return ""
-        return (self._parts.logs / path).read_text(errors="replace")
+        try:
+            return (self._parts.logs / path).read_text(errors="replace")
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"the log of run {found[0].name} is gone: retention.logs says how long logs are kept"
+            ) from None
 
     def _run_of(self, run: str) -> tuple[int, int]:
         name, _, stage = run.rpartition(":")
@@ -298,3 +378,16 @@ def _state(text: str) -> states.Work | None:
         return states.Work(text)
     except ValueError:
         raise UsageError(f"no state {text!r}; states are {', '.join(states.Work)}") from None
+
+
+def _box(bounds: Box | Sequence[float] | None) -> Box | None:
+    if bounds is None or isinstance(bounds, Box):
+        return bounds
+    if len(bounds) not in (2, 4):
+        raise UsageError(
+            f"box: found {len(bounds)} numbers; expected west, south, east, north, or longitude, latitude"
+        )
+    try:
+        return Box(*bounds, *(bounds if len(bounds) == 2 else ()))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"box: {error}") from None

@@ -11,10 +11,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_validator
 
 from towpath.app import plugins, tables
 from towpath.app.definitions import Request
@@ -22,26 +22,30 @@ from towpath.app.problems import is_text, refusal, validate
 from towpath.app.tables import Key, Origin, Table
 from towpath.base.errors import DefinitionError, SiteError
 from towpath.contracts.judging import Model
-from towpath.contracts.pipeline import Duration, Name
+from towpath.contracts.pipeline import Duration, Memory, Name
 from towpath.contracts.plugin import Plugin
 
 FILE = "towpath.toml"
 PREFIX = "TOWPATH_"
 ROOTS = {"store": "store", "archive": "archive", "incoming": "incoming"}
 _SECRET = re.compile(r"secret|token|password|credential", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
+# Up to the last @, and as a parameter: a password that is written wrongly is one too.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):\S*@")
+_URL_PARAMETER = re.compile(r"(?<=[?&])(\w*password)=[^&\s]*")
 _MASK = "***"
 
 
 class SiteTable(Model):
     """The site itself.
 
-    `catalog` is the catalog's URL; `durability` is ``crash`` (kill -9 at any instant) or ``power``; `workers` is how
-    many run at once (0: one for each core), `gpus` how many of them may use a GPU.
+    `catalog` is the catalog's URL, `catalog_schema` its schema in a PostgreSQL database; `durability` is ``crash``
+    (kill -9 at any instant) or ``power``; `workers` is how many run at once (0: one for each core), `gpus` how many of
+    them may use a GPU.
     """
 
     name: str = ""
     catalog: str = "sqlite:///catalog.sqlite"
+    catalog_schema: str = Field(default="towpath", min_length=1, max_length=63)
     durability: Literal["crash", "power"] = "crash"
     executor: str = "local"
     workers: int = Field(default=0, ge=0)
@@ -83,6 +87,33 @@ class OutboxTable(Model):
         return value
 
 
+def _kept(value: Any) -> Any:
+    return None if value in (None, "always") else value
+
+
+Kept = Annotated[
+    Duration | None,
+    BeforeValidator(_kept),
+    PlainSerializer(lambda value: "always" if value is None else value),
+]
+
+
+class RetentionTable(Model):
+    """For how long things are kept: a duration each, or ``always``.
+
+    `every` is how often the daemon applies it (0: only `towpath sweep` does); `free` is what must stay free on the
+    store's disk, or else no run is begun.
+    """
+
+    every: Duration = 86400.0
+    superseded: Kept = 7 * 86400.0
+    trash: Kept = 86400.0
+    orphans: Kept = 86400.0
+    logs: Kept = 90 * 86400.0
+    events: Kept = 365 * 86400.0
+    free: Memory = 0
+
+
 class SiteFile(Model):
     """A whole site file."""
 
@@ -90,6 +121,7 @@ class SiteFile(Model):
     roots: dict[Name, str] = Field(default_factory=dict)
     pipelines: dict[Name, PipelineEntry] = Field(default_factory=dict)
     outbox: dict[Name, OutboxTable] = Field(default_factory=dict)
+    retention: RetentionTable = RetentionTable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +137,7 @@ class Settings:
     roots: Mapping[str, Path]
     pipelines: Mapping[str, PipelineEntry]
     outbox: Mapping[str, OutboxTable]
+    retention: RetentionTable
     origins: Mapping[str, Origin]
     table: Table = field(repr=False)
 
@@ -123,6 +156,7 @@ class Settings:
             "roots": {name: str(place) for name, place in self.roots.items()},
             "pipelines": {name: entry.model_dump(mode="json") for name, entry in self.pipelines.items()},
             "outbox": {name: entry.model_dump(mode="json") for name, entry in self.outbox.items()},
+            "retention": self.retention.model_dump(mode="json"),
         }
         rows = [(tables.dotted(key), key, value) for key, value in tables.leaves(content)]
         default = Origin("default")
@@ -140,7 +174,9 @@ def masked(name: str, value: Any) -> Any:
         return {inner: masked(str(inner), one) for inner, one in value.items()}
     if isinstance(value, list):
         return [masked("", one) for one in value]
-    return _URL_PASSWORD.sub(rf"\1:{_MASK}@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _URL_PARAMETER.sub(rf"\1={_MASK}", _URL_PASSWORD.sub(rf"\1:{_MASK}@", value))
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequence[str] = ()) -> Settings:
@@ -175,7 +211,15 @@ def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequ
         raise refusal(problems, table, file=file.name)
     roots = {name: file.parent / place for name, place in {**ROOTS, **content.roots}.items()}
     return Settings(
-        file.parent, file, content.site, roots, content.pipelines, content.outbox, _origins(table), table
+        file.parent,
+        file,
+        content.site,
+        roots,
+        content.pipelines,
+        content.outbox,
+        content.retention,
+        _origins(table),
+        table,
     )
 
 

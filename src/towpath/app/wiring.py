@@ -3,8 +3,10 @@
 Opens a site's parts in order (settings, catalog, roots, pipelines) and, for a run, its process, executor and services.
 """
 
+import gc
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,14 +24,17 @@ from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
+from towpath.app.retention import QUEUE as RETENTION
+from towpath.app.retention import Retention
 from towpath.app.session import Session
 from towpath.app.settings import OutboxTable, Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
-from towpath.contracts.catalog import Claimed, Transaction
+from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
+from towpath.contracts.transfer import Transfer
 from towpath.flow import group, register
 from towpath.flow.certify import Certifier
 from towpath.flow.outbox import couriers
@@ -38,6 +43,7 @@ from towpath.flow.publish import Publisher
 
 log = logging.getLogger(__name__)
 
+_COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
 STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
 
 
@@ -53,7 +59,7 @@ class Running:
 class Parts:
     """An open site: settings, catalog, storage, definitions."""
 
-    def __init__(self, settings: Settings, catalog: SqliteCatalog) -> None:
+    def __init__(self, settings: Settings, catalog: LoadedCatalog) -> None:
         self.settings, self.catalog = settings, catalog
         self.folder = settings.folder
         self.state = settings.folder / STATE
@@ -63,6 +69,9 @@ class Parts:
         self._watchers: dict[str, pipeline_files.Watcher] = {}
         logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
+        self.retention = Retention(
+            catalog, lambda: self.storage, self.logs, settings.retention, self.transfers
+        )
         self._load()
 
     def close(self) -> None:
@@ -78,8 +87,9 @@ class Parts:
         differ = [name for name, place in wanted.items() if known.get(name) != place]
         moved = self.catalog.write(lambda tx: _remapped(tx, wanted, differ)) if differ else {}
         self.places: dict[str, str] = {**known, **wanted, **moved}
-        for place in self.places.values():
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+        for name in {name for name, place in self.places.items() if known.get(name) != place}:
+            # Only once: a disk that is away must be missed, not taken for an empty one.
+            os.makedirs(self.places[name], exist_ok=True)  # noqa: PTH103  a text with a trailing slash
         self.storage = LocalStorage(self.places)
 
     def move_root(self, name: str, place: Path) -> None:
@@ -94,6 +104,21 @@ class Parts:
 
         self.catalog.write(transact)
         self.places[name] = f"{place}/"
+
+    def free_bytes(self, root: str) -> int:
+        """The bytes that are free on the disk of a root."""
+        status = os.statvfs(self.places[root])
+        return status.f_bavail * status.f_frsize
+
+    def no_room(self) -> str:
+        """Why no run is begun for want of room on the store's disk; "" if there is enough."""
+        wanted = self.settings.retention.free
+        if not wanted:
+            return ""
+        free = self.free_bytes("store")
+        if free >= wanted:
+            return ""
+        return f"the store's disk has {free / 1e9:.2f} GB free, less than the {wanted / 1e9:.2f} GB of retention.free"
 
     # ---- pipelines
     def _load(self) -> None:
@@ -152,15 +177,20 @@ class Parts:
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
 
     # ---- running
+    def arrivals(self) -> Arrivals:
+        """What looks at the site's sources."""
+        return Arrivals(
+            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
+        )
+
     @contextmanager
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
-        arrivals = Arrivals(
-            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
-        )
+        arrivals = self.arrivals()
         chores = self._chores()
+        self.retention.appoint()
         process = Process(
             self.catalog,
             executor,
@@ -172,8 +202,9 @@ class Parts:
             collect_log=collect_log,
             services={"publish": self._publisher(), "certify": Certifier(self.catalog)},
             chores=chores,
-            hooks=(_gather,),
+            hooks=(gather,),
             durable=self.settings.site.durability == "power",
+            has_room=lambda: not self.no_room(),
             only=only,
         )
         loop = Worker(
@@ -184,11 +215,14 @@ class Parts:
             definitions=lambda: self.definitions,
             reload=self.reload,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
+            no_room=self.no_room,
             only=only,
         )
         try:
-            yield Running(loop, process, executor)
+            with _rare_collections():
+                yield Running(loop, process, executor)
         finally:
+            self.retention.close()
             executor.close()
             process.close()
             session.close()
@@ -206,12 +240,15 @@ class Parts:
             return InlineExecutor(self.state / "workers")
         raise SiteError(f"site.executor: found {name!r}; expected local or inline")
 
+    def transfers(self) -> dict[str, Transfer]:
+        """How bytes reach each root."""
+        return dict.fromkeys(self.places, LocalTransfer(self.catalog.write(_own_mark)))
+
     def _publisher(self) -> Publisher:
-        transfer = LocalTransfer()
         return Publisher(
             self.catalog,
             self.storage,
-            dict.fromkeys(self.places, transfer),
+            self.transfers(),
             definitions=lambda: self.definitions,
             destinations=tuple(self.settings.outbox),
         )
@@ -219,6 +256,7 @@ class Parts:
     def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
         sinks = {name: _sink(table, self.folder) for name, table in self.settings.outbox.items()}
         messages = couriers(self.catalog, sinks)
+        is_kept = self.settings.retention.every > 0
 
         def chores() -> Mapping[tuple[str, str, str], Chore]:
             gathers = {
@@ -227,7 +265,7 @@ class Parts:
                 for kind in definition.kinds.values()
                 if kind.gathered
             }
-            return {**messages, **gathers}
+            return {**messages, **gathers, **({RETENTION: self.retention} if is_kept else {})}
 
         return chores
 
@@ -245,7 +283,22 @@ class Parts:
         return lambda claimed: self.catalog.write(lambda tx: transact(tx, claimed))
 
 
-def _gather(
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let the garbage collector look less often.
+
+    The rows of many small runs, none of them in a circle, made it look through the whole process again and again, a
+    fifth of its time.
+    """
+    former = gc.get_threshold()
+    gc.set_threshold(_COLLECT, *former[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*former)
+
+
+def gather(
     tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
 ) -> None:
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
@@ -271,19 +324,45 @@ def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) 
     return moved
 
 
+def _own_mark(tx: Transaction) -> str:
+    """What tells this site from others, drawn once; a copy of the catalog has it too."""
+    slot = tx.slot("site", "mark")
+    if "mark" not in slot.data:
+        slot = replace(slot, data={"mark": secrets.token_hex(8)})
+        tx.set_slot(slot, slot.data)
+    return str(slot.data["mark"])
+
+
 # ---- opening
 def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
     """Open the site at a folder or site file; its catalog is made or migrated first."""
     settings = site_files.load(path, environ, overrides)
-    scheme, _, file = settings.catalog_url.partition(":///")
-    if scheme != "sqlite":
-        raise SiteError(f"site.catalog: found {scheme!r}; expected sqlite:///FILE")
-    place = Path(file)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    migrate(place)
-    catalog = SqliteCatalog(place, durability=settings.site.durability)
+    catalog = _catalog(settings)
     try:
         return Parts(settings, catalog)
     except BaseException:
         catalog.close()
         raise
+
+
+def _catalog(settings: Settings) -> LoadedCatalog:
+    """The catalog that the settings name, made or migrated if need be."""
+    url, schema = settings.catalog_url, settings.site.catalog_schema
+    scheme, _, file = url.partition("://")
+    if scheme == "sqlite" and file.startswith("/"):
+        path = Path(file[1:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        migrate(path)
+        return SqliteCatalog(path, durability=settings.site.durability)
+    if scheme in ("postgresql", "postgres"):
+        try:
+            from towpath.adapters.catalog import postgres  # optional: psycopg is an extra
+        except ImportError as error:
+            raise SiteError(
+                f"site.catalog: a catalog on PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'"
+            ) from error
+        postgres.migrate(url, schema=schema)
+        return postgres.PostgresCatalog(url, schema=schema)
+    raise SiteError(
+        f"site.catalog: found {scheme!r}; expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    )

@@ -64,10 +64,12 @@ class Worker:
         definitions: Callable[[], Mapping[str, Definition]],
         reload: Callable[[], object] = lambda: None,
         chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
+        no_room: Callable[[], str] = lambda: "",
         only: Sequence[int] | None = None,
     ) -> None:
         self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
         self._definitions, self._reload, self._chores, self._only = definitions, reload, chores, only
+        self._no_room = no_room
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
@@ -92,6 +94,9 @@ class Worker:
             self._tend()
             wait = self._wait(patience, settling=unsettled > 0 and time.monotonic() - rested < patience)
             if wait is None:
+                break
+            if (why := self._no_room()) and time.monotonic() - rested >= patience:
+                ended = why
                 break
             self._stop.wait(min(wait, 0.5))
             unsettled = self._arrivals.look() if unsettled else 0

@@ -44,9 +44,10 @@ POINTS: Mapping[str, str] = {
     "publish.trash": "a temporary folder has its doomed name; it is not removed",
     "outbox.send": "a message is claimed; it is not sent",
     "outbox.sent": "a message is sent; its row does not say so",
+    "transfer.create": "a file is about to be made in the archive",
     "transfer.link": "the system is about to be asked for a hard link that replaces nothing",
     "transfer.rename": "the system is about to be asked for a rename that replaces nothing",
-    "transfer.hole": "an empty file holds the name; the file is not renamed over it",
+    "transfer.hole": "a note holds the name; the file is not renamed over it",
 }
 _FORM = re.compile(
     r"(?P<name>[a-z.]+)(:(?P<nth>[1-9]\d*)(?P<on>\+?)(:(?P<action>kill|wait|raise=(?P<errno>E\w+)))?)?\Z"
@@ -77,7 +78,7 @@ def point(name: str) -> None:
     """Pass a fault point. Does nothing unless the process was started with TOWPATH_FAULT naming it."""
     if _armed:
         fault = _armed.get(name)
-        if fault is not None and fault.strikes() and _marked():
+        if fault is not None and fault.strikes() and (fault.on or _marked()):
             fault.action()
 
 
@@ -90,8 +91,9 @@ def arm(text: str) -> None:
         Faults separated by commas, each ``name[:nth[:action]]``. `nth` is the pass of the point by this process, from
         1; with a ``+`` behind it each pass from that one on. `action` is ``kill`` (SIGKILL to this process, the
         default), ``raise=ERRNO`` (an OSError, as in ``raise=ENOSPC``) or ``wait`` (until the file that the variable
-        TOWPATH_FAULT_GATE names is gone). Where TOWPATH_FAULT_MARK names a file it is made when a fault strikes, and
-        none strikes while it is there: one fault among many processes, and a sign that it struck.
+        TOWPATH_FAULT_GATE names is gone). Where TOWPATH_FAULT_MARK names a file, it is made when a fault strikes, and
+        none strikes while it is there: one fault among many processes, and a sign that it struck. Faults with a ``+``
+        do not heed it.
 
     Raises
     ------

@@ -7,6 +7,7 @@ Never follows a symbolic link inside a tree.
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +36,20 @@ def bytes_sha256(content: bytes) -> bytes:
 
 def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | None = None) -> bytes:
     """sha256 (32 bytes) of a file's content; `progress` gets the number of bytes of each chunk read."""
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  the hot path of small files
-        chunk = os.read(file.fileno(), _SMALL)
-        if len(chunk) < _SMALL and not os.read(file.fileno(), 1):
+    fd = os.open(path, os.O_RDONLY)  # no file object: it would cost more than the hash of a small file
+    try:
+        chunk = os.read(fd, _SMALL)
+        if len(chunk) < _SMALL and not os.read(fd, 1):
             return hashlib.sha256(chunk).digest()
-        file.seek(0)
-        total, buffer = hashlib.sha256(), bytearray(_CHUNK)
-        view = memoryview(buffer)
-        while count := file.readinto(buffer):
-            total.update(view[:count])
+        os.lseek(fd, 0, os.SEEK_SET)
+        total, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        while count := os.readv(fd, [buffer]):
+            total.update(buffer[:count])
             if progress:
                 progress(count)
         return total.digest()
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,24 @@ def walk(folder: Path) -> Iterator[Path]:
     Raises
     ------
     ValueError
-        If the tree holds a symbolic link or anything that is neither file nor folder.
+        If the tree holds a symbolic link, anything that is neither file nor folder, or a name that is not UTF-8.
     """
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-            raise ValueError(f"{entry.path}: a product may hold only files and folders, no links or devices")
+            raise ValueError(
+                f"{shown(entry.path)}: a product may hold only files and folders, no links or devices"
+            )
+        if not entry.name.isprintable() and shown(entry.name) != entry.name:
+            raise ValueError(f"{shown(entry.path)}: a name in a product must be UTF-8; rename it")
         if entry.is_dir():
             yield from walk(Path(entry.path))
         else:
             yield Path(entry.path)
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    r"""A name as text that can be written anywhere: bytes that are not UTF-8 stand as ``\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def manifest(folder: Path) -> list[Entry]:
@@ -107,13 +119,13 @@ def content(path: Path) -> Content:
     FileNotFoundError
         If there is nothing at `path`.
     ValueError
-        If it is a link, or a tree that holds one.
+        If it is a link or a device, or a tree that holds one.
     """
     status = path.lstat()
-    if path.is_symlink():
-        raise ValueError(f"{path}: a product may not be a symbolic link")
-    if not path.is_dir():
+    if stat.S_ISREG(status.st_mode):
         return Content(status.st_size, status.st_mtime_ns, file_sha256(path))
+    if not stat.S_ISDIR(status.st_mode):
+        raise ValueError(f"{shown(path)}: a product may not be a symbolic link or a device")
     entries = manifest(path)
     return Content(sum(e.size for e in entries), tree_mtime_ns(path), tree_sha256(entries), tree=True)
 

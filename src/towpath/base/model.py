@@ -156,7 +156,8 @@ class Run:
 class WorkRow:
     """One piece of work as it stands: an item's stage, its state, and who holds it until when (`due`, seconds).
 
-    `log` is where a running attempt writes: the file, a colon, and the byte at which it begins.
+    `log` is where a running attempt writes: the file, a colon, and the byte at which it begins. `began` is when the last
+    claim was, which saw the row at `claimed_revision`.
     """
 
     id: int
@@ -176,3 +177,5 @@ class WorkRow:
     pipeline: str = ""
     kind: str = ""
     log: str = ""
+    began: float = 0.0
+    claimed_revision: int = 0

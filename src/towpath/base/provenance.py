@@ -5,7 +5,8 @@ same for all items of a stage and stored once; the inputs are stored per run. No
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +57,14 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
         elif old != new:
             found.append(Difference(f"{prefix}{name}", old, new))
     return found
+
+
+def sentence(found: Sequence[Difference]) -> str:
+    """Differences in words: ``params.spacing: 5000 -> 2500``."""
+    return "; ".join(f"{one.component}: {_short(one.was)} -> {_short(one.now)}" for one in found)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    is_hash = isinstance(value, str) and len(value) == 64
+    return f"{value[:12]}…" if is_hash else text if len(text) <= 60 else f"{text[:57]}…"

@@ -57,12 +57,29 @@ class Box:
             return (self,)
         return Box(self.west, self.south, 180.0, self.north), Box(-180.0, self.south, self.east, self.north)
 
+    def windows(self) -> tuple["Box", ...]:
+        """The boxes of the plane such that what shares a point with this box on the sphere has a part that touches one.
+
+        They are its parts; the other side of the antimeridian where a part ends there, for -180 and 180 degrees are
+        one meridian; and all longitudes at a pole that it reaches, for a pole is one point.
+        """
+        found = list(self.parts())
+        if self.west <= self.east and self.east == 180:
+            found.append(Box(-180.0, self.south, -180.0, self.north))
+        if self.west <= self.east and self.west == -180:
+            found.append(Box(180.0, self.south, 180.0, self.north))
+        if self.north == 90:
+            found.append(Box(-180.0, 90.0, 180.0, 90.0))
+        if self.south == -90:
+            found.append(Box(-180.0, -90.0, 180.0, -90.0))
+        return tuple(found)
+
     def meets(self, other: "Box") -> bool:
-        """Whether the two boxes share a point."""
+        """Whether the two boxes share a point on the sphere; their edges belong to them."""
         return any(
             a.west <= b.east and b.west <= a.east and a.south <= b.north and b.south <= a.north
             for a in self.parts()
-            for b in other.parts()
+            for b in other.windows()
         )
 
 

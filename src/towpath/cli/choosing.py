@@ -40,6 +40,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for filters.
 Why = Annotated[str, typer.Option(help="The reason; it is kept with the story.")]
 
 _SHOWN = 10
+_NOUNS = {"flag": "", "pin": "product", "unpin": "pin"}  # what is counted, where it is not stages
 _PAGE = 1000
 
 
@@ -150,8 +151,9 @@ def _lines(results: Sequence[dict[str, object]], verb: tuple[str, str]) -> list[
         if "error" in result:
             lines.append(Text(f"{name}: {result['error']}", style="red"))
         elif number:
-            stages = "" if verb[0] == "flag" else f"{screen.count(int(str(number)), 'stage')} "
-            lines.append(Text(f"{name}: {stages}{verb[1]}"))
+            noun = _NOUNS.get(verb[0], "stage")
+            counted = f"{screen.count(int(str(number)), noun)} " if noun else ""
+            lines.append(Text(f"{name}: {counted}{verb[1]}"))
         else:
             lines.append(
                 Text(

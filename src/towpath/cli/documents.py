@@ -11,7 +11,7 @@ from typing import Any
 
 from towpath.base import clock
 
-_TIMES = {"time", "registered", "began", "created", "updated", "due"}
+_TIMES = {"time", "registered", "began", "created", "updated", "due", "until"}
 
 
 def plain(value: Any, name: str = "") -> Any:

@@ -29,13 +29,19 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Run": {
         "run": ("run", "Run what is to run, until nothing is left (or for ever with --watch)."),
-        "plan": ("plan", "Say what a run would do and why; change nothing."),
+        "plan": (
+            "plan",
+            "Say what a run would do and why, and how long it would take by earlier runs; change nothing.",
+        ),
     },
     "Look": {
         "status": ("look", "Show the site at a glance."),
         "items": ("look", "List items, filtered and page by page."),
         "show": ("look", "Show everything about one item."),
-        "explain": ("plan", "Explain why the stages of an item are as they are."),
+        "explain": (
+            "plan",
+            "Explain why the stages of an item are as they are, what they wait for, and what to do about it.",
+        ),
         "log": ("story", "Print the log of a run."),
         "events": ("story", "Print the story: what happened, in order."),
     },
@@ -55,12 +61,14 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Keep": {
         "config": ("config", "Show the settings in force, and where each value comes from."),
-        "db": ("db", "Migrate and check the catalog."),
+        "db": ("db", "Check, migrate, back up and restore the catalog."),
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),
         "sweep": (
             "inventory",
-            "Remove what nobody needs: orphans of runs that died, and superseded products.",
+            "Remove what nobody needs: orphans of dead runs, superseded products, temporaries, old logs and events.",
         ),
+        "pin": ("keep", "Keep an item's products, whatever retention says."),
+        "unpin": ("keep", "Take pins off again."),
     },
 }
 MODULES = {name: module for panel in COMMANDS.values() for name, (module, _) in panel.items()}

@@ -57,19 +57,30 @@ def reconcile(
         bool, typer.Option("--scrub", help="Read every file and compare its hash, not only size and time.")
     ] = False,
     is_all: Annotated[bool, typer.Option("--all", help="Every row, however many.")] = False,
+    newer: Annotated[
+        str,
+        typer.Option(
+            help="After a restore, what is newer than the catalog: adopt what a run left whole, or quarantine it.",
+            metavar="adopt|quarantine",
+        ),
+    ] = "",
+    why: Annotated[str, typer.Option(help="The reason to adopt; it is kept with the story.")] = "",
 ) -> None:
     """Compare a root with the catalog both ways: missing, changed, moved (by hash), extra.
 
-    With --write the catalog is told: what is missing is made again, what has changed waits for a person.
+    With --write the catalog is told: what is missing is made again, what has changed waits for a person. What is newer
+    than a catalog that was restored waits for --newer; nothing is deleted.
     """
     call = call_of(context)
     answer = Screen(call.is_json)
     with opening.opened(call) as site, counted(answer, "products looked at") as progress:
-        found = site.reconcile(root, write=is_written, scrub=scrub, progress=progress)
+        found = site.reconcile(root, write=is_written, scrub=scrub, newer=newer, why=why, progress=progress)
     sums = Counter(one.what for one in found)
     parts: list[RenderableType] = [findings_table(found, is_all)] if found else []
     told = ", ".join(f"{number} {what}" for what, number in sums.most_common()) or "all as the catalog says"
-    more = "" if is_written or not set(sums) - {"extra"} else "; --write tells the catalog"
+    more = "" if is_written or not set(sums) - {"extra", "newer"} else "; --write tells the catalog"
+    if sums["newer"] and not (is_written and newer):
+        more += "; --newer adopt (or quarantine) with --write decides what becomes of what is newer"
     answer.answer(
         {"root": root, "written": is_written, "counts": sums, "findings": found},
         *parts,
@@ -106,21 +117,32 @@ def remap(
 @app.command()
 def sweep(
     context: typer.Context,
-    older: Annotated[str, typer.Option(help="Only what has been of no use for so long.")] = "1 d",
+    older: Annotated[
+        str,
+        typer.Option(
+            help="Only orphans and superseded products of this age. Default: as \\[retention] says."
+        ),
+    ] = "",
     grace: Annotated[
-        str, typer.Option(help="How long things lie in the trash before they are deleted.")
-    ] = "1 d",
+        str,
+        typer.Option(help="How long things lie in the trash. Default: as \\[retention] says."),
+    ] = "",
 ) -> None:
-    """Remove what nobody needs: orphans of runs that died, and superseded products.
+    """Remove what nobody needs: orphans of dead runs, superseded products, temporaries, old logs and events.
 
     Superseded products go to the trash first, and are deleted from it after --grace.
     """
     call = call_of(context)
-    times = [_duration("--older", older), _duration("--grace", grace)]
     with opening.opened(call) as site:
-        done = site.sweep(older=times[0], grace=times[1])
+        done = site.sweep(
+            older=_duration("--older", older) if older else None,
+            grace=_duration("--grace", grace) if grace else None,
+        )
     line = f"{screen.count(done['orphans'], 'orphan')} removed, {done['trash']} superseded products to the trash, "
-    Screen(call.is_json).answer(done, Text(f"{line}{done['deleted']} deleted from it"))
+    line += f"{done['deleted']} deleted from it ({screen.size(done['bytes'])}), "
+    line += f"{screen.count(done['temporaries'], 'temporary', 'temporaries')} removed from archives, "
+    line += f"{screen.count(done['logs'], 'log')} and {screen.count(done['events'], 'event')} deleted"
+    Screen(call.is_json).answer(done, Text(line))
 
 
 def _duration(option: str, text: str) -> float:

@@ -33,6 +33,8 @@ def page(
         yield section("verdicts", _verdicts(details))
     if details.flags:
         yield section("flags", _flags(details))
+    if details.pins:
+        yield section("pins", _pins(details))
     if details.publications:
         yield section("publications", _publications(details, folder, archived))
 
@@ -134,6 +136,14 @@ def _flags(details: Details) -> Table:
     for flag in details.flags:
         part = ", ".join(f"{name} {value}" for name, value in flag.part.items()) or "all of it"
         made.add_row(part, flag.value, flag.comment, flag.author, screen.when(flag.time))
+    return made
+
+
+def _pins(details: Details) -> Table:
+    made = screen.table("product", "kept by", "until", "why", fold=("product", "why"))
+    for pin in details.pins:
+        name = f"{pin.product.stage or 'raw'} {pin.product.path}"
+        made.add_row(name, pin.author, screen.when(pin.until) if pin.until else "unpinned", pin.why)
     return made
 
 

@@ -10,12 +10,14 @@ from rich.text import Text
 
 from towpath.app.looking import Status
 from towpath.app.site import Site
+from towpath.base.errors import UsageError
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Work
 from towpath.cli import documents, opening, screen
 from towpath.cli.item import page
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen, section
+from towpath.cli.sizes import size_parts
 from towpath.contracts.definition import GATHER, Definition
 
 app = typer.Typer()
@@ -31,7 +33,11 @@ _GRAVITY = (
 def status(
     context: typer.Context,
     sizes: Annotated[
-        bool, typer.Option("--sizes", help="Also the rows of each table and the catalog's bytes.")
+        bool,
+        typer.Option(
+            "--sizes",
+            help="Also rows and bytes of catalog, logs and products, and what retention would free.",
+        ),
     ] = False,
 ) -> None:
     """Show the site at a glance."""
@@ -42,8 +48,9 @@ def status(
         parts: list[RenderableType] = [Text.assemble((name, "bold"), ("  ", ""), (str(site.folder), "dim"))]
         parts += [section(*part) for part in _work_parts(found.counts, site.definitions)]
         parts += [section("this site", screen.pairs(_facts(found)))]
-        if sizes:
-            parts.append(section("catalog", _sizes(found.sizes)))
+        measured = site.sizes() if sizes else None
+        if measured:
+            parts += size_parts(measured)
         document = {
             "site": name,
             "folder": site.folder,
@@ -53,7 +60,7 @@ def status(
             ],
             "bad_products": found.bad_products,
             "publications": found.publications,
-            **({"sizes": found.sizes} if sizes else {}),
+            **({"sizes": measured} if measured else {}),
         }
         Screen(call.is_json).answer(document, *parts)
 
@@ -116,15 +123,6 @@ def _facts(found: Status) -> list[tuple[str, RenderableType]]:
     return facts
 
 
-def _sizes(sizes: Mapping[str, int]) -> Table:
-    made = screen.table("table", "rows", right=("rows",))
-    for name, value in sizes.items():
-        if name != "bytes":
-            made.add_row(name, f"{value:,}".replace(",", " "))
-    made.add_row("on disk", screen.size(sizes.get("bytes", 0)))
-    return made
-
-
 # ---- items
 @app.command()
 def items(
@@ -140,6 +138,13 @@ def items(
     stage: Annotated[
         str, typer.Option(help="The stage that --state is about.", autocompletion=opening.offer_stages)
     ] = "",
+    box: Annotated[
+        str,
+        typer.Option(
+            help="Only where the footprint meets this box (or point LON,LAT), in degrees; W > E crosses 180.",
+            metavar="W,S,E,N",
+        ),
+    ] = "",
     after: Annotated[
         int, typer.Option(help="Begin after the item of this number (see the end of a page).")
     ] = 0,
@@ -149,7 +154,14 @@ def items(
     call = call_of(context)
     with opening.opened(call) as site:
         found = site.items(
-            pipeline=pipeline, kind=kind, state=state, stage=stage, text=text, after=after, limit=limit + 1
+            pipeline=pipeline,
+            kind=kind,
+            state=state,
+            stage=stage,
+            text=text,
+            box=_numbers(box) if box else None,
+            after=after,
+            limit=limit + 1,
         )
         found, more = found[:limit], len(found) > limit
         work = _work_of(site, found)
@@ -161,6 +173,13 @@ def items(
         if more:
             parts.append(screen.dim(f"more: towpath items --after {found[-1].id}"))
         Screen(call.is_json).answer(document, *parts)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--box: found {text!r}; expected W,S,E,N or LON,LAT in degrees") from None
 
 
 def _work_of(site: Site, found: Sequence[Item]) -> dict[int, list[WorkRow]]:

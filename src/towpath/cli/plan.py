@@ -14,7 +14,8 @@ from towpath.base.provenance import Difference
 from towpath.cli import opening, screen
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen, section
-from towpath.flow.plan import Explanation, Planned
+from towpath.flow.explain import Explanation
+from towpath.flow.plan import Planned, Total
 from towpath.flow.reconcile import Finding
 
 app = typer.Typer()
@@ -31,6 +32,12 @@ _VERBS = {
 @app.command()
 def plan(
     context: typer.Context,
+    item: Annotated[
+        str,
+        typer.Argument(
+            help="Only this item: KEY, KIND/KEY or PIPELINE/KIND/KEY.", autocompletion=opening.offer_items
+        ),
+    ] = "",
     pipeline: Annotated[
         str, typer.Option(help="Only this pipeline.", autocompletion=opening.offer_pipelines)
     ] = "",
@@ -39,10 +46,10 @@ def plan(
     ] = True,
     is_all: Annotated[bool, typer.Option("--all", help="Every row, however many.")] = False,
 ) -> None:
-    """Say what a run would do and why; change nothing."""
+    """Say what a run would do and why, and how long it would take by earlier runs; change nothing."""
     call = call_of(context)
     with opening.opened(call) as site:
-        found = site.plan(pipeline=pipeline, check=check)
+        found = site.plan(item, pipeline=pipeline, check=check)
     Screen(call.is_json).answer(found, *_parts(found, is_all))
 
 
@@ -54,8 +61,37 @@ def _parts(found: Plan, is_all: bool) -> Iterator[RenderableType]:
         if rows:
             title = f"{verb}: {screen.count(len({row.item for row in rows}), 'item')}"
             yield section(title, planned_table(rows, is_all))
+    if found.totals:
+        yield section("how long", _totals(found.totals))
+        yield Text()
+        yield Text(_duration(found))
+    if found.is_cut:
+        yield screen.dim("There is more open work than is listed here: these are its first rows.")
     if not (found.findings or found.work):
         yield Text("Nothing to do: everything that is known is done.")
+
+
+def _totals(found: Sequence[Total]) -> Table:
+    """By stage: how many runs are to come, what one took before, and all of them together."""
+    numbers = ("runs", "one takes", "together", "of earlier runs")
+    made = screen.table("stage", *numbers, right=numbers)
+    for one in found:
+        known = [screen.dim("unknown"), screen.dim("unknown")]
+        if one.median is not None and one.seconds is not None:
+            known = [Text(screen.seconds(one.median)), Text(screen.seconds(one.seconds))]
+        made.add_row(f"{one.kind} {one.stage}", str(one.runs), *known, str(one.sample))
+    return made
+
+
+def _duration(found: Plan) -> str:
+    cores = screen.count(found.workers, "core")
+    if found.seconds is None:
+        return f"How long it takes is unknown: none of these stages has a run that ended ({cores})."
+    about = f"about {screen.seconds(found.seconds)} on {cores}, by the medians of earlier runs"
+    if found.unknown:
+        names = ", ".join(name.partition("/")[2] for name in found.unknown)
+        return f"At least {about}; how long {names} takes is unknown."
+    return f"A{about[1:]}."
 
 
 def planned_table(rows: Sequence[Planned], is_all: bool = False) -> Table:
@@ -77,6 +113,7 @@ def findings_table(found: Sequence[Finding], is_all: bool = False) -> Table:
     made = screen.table("what", "root", "path", "size", right=("size",), fold=("path",))
     for one in found if is_all else found[:_SHORT]:
         path = f"{one.path} → {one.to}" if one.to else one.path
+        path = f"{path} ({one.why})" if one.why else path
         made.add_row(screen.state(one.what), one.root, Text(path), screen.size(one.size) if one.size else "")
     if not is_all and len(found) > _SHORT:
         made.add_row("", "", screen.dim(f"and {len(found) - _SHORT} more; --all lists them"), "")
@@ -91,7 +128,7 @@ def explain(
     ],
     stage: Annotated[str, typer.Argument(help="Only this stage.", autocompletion=opening.offer_stages)] = "",
 ) -> None:
-    """Explain why the stages of an item are as they are."""
+    """Explain why the stages of an item are as they are, what they wait for, and what to do about it."""
     call = call_of(context)
     with opening.opened(call) as site:
         found = site.explain(item, stage)
@@ -103,7 +140,12 @@ def _explained(one: Explanation) -> Iterator[RenderableType]:
     line = Text.assemble(
         (one.stage, "bold"), "  ", screen.state(one.state), (f"  run {one.run}" if one.run else "", "dim")
     )
-    body = screen.pairs([("", Text(sentence)) for sentence in one.sentences])
+    body = screen.pairs(
+        [
+            ("", Text.assemble(reason.text, (f"\n→ {reason.do}" if reason.do else "", "dim")))
+            for reason in one.reasons
+        ]
+    )
     yield Text()
     yield line
     yield body

@@ -190,3 +190,14 @@ def counted(answer: Screen, what: str) -> Iterator[Callable[[int], None]]:
     with Bars("{task.completed:.0f} {task.description}", console=answer.err, transient=True) as bars:
         task = bars.add_task(what, total=None)
         yield lambda number: bars.advance(task, number)
+
+
+@contextmanager
+def measured(answer: Screen, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for long work that tells how much of it is done, on a terminal only."""
+    if answer.is_json or not is_terminal():
+        yield lambda _done, _total: None
+        return
+    with Bars(console=answer.err, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

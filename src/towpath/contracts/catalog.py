@@ -16,7 +16,7 @@ from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Report
+from towpath.contracts.executor import Output, Report
 
 T = TypeVar("T")
 
@@ -44,11 +44,15 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a stage would read for one item now, its key, and what is missing ("" when all needs hold)."""
+    """What a stage would read for one item now, its key, and what is missing ("" when all needs hold).
+
+    `lacking` has each input that is not there, with what is wrong; `problem` is the first of them.
+    """
 
     inputs: tuple[InputRow, ...] = ()
     key: bytes | None = None
     problem: str = ""
+    lacking: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,29 @@ class PublicationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PinRow:
+    """A product that retention leaves alone: who said so and why, until when (seconds since the epoch; None: for ever)."""
+
+    product: Product
+    author: str
+    why: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Products of one stage below one root in one state, and their bytes together. `stage` is "" for raw files."""
+
+    root: str
+    pipeline: str
+    kind: str
+    stage: str
+    state: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A locked (rule, partition) with what was noted in it."""
 
@@ -152,6 +179,12 @@ class View(Protocol):
     def roots(self) -> Mapping[str, RootRow]:
         """The named roots."""
 
+    def highest_token(self) -> int:
+        """The highest token that was ever given, as far as rows tell."""
+
+    def restored(self) -> float | None:
+        """When the catalog was restored from a backup, as long as it is open what becomes of what is newer on disk."""
+
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
@@ -167,10 +200,14 @@ class View(Protocol):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in route order as created."""
@@ -186,8 +223,11 @@ class View(Protocol):
     def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
         """Work rows of stages that are neither done, rejected nor retired, by id."""
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
-        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
+        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given.
+
+        With `items`, of these alone (at most 500).
+        """
 
     def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
         """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
@@ -201,11 +241,49 @@ class View(Protocol):
     def running_tokens(self) -> set[tuple[str, int]]:
         """The (item key as a file name, token) of everything that is running."""
 
-    def sweepable(self, before: float) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+    def oldest_running(self) -> float | None:
+        """When the oldest run that goes on began, seconds since the epoch; None if none does."""
 
-    def trash(self) -> list[tuple[Product, float]]:
-        """Products in trash, with when they went there."""
+    def sweepable(
+        self, before: float, *, limit: int = 1_000_000, oldest: float | None = None
+    ) -> list[Product]:
+        """Superseded products that no pin holds and no run claimed before their supersession still reads.
+
+        `oldest` is when the oldest run began, if that is known already.
+        """
+
+    def trash(self, before: float | None = None, *, limit: int = 1_000_000) -> list[tuple[Product, float]]:
+        """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
+
+    def paths(self, root: str) -> dict[str, bool]:
+        """The paths below a root that some product may still lie at, each with whether it is a tree."""
+
+    def logs_needed(self, works: Sequence[int]) -> set[tuple[int, int]]:
+        """Of these works the last attempt (work, token) of each that needs a person or did not qualify."""
+
+    def ahead(self, row: WorkRow, most: int = 10_000) -> int:
+        """How many rows of its queue are taken before this ready one, counted up to `most`."""
+
+    def at_work(self, most: int = 10_000) -> dict[tuple[str, str, str], int]:
+        """How many runs go on by queue, whose leases have not expired; each counted up to `most`."""
+
+    def last_said(self, row: WorkRow, types: Sequence[str]) -> Event | None:
+        """The last event of these types about this work, if it was not pruned."""
+
+    def history(self, queue: tuple[str, str, str], limit: int = 200) -> list[float]:
+        """The seconds that runs of a stage took that ended well: a sample of the newest items, else of the oldest."""
+
+    def pins(self, items: Sequence[int] = ()) -> list[PinRow]:
+        """The pins, or those on products of these items, by product."""
+
+    def kept(self) -> list[Kept]:
+        """Products whose bytes are there, by root, pipeline, kind, stage and state: how many, and bytes."""
+
+    def published(self) -> tuple[int, int]:
+        """How many publications stand in archives, and the bytes of their products."""
+
+    def events_before(self, moment: float) -> int:
+        """How many events are older than a moment."""
 
     def next_due(
         self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
@@ -467,11 +545,39 @@ class Transaction(View, Protocol):
         Raises `StateError` if a component changed since.
         """
 
+    def adopt_found(self, work: int, token: int, outputs: Sequence[Output], who: str, why: str) -> None:
+        """Outputs of an attempt that the catalog forgot (it was restored) are taken as they are.
+
+        Raises `StateError` if the work has gone further, its inputs are not there, or outputs are missing.
+        """
+
+    def bring_back(self, floor: int) -> None:
+        """The catalog was restored: who ran then is dead, no token up to `floor` is given again, sweeping waits."""
+
+    def decided(self) -> None:
+        """It is decided what becomes of all that was newer on disk: `View.restored` is None again."""
+
     def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
         """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
 
     def refresh(self, product: int, mtime_ns: int) -> None:
         """The bytes are equal by hash, only the time stamp differs."""
+
+    # ---- retention
+    def pin(self, products: Sequence[int], who: str, why: str, until: float | None = None) -> int:
+        """Retention leaves these alone until a moment (None: for ever); returns how many. Again: the newer counts."""
+
+    def unpin(self, products: Sequence[int], who: str = "") -> int:
+        """Take pins off again, those of one author or all; returns how many."""
+
+    def to_trash(self, before: float, *, limit: int, oldest: float | None = None) -> int:
+        """Move superseded products to trash (see `sweepable`); returns how many."""
+
+    def leave_trash(self, before: float, *, limit: int) -> list[Product]:
+        """Products in trash are deleted; returns them. Their bytes are to be removed when this is committed."""
+
+    def prune_events(self, before: float, *, limit: int) -> int:
+        """Delete the oldest events, as far as they are from before a moment; returns how many."""
 
     def move_product(self, product: int, path: str, *, root: str = "") -> None:
         """The bytes are found, by hash, at another path of the same root, or were moved to another `root`."""
@@ -504,8 +610,12 @@ class Catalog(Protocol):
 
     url: str
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
+    def write(self, work: Callable[[Transaction], T], *, concurrent: bool = False) -> T:
+        """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back.
+
+        `concurrent` says that it may run beside other such transactions: it only claims, completes where no group forms,
+        beats or finishes. `work` may be run more than once, so it changes nothing but the catalog.
+        """
 
     def read(self) -> AbstractContextManager[View]:
         """A short read."""
@@ -518,3 +628,9 @@ class Catalog(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+class LoadedCatalog(Catalog, Protocol):
+    """A catalog with the definitions that its process has loaded."""
+
+    definitions: dict[str, Definition]

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from towpath.base.hashing import Content
 
+QUARANTINE = ".quarantine"  # below a root: what a person put aside; nothing in it is looked at or swept
+
 
 class Storage(Protocol):
     """Files below named roots. Both the root and the path are resolved; a path that leaves its root is refused."""

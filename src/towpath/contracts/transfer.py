@@ -12,7 +12,8 @@ Progress = Callable[[int], None]  # gets a number of bytes as they pass
 class Transfer(Protocol):
     """Moves one product, file or folder, to its place in an archive in steps that can each be repeated.
 
-    A full, vanished or forbidding archive is an `OSError`; what a copy may not hold is a `StorageError`.
+    A full, vanished or forbidding archive is an `OSError`; what a copy may not hold, or an archive not name, is a
+    `StorageError`.
     """
 
     def temporary(self, target: Path, publication: int, token: int) -> Path:
@@ -21,8 +22,17 @@ class Transfer(Protocol):
     def leftovers(self, target: Path, publication: int, token: int) -> list[Path]:
         """Temporary places of this attempt and of those before it that are still there; never those of a later one."""
 
+    def strays(self, folder: Path) -> set[int]:
+        """The publications of which a temporary place seems to be in a folder; `leftovers` tells for sure."""
+
+    def is_empty(self, root: Path) -> bool:
+        """Whether an archive holds nothing at all, as where a disk was mounted that is away."""
+
     def prepare(self, root: Path, folder: Path) -> None:
         """Make a folder below the archive's root, and its parents; the root itself must be there."""
+
+    def begin(self, temporary: Path) -> None:
+        """Make the folder of a temporary, new: nothing that lies there is used or followed."""
 
     def copy(self, source: Path, temporary: Path, progress: Progress) -> None:
         """Copy a file or folder to a new place, flushed to disk, times kept; links are refused by name."""
@@ -41,6 +51,9 @@ class Transfer(Protocol):
 
     def place(self, temporary: Path, target: Path) -> bool:
         """Rename into place without replacing anything; False if the target is there already."""
+
+    def take_back(self, target: Path, temporary: Path, stamp: tuple[object, ...]) -> bool:
+        """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
 
     def remove(self, path: Path) -> None:
         """Remove a temporary, so that from its first instant it can no longer be placed; nothing there is no error."""

@@ -51,13 +51,15 @@ class Courier:
         except Transient as error:
             wait, reason = pause(claimed.attempts, error.after), error.reason
             log.warning("message waits", extra={"subject": subject, "reason": reason, "seconds": wait})
-            self.catalog.write(lambda tx: tx.finish(claimed, again=tx.now() + wait, error=reason))
+            self.catalog.write(
+                lambda tx: tx.finish(claimed, again=tx.now() + wait, error=reason), concurrent=True
+            )
         except (TowpathError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             log.error("message failed", extra={"subject": subject, "reason": reason})
-            self.catalog.write(lambda tx: tx.finish(claimed, error=reason))
+            self.catalog.write(lambda tx: tx.finish(claimed, error=reason), concurrent=True)
         else:
-            self.catalog.write(lambda tx: tx.finish(claimed))
+            self.catalog.write(lambda tx: tx.finish(claimed), concurrent=True)
 
 
 def couriers(

@@ -1,26 +1,34 @@
-"""Plan and explain: what would run and why, without running it.
+"""Plan: what would run and why, and how long it would take by what such runs took before; without running it.
 
-The same arithmetic as the claim, without the claim. Reads only; what it says of the disk comes from `reconcile`.
+The same arithmetic as the claim, without the claim. Reads only; what it says of the disk comes from `reconcile`. Never
+guesses: a stage without history is called unknown.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-from towpath.base import clock
-from towpath.base.errors import NotFoundError
 from towpath.base.model import Item, Product, WorkRow
-from towpath.base.provenance import Difference, differences
+from towpath.base.provenance import differences, sentence
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Need, View
-from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
+from towpath.contracts.catalog import View
+from towpath.contracts.definition import GATHER, Definition, StagePlan
+
+_SERVICES = 4  # pieces of work that a daemon does itself at the same time
+_EXACT = 200  # stale rows whose differences are told one by one
+_ENDED = (State.DONE, State.REJECTED, State.RETIRED)
+_GOES_ON = (State.DONE, State.READY, State.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One stage of one item that would run, waits, or needs a person: `action` is run, wait, decide or apply."""
+    """One stage of one item that would run, waits, or needs a person: `action` is run, wait, decide or apply.
+
+    `follows`: it waits only for what would run before it, so the same run gets to it.
+    """
 
     item: str
     stage: str
@@ -28,46 +36,163 @@ class Planned:
     why: str
     work: int = 0
     item_id: int = 0
+    follows: bool = False
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a stage of an item is as it is: sentences for a person, and the components that differ."""
+class Total:
+    """The runs of one stage that are to come: how many, the median of earlier ones, and all together, in seconds.
 
-    item: str
+    `sample` is how many earlier runs the median is of; without one, `median` and `seconds` are None.
+    """
+
+    pipeline: str
+    kind: str
     stage: str
-    state: str
-    sentences: tuple[str, ...]
-    differences: tuple[Difference, ...] = ()
-    work: int = 0
-    run: str = ""
-    key: bytes | None = None
-    components: Mapping[str, Any] = field(default_factory=dict)
+    runs: int
+    sample: int = 0
+    median: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long the runs to come would take on so many cores: `seconds`, without those of stages that are `unknown`."""
+
+    totals: tuple[Total, ...] = ()
+    seconds: float | None = None
+    unknown: tuple[str, ...] = ()
+    workers: int = 1
 
 
 def plan(
-    view: View, definition: Definition, found: Mapping[int, str] | None = None, *, limit: int = 100_000
+    view: View,
+    definition: Definition,
+    found: Mapping[int, str] | None = None,
+    *,
+    item: Item | None = None,
+    limit: int = 100_000,
 ) -> list[Planned]:
     """What would run, waits or needs a person in one pipeline; finished work only if it is stale or its product is bad.
 
-    `found` says of products what a look at the disk has just found: missing, changed, back or touched.
+    `found` says of products what a look at the disk has just found: missing, changed, back or touched. With `item`
+    only of that one; else of at most `limit` rows of open work.
     """
-    rows = view.open_work(definition.pipeline, limit=limit)
+    if item is None:
+        rows = view.open_work(definition.pipeline, limit=limit)
+    else:
+        rows = [row for row in view.work([item.id])[item.id] if row.state not in _ENDED]
     keys = view.item_keys([row.item for row in rows])
+    before = _before(view, definition, rows)
     planned = [
-        Planned(f"{row.kind}/{keys[row.item]}", row.stage, *_action(row), row.id, row.item)
+        _planned(row, keys[row.item], before.get(row.id))
         for row in rows
         if row.stage != GATHER or row.state in (State.HELD, State.FAILED)
     ]
-    bad = _of_products(view, definition, found or {}, {row.id for row in rows})
-    return planned + bad + stale(view, definition)
+    bad = _of_products(view, definition, found or {}, {row.id for row in rows}, item)
+    return planned + bad + stale(view, definition, item)
+
+
+def _planned(row: WorkRow, key: str, before: Sequence[WorkRow] | None) -> Planned:
+    action, why, follows = (*_action(row), False)
+    if row.state is State.WAITING and before is not None and not row.note:
+        follows = all(one.state in _GOES_ON for one in before)
+        open_ = [one for one in before if one.state is not State.DONE]
+        if open_:
+            why = "; ".join(f"it waits for {one.stage}, which is {one.state.value}" for one in open_)
+    return Planned(f"{row.kind}/{key}", row.stage, action, why, row.id, row.item, follows, row.pipeline)
+
+
+def _before(view: View, definition: Definition, rows: Sequence[WorkRow]) -> dict[int, list[WorkRow]]:
+    """For each waiting row the stages right before it; those that follow what goes on are taken to go on as well.
+
+    Rows of stages that left the pipeline file, and those whose members must pass a stage first, are left out.
+    """
+    waiting = {row.item for row in rows if row.state is State.WAITING}
+    found: dict[int, list[WorkRow]] = {}
+    for known in view.work(sorted(waiting)).values():
+        named = {row.stage: row for row in known}
+        kind = definition.kinds.get(known[0].kind) if known else None
+        goes: set[str] = {row.stage for row in known if row.state in _GOES_ON and row.stage != GATHER}
+        for stage in kind.stages.values() if kind else ():
+            row = named.get(stage.name)
+            names = stage.before or ((GATHER,) if kind and kind.gathered else ())
+            if (
+                row is None
+                or row.state is not State.WAITING
+                or not names
+                or not all(n in named for n in names)
+            ):
+                continue
+            if all(name in goes or named[name].state is State.DONE for name in names) and not row.note:
+                goes.add(stage.name)
+            found[row.id] = [named[name] for name in names]
+    return found
+
+
+def estimate(
+    view: View, definitions: Mapping[str, Definition], work: Iterable[Planned], workers: int
+) -> Estimate:
+    """How long what would run (now, or after that) takes by the medians of earlier runs.
+
+    It is the work of all runs spread over the cores, but not less than the longest way of one item.
+    """
+    runs: dict[tuple[str, str, str], list[Planned]] = {}
+    for one in work:
+        if one.action == "run" or one.follows:
+            runs.setdefault((one.pipeline, one.item.partition("/")[0], one.stage), []).append(one)
+    medians = {queue: view.history(queue) for queue in runs}
+    totals, busy = [], 0.0
+    for queue, rows in runs.items():
+        stage = _stage(definitions, queue)
+        sample = medians[queue]
+        middle = median(sample) if sample else None
+        wide = (
+            _SERVICES
+            if stage and stage.service
+            else max(1, workers // (stage.resources.cores if stage else 1))
+        )
+        together = None if middle is None else middle * -(-len(rows) // wide)
+        busy += 0.0 if middle is None else middle * len(rows) / wide
+        totals.append(Total(*queue, len(rows), len(sample), middle, together))
+    unknown = tuple("/".join(queue) for queue, sample in medians.items() if not sample)
+    known = {queue: median(sample) for queue, sample in medians.items() if sample}
+    seconds = max(busy, _longest(definitions, runs, known)) if known else None
+    return Estimate(tuple(totals), seconds, unknown, workers)
+
+
+def _stage(definitions: Mapping[str, Definition], queue: tuple[str, str, str]) -> StagePlan | None:
+    kinds = definitions[queue[0]].kinds if queue[0] in definitions else {}
+    return kinds[queue[1]].stages.get(queue[2]) if queue[1] in kinds else None
+
+
+def _longest(
+    definitions: Mapping[str, Definition],
+    runs: Mapping[tuple[str, str, str], Sequence[Planned]],
+    known: Mapping[tuple[str, str, str], float],
+) -> float:
+    """The seconds of the longest way through the runs of one item."""
+    ends: dict[tuple[int, str], float] = {}
+    ordered = sorted(runs, key=lambda queue: getattr(_stage(definitions, queue), "depth", 0))
+    for queue in ordered:
+        stage, took = _stage(definitions, queue), known.get(queue, 0.0)
+        before = stage.before if stage else ()
+        for one in runs[queue]:
+            begins = max((ends.get((one.item_id, name), 0.0) for name in before), default=0.0)
+            ends[one.item_id, queue[2]] = begins + took
+    return max(ends.values(), default=0.0)
 
 
 def _of_products(
-    view: View, definition: Definition, found: Mapping[int, str], is_open: Collection[int]
+    view: View,
+    definition: Definition,
+    found: Mapping[int, str],
+    is_open: Collection[int],
+    only: Item | None,
 ) -> list[Planned]:
     """What follows from products that are missing or changed, by the catalog or by what has just been found."""
-    known = view.products(states=(ProductState.MISSING, ProductState.CHANGED))
+    known = view.products([only.id] if only else (), states=(ProductState.MISSING, ProductState.CHANGED))
     fresh = [view.product(number) for number, what in found.items() if what in ("missing", "changed")]
     products = {product.id: product for product in (*known, *fresh)}
     planned: list[Planned] = []
@@ -76,7 +201,8 @@ def _of_products(
         action, why = _of_product(product, found.get(product.id, product.state.value))
         if item.pipeline == definition.pipeline and action and product.run[0] not in is_open:
             name = f"{item.kind}/{item.key}"
-            planned.append(Planned(name, product.stage, action, why, product.run[0], item.id))
+            row = (product.run[0], item.id, False, item.pipeline)
+            planned.append(Planned(name, product.stage, action, why, *row))
     return planned
 
 
@@ -94,21 +220,21 @@ def _of_product(product: Product, what: str) -> tuple[str, str]:
     return "", ""
 
 
-def stale(view: View, definition: Definition) -> list[Planned]:
+def stale(view: View, definition: Definition, item: Item | None = None) -> list[Planned]:
     """Finished work whose stage, version or parameters are no longer those of the active pipeline file."""
     found = []
     for kind in definition.kinds.values():
         for stage in kind.stages.values():
-            if stage.service:
+            if stage.service or (item is not None and item.kind != kind.name):
                 continue
-            rows = view.stale(stage)
-            keys = view.item_keys([item for _, item in rows])
-            former = {work: _fixed_of(view, work) for work, _ in rows[:1]}
-            why = _fixed_difference(next(iter(former.values())), stage) if former else ""
-            found += [
-                Planned(f"{kind.name}/{keys[item]}", stage.name, "apply", why, work, item)
-                for work, item in rows
-            ]
+            rows = view.stale(stage, [item.id] if item else ())
+            keys = view.item_keys([number for _, number in rows])
+            for work, number in rows:
+                why = "a former pipeline file made it"
+                if len(rows) <= _EXACT:
+                    why = _fixed_difference(_fixed_of(view, work), stage)
+                row = (work, number, False, definition.pipeline)
+                found.append(Planned(f"{kind.name}/{keys[number]}", stage.name, "apply", why, *row))
     return found
 
 
@@ -133,99 +259,3 @@ def _fixed_of(view: View, work: int) -> Mapping[str, Any]:
 def _fixed_difference(former: Mapping[str, Any], stage: StagePlan) -> str:
     now = json.loads(stage.fixed.json)
     return sentence(differences({name: former.get(name) for name in now}, now))
-
-
-def sentence(found: Sequence[Difference]) -> str:
-    """Differences in words: ``params.spacing: 5000 -> 2500``."""
-    return "; ".join(f"{one.component}: {_short(one.was)} -> {_short(one.now)}" for one in found)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    is_hash = isinstance(value, str) and len(value) == 64
-    return f"{value[:12]}…" if is_hash else text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def explain(view: View, definition: Definition, item: Item, stage_name: str) -> Explanation:
-    """Why a stage of an item is as it is.
-
-    Raises
-    ------
-    NotFoundError
-        If the item has no such stage.
-    """
-    rows = {row.stage: row for row in view.work([item.id])[item.id]}
-    if stage_name not in rows:
-        raise NotFoundError(f"{item.name} has no stage {stage_name!r}; its stages are {', '.join(rows)}")
-    row, kind = rows[stage_name], definition.kinds[item.kind]
-    if stage_name not in kind.stages:
-        return Explanation(
-            item.name,
-            stage_name,
-            row.state.value,
-            tuple(_state_sentences(view, row, rows, None)),
-            work=row.id,
-        )
-    stage = kind.stages[stage_name]
-    need = view.needs(kind, stage, [item.id])[item.id]
-    now = {**json.loads(stage.fixed.json), "inputs": view.component_inputs(need.inputs)}
-    last = [run for run in view.runs(work=row.id) if run.key is not None]
-    before = view.components(row.id, last[-1].token) if last else {}
-    changed = tuple(differences(before, now)) if before else ()
-    sentences = _state_sentences(view, row, rows, kind)
-    sentences += _need_sentences(row, need, changed, bool(last))
-    return Explanation(
-        item.name,
-        stage_name,
-        row.state.value,
-        tuple(sentences),
-        changed,
-        row.id,
-        last[-1].name if last else "",
-        need.key,
-        now,
-    )
-
-
-def _state_sentences(
-    view: View, row: WorkRow, rows: Mapping[str, WorkRow], kind: KindPlan | None
-) -> list[str]:
-    now = view.now()
-    match row.state:
-        case State.WAITING:
-            return _waiting(row, rows, kind)
-        case State.READY if row.due > now:
-            return [f"it is tried again at {clock.text(row.due)}: {row.note}"]
-        case State.READY:
-            return ["it is ready; no worker has taken it yet (is `towpath run` running?)"]
-        case State.RUNNING:
-            holder = next((s for s in view.sessions() if str(s[0]) == row.owner), None)
-            who = f"process {holder[2]} on {holder[1]}" if holder else f"session {row.owner}"
-            return [f"it is running: run {row.id}.{row.token}, held by {who} until {clock.text(row.due)}"]
-        case State.DONE:
-            return ["it is done"]
-    return [f"it is {row.state.value}: {row.note}" if row.note else f"it is {row.state.value}"]
-
-
-def _waiting(row: WorkRow, rows: Mapping[str, WorkRow], kind: KindPlan | None) -> list[str]:
-    found = []
-    before = kind.stages[row.stage].before if kind and row.stage in kind.stages else ()
-    if kind and kind.gathered and not before and GATHER in rows and rows[GATHER].state is not State.DONE:
-        found.append("it waits until the item is complete (files or members are still to come)")
-    for name in before:
-        if name in rows and rows[name].state is not State.DONE:
-            note = f" ({rows[name].note})" if rows[name].note else ""
-            found.append(f"it waits for {name}, which is {rows[name].state.value}{note}")
-    if row.note:
-        found.append(row.note)
-    return found or ["it waits; its needs are looked at when something that it depends on changes"]
-
-
-def _need_sentences(row: WorkRow, need: Need, changed: Sequence[Difference], ran: bool) -> list[str]:
-    if need.problem:
-        return [need.problem] if need.problem != row.note else []
-    if changed:
-        return [f"since its last run these changed: {sentence(changed)}"]
-    if ran and row.state in (State.WAITING, State.READY):
-        return ["nothing that enters its key changed since its last run"]
-    return []

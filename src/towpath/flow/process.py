@@ -115,6 +115,7 @@ class Process:
         chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
         hooks: Sequence[Hook] = (),
         durable: bool = False,
+        has_room: Callable[[], bool] = lambda: True,
         only: Sequence[int] | None = None,
         listener: Callable[[Report, KindPlan, StagePlan, Claimed], None] | None = None,
     ) -> None:
@@ -122,7 +123,7 @@ class Process:
         self._owner, self._definitions, self._places = owner, definitions, places
         self._logs, self._collect_log = logs, collect_log
         self._services, self._chores, self._hooks = services or {}, chores, hooks
-        self._durable, self._listener = durable, listener
+        self._durable, self._has_room, self._listener = durable, has_room, listener
         self._held: dict[tuple[int, int], _Held] = {}
         self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
@@ -182,13 +183,18 @@ class Process:
             any_claimed = True
 
     def _open_queues(self) -> dict[tuple[str, str, str], tuple[KindPlan, StagePlan]]:
-        """The queues that we could claim from now: those whose stage would find a free place."""
+        """The queues that we could claim from now: those whose stage would find a free place, and room on disk."""
         found = {}
         threads = len(self._futures) + len(self._chore_futures)
+        has_room = self._has_room()
         for definition in self._definitions().values():
             for kind in definition.kinds.values():
                 for stage in kind.stages.values():
-                    free = threads < 4 if stage.service else self._executor.free(stage.resources) > 0
+                    free = (
+                        threads < 4
+                        if stage.service
+                        else has_room and self._executor.free(stage.resources) > 0
+                    )
                     if free:
                         found[stage.queue] = (kind, stage)
         return found
@@ -217,7 +223,8 @@ class Process:
     def _claim_stage(self, kind: KindPlan, stage: StagePlan) -> bool:
         size = 1 if stage.service else self._pace.size(stage.queue)
         rows = self._catalog.write(
-            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only)
+            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only),
+            concurrent=True,
         )
         if not rows:
             return False
@@ -261,7 +268,9 @@ class Process:
         self._executor.submit(batch)
 
     def _claim_chore(self, queue: tuple[str, str, str], chore: Chore) -> bool:
-        rows = self._catalog.write(lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner))
+        rows = self._catalog.write(
+            lambda tx: tx.claim_other(queue, 1, lease=LEASE, owner=self._owner), concurrent=True
+        )
         for row in rows:
             self._chore_futures[self._threads.submit(chore, row)] = row
         return bool(rows)
@@ -361,7 +370,7 @@ class Process:
             if error is not None:
                 text = f"{type(error).__name__}: {error}"
                 log.error("chore failed: %s", text, exc_info=error)
-                self._catalog.write(lambda tx, c=claimed, t=text: tx.finish(c, error=t))  # type: ignore[misc]
+                self._catalog.write(lambda tx, c=claimed, t=text: tx.finish(c, error=t), concurrent=True)  # type: ignore[misc]
 
     def _note(self, progress: Progress) -> None:
         held = self._held.get((progress.work, progress.token))
@@ -382,7 +391,7 @@ class Process:
             return finished
 
         faults.point("process.complete")
-        finished = self._catalog.write(transact)
+        finished = self._catalog.write(transact, concurrent=_is_concurrent(definition, kind, stage, pairs))
         self.tally.add(finished)
         if finished.orphans:
             self._remove_orphans(stage, pairs, finished.orphans)
@@ -454,9 +463,16 @@ class Process:
         news = {run: held for run in self._news if (held := self._held.get(run))}
         progress = {work: (held.fraction, held.note, held.place) for (work, _), held in news.items()}
         self._news.clear()
-        lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress))
+        lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress), concurrent=True)
         if lost:
             self._executor.stop(lost)
+
+
+def _is_concurrent(
+    definition: Definition, kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]
+) -> bool:
+    """Whether completing these touches nothing but their own items: no group forms, no input was found bad."""
+    return not definition.groups_of(kind.name, stage.name) and not any(report.changed for _, report in pairs)
 
 
 def _offset() -> float:

@@ -16,7 +16,7 @@ from towpath.base.model import Product
 from towpath.base.states import Product as State
 from towpath.base.states import Publication
 from towpath.contracts.catalog import Catalog, Transaction
-from towpath.contracts.storage import Storage
+from towpath.contracts.storage import QUARANTINE, Storage
 
 LIVE = (State.CURRENT, State.MISSING, State.CHANGED)
 DAY = 86400.0
@@ -31,7 +31,11 @@ _PAGE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one product or path: `what` is missing, changed, back, touched, moved, extra or unreadable."""
+    """What was found of one product or path.
+
+    `what` is missing, changed, back, touched, moved, extra, newer (than a catalog that was restored; `why` it cannot be
+    adopted) or unreadable.
+    """
 
     what: str
     root: str
@@ -42,6 +46,7 @@ class Finding:
     to: str = ""
     size: int = 0
     mtime_ns: int = 0
+    why: str = ""
 
 
 def judge(product: Product, stat: tuple[int, int] | None, sha256: Callable[[], bytes]) -> str:
@@ -188,11 +193,6 @@ def _size(path: Path) -> int:
     return path.lstat().st_size
 
 
-def _all_products(catalog: Catalog, states: Sequence[State]) -> list[Product]:
-    with catalog.read() as view:
-        return view.products(states=states)
-
-
 def unknown(place: Path, known: Mapping[str, bool]) -> Iterator[Path]:
     """The files below `place` (and whole folders) that no known path (path → is a tree) accounts for."""
     folders = {parent for path in known for parent in _parents(path)}
@@ -206,7 +206,7 @@ def _unknown_in(place: str, prefix: str, known: Mapping[str, bool], folders: set
         return
     for entry in entries:
         relative = f"{prefix}/{entry.name}" if prefix else entry.name
-        if relative in known:
+        if relative in known or relative == QUARANTINE:
             continue
         if entry.is_dir(follow_symlinks=False) and (relative in folders or not _is_place(entry.name)):
             yield from _unknown_in(place, relative, known, folders)
@@ -237,18 +237,34 @@ def act_on_moved(catalog: Catalog, findings: Sequence[Finding]) -> int:
 def orphans(
     catalog: Catalog, storage: Storage, *, older: float = DAY, now: float | None = None
 ) -> list[Path]:
-    """Staging folders and places in the store that no row names, whose token is not running and that are old enough."""
+    """Staging folders and places in the store that no row names, whose token is not running and that are old enough.
+
+    The catalog is asked again when the disk was looked at: a run that ended meanwhile has its row by then.
+    """
     limit = (time.time() if now is None else now) - older
+    place, known, _ = _store(catalog)
+    old = [path for path in unknown(place, known) if _is_older(path, limit)]
+    if not old:
+        return []
+    place, known, running = _store(catalog)
+    return [
+        path
+        for path in old
+        if path.relative_to(place).as_posix() not in known and not _in_work(path.name, running)
+    ]
+
+
+def _store(catalog: Catalog) -> tuple[Path, dict[str, bool], set[tuple[str, int]]]:
+    """The store's place, the paths that are known below it, and what is running, at one moment."""
     with catalog.read() as view:
-        place = Path(view.roots()["store"].place)
-        running = view.running_tokens()
-    found = []
-    products = [product for product in _all_products(catalog, tuple(State)) if product.root == "store"]
-    known = {product.path: product.tree for product in products if product.state is not State.DELETED}
-    for path in unknown(place, known):
-        if path.lstat().st_mtime < limit and not _in_work(path.name, running):
-            found.append(path)
-    return found
+        return Path(view.roots()["store"].place), view.paths("store"), view.running_tokens()
+
+
+def _is_older(path: Path, limit: float) -> bool:
+    try:
+        return path.lstat().st_mtime < limit
+    except FileNotFoundError:
+        return False  # it went while we looked
 
 
 def _in_work(name: str, running: set[tuple[str, int]]) -> bool:
@@ -257,22 +273,13 @@ def _in_work(name: str, running: set[tuple[str, int]]) -> bool:
 
 
 def sweep(
-    catalog: Catalog, storage: Storage, *, grace: float = DAY, older: float = DAY, now: float | None = None
-) -> dict[str, int]:
-    """Remove orphans; move superseded products that nobody reads to trash; delete what was in trash for `grace` seconds.
-
-    Returns how many of each.
-    """
-    swept = orphans(catalog, storage, older=older, now=now)
-    for path in swept:
+    catalog: Catalog, storage: Storage, *, older: float = DAY, go_on: Callable[[], bool] = lambda: True
+) -> int:
+    """Remove orphans; returns how many."""
+    count = 0
+    for path in orphans(catalog, storage, older=older):
+        if not go_on():
+            break
         storage.remove(path)
-    moment = time.time() if now is None else now
-    with catalog.read() as view:
-        to_trash = view.sweepable(moment - older)
-        to_delete = [product for product, left in view.trash() if left <= moment - grace]
-    for product in to_trash:
-        catalog.write(lambda tx, p=product: tx.mark([p.id], State.TRASH, "superseded"))  # type: ignore[misc]
-    for product in to_delete:
-        storage.remove(storage.path(product.root, product.path))
-        catalog.write(lambda tx, p=product: tx.mark([p.id], State.DELETED, "swept"))  # type: ignore[misc]
-    return {"orphans": len(swept), "trash": len(to_trash), "deleted": len(to_delete)}
+        count += 1
+    return count

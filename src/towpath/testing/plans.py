@@ -6,7 +6,7 @@ A bench claims, makes up outputs (a path and a hash, no files) and completes. It
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from towpath.base.hashing import Content, digest
 from towpath.base.model import Item, Measure, Product, WorkRow
@@ -14,7 +14,7 @@ from towpath.base.provenance import Fixed
 from towpath.base.spacetime import Span
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Catalog, Claimed, Finished
+from towpath.contracts.catalog import Claimed, Finished, LoadedCatalog
 from towpath.contracts.definition import Definition, GroupPlan, InputPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
 
@@ -22,12 +22,6 @@ PIPELINE = "t"
 STORE = "/store"
 LEASE = 600.0
 OVER = -1.0  # a lease that has expired when it begins
-
-
-class LoadedCatalog(Catalog, Protocol):
-    """A catalog with the definitions that its process has loaded."""
-
-    definitions: dict[str, Definition]
 
 
 def sha(text: str) -> bytes:
@@ -154,7 +148,7 @@ class Bench:
         plan = self.kind(kind)
         taker = owner or self.owner
         return self.catalog.write(
-            lambda tx: tx.claim(plan, plan.stages[stage], limit, lease=lease, owner=taker)
+            lambda tx: tx.claim(plan, plan.stages[stage], limit, lease=lease, owner=taker), concurrent=True
         )
 
     def report(
@@ -185,7 +179,7 @@ class Bench:
     ) -> Finished:
         """Complete what was claimed."""
         plan, pairs = self.kind(kind), list(reports)
-        return self.catalog.write(lambda tx: tx.complete(plan, plan.stages[stage], pairs))
+        return self.catalog.write(lambda tx: tx.complete(plan, plan.stages[stage], pairs), concurrent=True)
 
     def end(
         self,

@@ -69,6 +69,7 @@ class Arrival(Completing):
 
     def slot(self, rule: str, partition: str) -> Slot:
         """Lock (rule, partition), making it if need be."""
+        self.alone()
         self.cursor.execute(
             "INSERT INTO slots (rule, subset, data) VALUES (?, ?, '{}') ON CONFLICT DO NOTHING",
             (rule, partition),

@@ -128,14 +128,16 @@ class Claiming(Readiness):
         else:
             rows = [row for row in rows if row[4] == 0]
         self._record_lost(rows, queue, now)
+        floor = self.token_floor()
         for part in chunks(rows):
             self.cursor.execute(
-                "UPDATE work SET state = 'running', token = token + 1, deaths = deaths + 1, attempts = attempts + 1, "
+                "UPDATE work SET state = 'running', token = CASE WHEN token < ? THEN ? ELSE token END + 1, "
+                "deaths = deaths + 1, attempts = attempts + 1, "
                 "claimed_revision = revision, owner = ?, due = ?, began = ?, progress = NULL, note = NULL, log = NULL "
                 f"WHERE id IN ({marks(part)})",
-                (owner, due, now, *[row[0] for row in part]),
+                (floor, floor, owner, due, now, *[row[0] for row in part]),
             )
-        return rows
+        return [(*row[:3], max(row[3], floor), *row[4:]) for row in rows] if floor else rows
 
     def _record_lost(self, rows: Sequence[Any], queue: int, now: float) -> None:
         """An attempt whose lease expired gets its run, when another begins or the row is poisoned."""
@@ -192,8 +194,9 @@ class Claiming(Readiness):
         progress: Mapping[int, tuple[float | None, str, str]] | None = None,
     ) -> list[tuple[int, int]]:
         """Extend the leases of these (work, token); returns those that are no longer ours and must be ended."""
-        ids = [work for work, _ in runs]
-        ours = dict(self.rows_in("SELECT id, token FROM work WHERE id IN ({in}) AND state = 'running'", ids))
+        ids = sorted({work for work, _ in runs})
+        statement = f"SELECT id, token FROM work WHERE id IN ({{in}}) AND state = 'running' ORDER BY id{self.locking_plain}"
+        ours = dict(self.rows_in(statement, ids))
         kept = [(work, token) for work, token in runs if ours.get(work) == token]
         due = self.now() + lease
         self.cursor.executemany("UPDATE work SET due = ? WHERE id = ?", [(due, work) for work, _ in kept])

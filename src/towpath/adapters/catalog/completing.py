@@ -31,10 +31,11 @@ class Completing(Claiming):
 
     def complete(self, kind: KindPlan, stage: StagePlan, reports: Sequence[_Pair]) -> Finished:
         """Write runs, products, verdicts, rows, milestones and events; make ready what follows, all in one."""
+        self._lock_items([claimed.item for claimed, _ in reports])
         standing = {
             row[0]: row
             for row in self.rows_in(
-                'SELECT id, token, state, revision, claimed_revision, "key" FROM work WHERE id IN ({in})'
+                'SELECT id, token, state, revision, claimed_revision, "key" FROM work WHERE id IN ({in}) ORDER BY id'
                 + self.locking_plain,
                 sorted(claimed.work for claimed, _ in reports),
             )
@@ -60,6 +61,12 @@ class Completing(Claiming):
         self._look_again(kind, stage, fitting, moved)
         ended = Counter(r.outcome for _, r in fitting)
         return Finished(done, ended, tuple(c.work for c, _ in others), tuple(orphans))
+
+    def _lock_items(self, items: Sequence[int]) -> None:
+        """Of two that end branches of one item at once, the second sees what the first did, and wakes the join."""
+        if self.locking_plain:
+            statement = f"SELECT id FROM items WHERE id IN ({{in}}) ORDER BY id{self.locking_plain}"
+            self.rows_in(statement, sorted(set(items)))
 
     # ---- states
     def _look_again(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[_Pair], moved: set[int]) -> None:

@@ -19,6 +19,9 @@ class Events(Needs):
     locking = ""  # " FOR UPDATE OF w SKIP LOCKED" where rows are locked one by one
     locking_plain = ""  # " FOR UPDATE" there
 
+    def alone(self) -> None:
+        """What follows may be done by one transaction at a time. A dialect that runs several begins this one anew, alone."""
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._events: list[tuple[str, int | None, int | None, int | None, str | None]] = []
@@ -66,6 +69,7 @@ class Events(Needs):
         """The number of a queue, given to it if it is new."""
         number = self.queue_id(queue)
         if number is None:
+            self.alone()
             self.cursor.execute("INSERT INTO queues (pipeline, kind, stage) VALUES (?, ?, ?)", queue)
             number = self.queue_id(queue)
         assert number is not None
@@ -75,7 +79,7 @@ class Events(Needs):
         number = self.part_id(stage.fixed)
         if number is None:
             self.cursor.execute(
-                "INSERT INTO parts (sha256, content) VALUES (?, ?)",
+                "INSERT INTO parts (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (stage.fixed.sha256, stage.fixed.json.decode()),
             )
             number = self.part_id(stage.fixed)

@@ -30,10 +30,12 @@ class Findings(People):
 
     def _is_good_again(self, product: int) -> None:
         """A bad product was made again: in place of it, or another that superseded it."""
+        self.alone()
         self._users_of_calibration(self.product(product), wait=False)
 
     def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
         """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
+        self.alone()
         count = 0
         for number in products:
             product = self.product(number)

@@ -6,7 +6,6 @@ The one place where inputs are found: claim, plan and explain all ask here. Read
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from towpath.adapters.catalog.reading import Reading
 from towpath.adapters.catalog.sql import (
     ITEM_COLUMNS,
     LIVE,
@@ -16,6 +15,8 @@ from towpath.adapters.catalog.sql import (
     marks,
     to_item,
 )
+from towpath.adapters.catalog.standing import Standing
+from towpath.base import clock
 from towpath.base.hashing import digest
 from towpath.base.model import Item, Product
 from towpath.base.provenance import key
@@ -40,7 +41,7 @@ def upstream(kind: KindPlan, stage: StagePlan) -> list[str]:
     return [name for name in kind.stages if name in found]
 
 
-class Needs(Reading):
+class Needs(Standing):
     """Adds `needs` to the reading half."""
 
     def needs(self, kind: KindPlan, stage: StagePlan, items: Sequence[int]) -> dict[int, Need]:
@@ -230,14 +231,16 @@ _LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED})
 def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
     inputs: list[InputRow] = []
     pairs: list[tuple[str, bytes]] = []
-    problem = ""
+    lacking: list[tuple[str, str]] = []
     for plan, rows in found:
         if isinstance(rows, str):
-            problem = problem or f"input {plan.name}: {rows}"
+            lacking.append((plan.name, f"input {plan.name}: {rows}"))
         else:
             inputs += rows
             pairs += _pairs(plan, rows)
-    return Need(tuple(inputs), None if problem else key(stage.fixed, pairs), problem)
+    if lacking:
+        return Need(tuple(inputs), None, lacking[0][1], tuple(lacking))
+    return Need(tuple(inputs), key(stage.fixed, pairs))
 
 
 def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]:
@@ -263,7 +266,10 @@ def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[Any, Pro
         return []
     if when is None:
         return f"the item has no {plan.at}, so no calibration {plan.type!r} can be chosen"
-    return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}"
+    wanted = f", with {plan.selector} {selector!r}" if plan.selector else ""
+    return (
+        f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{wanted}"
+    )
 
 
 def _record(item: Item, members: Sequence[str], files: int, measures: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ subject have rising numbers. Never touches a disk.
 from collections.abc import Mapping
 from typing import Any
 
-from towpath.adapters.catalog.findings import Findings
 from towpath.adapters.catalog.reading import PUBLICATION_COLUMNS, to_publication
+from towpath.adapters.catalog.retaining import Retaining
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.hashing import canonical
@@ -19,7 +19,7 @@ from towpath.contracts.catalog import Claimed, PublicationRow
 _BY_OWNER = frozenset({State.COPIED, State.VERIFIED, State.PLACING, State.COMMITTED, State.CONFLICT})
 
 
-class Changing(Findings):
+class Changing(Retaining):
     """The whole of contracts.catalog.Transaction."""
 
     # ---- publication

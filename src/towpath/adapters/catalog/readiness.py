@@ -163,11 +163,13 @@ class Readiness(Events):
         for group in definition.groups_of(kind.name, stage.name) if definition else ():
             groups = self.groups_of(items)
             if groups:
+                self.alone()
                 self.recompute(group, groups)
 
     # ---- revision
     def revise(self, works: Sequence[int], why: str, *, force: bool = False) -> int:
         """What these depend on changed: revision + 1, back to waiting, and all after them waits; returns rows touched."""
+        self.alone()
         rows = self._work_rows(sorted(set(works)))
         after = self._after(rows)
         self._set_back(rows, force=force)

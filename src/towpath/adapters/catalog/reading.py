@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog import footprints
 from towpath.adapters.catalog.sql import (
     FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
@@ -29,6 +30,7 @@ from towpath.base.model import (
     Verdict,
     WorkRow,
 )
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
@@ -63,22 +65,20 @@ class Reading(Session):
         )
         return [(row[0], bytes(row[1]), row[2], bool(row[3])) for row in rows]
 
-    def sizes(self) -> dict[str, int]:
-        """Rows per table, and bytes of the catalog under ``"bytes"``."""
-        from_tables = {
-            name: self.one(f"SELECT count(*) FROM {name}")[0]  # names of our own tables
-            for name in (
-                "items",
-                "work",
-                "runs",
-                "products",
-                "run_inputs",
-                "events",
-                "publications",
-                "verdicts",
-            )
-        }
-        return {**from_tables, "bytes": self.catalog_bytes()}
+    def token_floor(self) -> int:
+        """The token above which every claim is; 0 unless the catalog was ever restored from a backup."""
+        row = self.one("SELECT value FROM counters WHERE name = 'token floor'")
+        return int(row[0]) if row else 0
+
+    def highest_token(self) -> int:
+        """The highest token that was ever given, as far as rows tell."""
+        row = self.one("SELECT max(token) FROM work")
+        return max(int(row[0] or 0), self.token_floor())
+
+    def restored(self) -> float | None:
+        """When the catalog was restored from a backup, as long as it is open what becomes of what is newer on disk."""
+        row = self.one("SELECT value FROM counters WHERE name = 'restored'")
+        return float(row[0]) if row else None
 
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
@@ -109,10 +109,14 @@ class Reading(Session):
         stage: str = "",
         keys: Sequence[str] = (),
         text: str = "",
+        box: Box | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state."""
+        """Items by filter; `state` (with or without `stage`) means: has work in that state.
+
+        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        """
         where: list[str] = ["id > ?"]
         values: list[Any] = [after]
         conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
@@ -133,8 +137,15 @@ class Reading(Session):
             )
             where.append(clause + (" AND w.state = ?)" if state else ")"))
             values += [*queues, *([state.value] if state else [])]
+        for clause, bounds in (self.near(box), footprints.meeting(box)) if box else ():
+            where.append(clause)
+            values += bounds
         statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         return [to_item(row) for row in self.rows(statement, (*values, limit))]
+
+    def near(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that an index on footprints knows to be true of all items that meet the box, and its values."""
+        return "true", []
 
     def _queues(self) -> list[tuple[int, tuple[str, str, str]]]:
         rows = self.rows("SELECT id, pipeline, kind, stage FROM queues ORDER BY id")
@@ -205,13 +216,14 @@ class Reading(Session):
         )
         return [self.to_work(row) for row in rows]
 
-    def stale(self, stage: StagePlan) -> list[tuple[int, int]]:
+    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
         """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
         queue, part = self.queue_id(stage.queue), self.part_id(stage.fixed)
+        among = f" AND w.item_id IN ({marks(items)})" if items else ""
         rows = self.rows(
             "SELECT w.id, w.item_id FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
-            "WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ? ORDER BY w.id",
-            (queue, part or 0),
+            f"WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ?{among} ORDER BY w.id",
+            (queue, part or 0, *items),
         )
         return [(row[0], row[1]) for row in rows]
 
@@ -247,29 +259,6 @@ class Reading(Session):
             "WHERE w.state IN ('ready', 'running') AND w.state = 'running'"
         )
         return {(ids.slug(row[0]), row[1]) for row in rows}
-
-    def sweepable(self, before: float) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
-        oldest = self.one(
-            "SELECT min(began) FROM work WHERE state IN ('ready', 'running') AND state = 'running'"
-        )[0]
-        rows = self.rows(
-            f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND state IN ('superseded', 'trash') "
-            "AND left_at <= ? AND left_at < ? AND queue_id > 0 "
-            "AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id AND (until IS NULL OR until > ?)) "
-            "AND NOT EXISTS (SELECT 1 FROM products q WHERE q.item_id = p.item_id AND q.queue_id = p.queue_id "
-            f"AND {LIVE.replace('state', 'q.state')} AND q.root_id = p.root_id AND q.path = p.path) ORDER BY id",
-            (before, before + 1 if oldest is None else oldest, self.now()),
-        )
-        return [self.to_product(row) for row in rows]
-
-    def trash(self) -> list[tuple[Product, float]]:
-        """Products in trash, with when they went there."""
-        rows = self.rows(
-            f"SELECT {PRODUCT_COLUMNS}, left_at FROM products WHERE state = 'trash' "
-            "AND state IN ('superseded', 'trash') ORDER BY id"
-        )
-        return [(self.to_product(row), row[-1]) for row in rows]
 
     def next_due(
         self, queues: Iterable[tuple[str, str, str]], *, only: Sequence[int] | None = None
@@ -369,7 +358,7 @@ class Reading(Session):
         limit: int = 1_000_000,
     ) -> list[Product]:
         """Products by item, stage and state, by id."""
-        where = f"state IN ({marks(states)}) AND id > ?"
+        where = f"state IN ({marks(states)}) AND id > ?{_indexed(states)}"
         values: list[Any] = [*(state.value for state in states), after]
         if stages is not None:
             queues = [number for number, name in self._queues() if name[2] in stages] + [0] * ("" in stages)
@@ -525,6 +514,19 @@ class Reading(Session):
         """Open sessions: number, host, pid, lock file, attributable."""
         rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _indexed(wanted: Iterable[states.Product]) -> str:
+    """The same condition as the index on it is written: a planner does not see what is bound."""
+    kinds = states.Product
+    for literal, covered in (
+        ("state IN ('missing', 'changed')", {kinds.MISSING, kinds.CHANGED}),
+        (LIVE, {kinds.CURRENT, kinds.MISSING, kinds.CHANGED}),
+        ("state IN ('superseded', 'trash')", {kinds.SUPERSEDED, kinds.TRASH}),
+    ):
+        if covered.issuperset(wanted):
+            return f" AND {literal}"
+    return ""
 
 
 def _first(queue: tuple[str, str, str]) -> str:

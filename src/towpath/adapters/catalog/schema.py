@@ -4,6 +4,7 @@ Promises: names are interned where rows are many (queues, roots, key parts), has
 since the epoch. Never changed without a migration; a test compares the two.
 """
 
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,13 +16,17 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     TextClause,
     UniqueConstraint,
+    event,
     text,
 )
 
+from towpath.adapters.catalog import footprints
+
 metadata = MetaData()
+
+Text = sqlalchemy.Text().with_variant(sqlalchemy.Text(collation="C"), "postgresql")  # compared byte for byte
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
 _LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
@@ -87,8 +92,8 @@ members = Table(
     Column("group_id", _ID, nullable=False),
     Column("item_id", _ID, nullable=False),
     Column("position", Integer, nullable=False),
-    PrimaryKeyConstraint("group_id", "item_id", name="members_pair"),
-    Index("members_item", "item_id"),
+    PrimaryKeyConstraint("group_id", "position", "item_id", name="members_order"),
+    Index("members_pair", "item_id", "group_id", unique=True),
     sqlite_with_rowid=False,
 )
 
@@ -337,3 +342,6 @@ sessions = Table(
     Column("attributable", Boolean, nullable=False),
     Column("opened", Float, nullable=False),
 )
+
+# The index on items' footprints: virtual on SQLite, geometry on PostgreSQL.
+event.listen(metadata, "after_create", lambda _, connection, **more: footprints.build(connection))

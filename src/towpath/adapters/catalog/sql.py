@@ -33,7 +33,10 @@ FIRST_OF_SUBJECT = (
     f"AND b.state IN {_UNSENT} AND b.subject >= substr(w.subject, 1, length(w.subject) - 12) "
     "AND b.subject < w.subject AND length(b.subject) = length(w.subject))"
 )
-WORK_COLUMNS = 'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress, log'
+WORK_COLUMNS = (
+    'id, item_id, queue_id, state, priority, due, owner, token, revision, attempts, deaths, "key", note, progress, log, '
+    "began, claimed_revision"
+)
 
 
 _PRODUCT_STATES = {state.value: state for state in states.Product}
@@ -220,6 +223,8 @@ class Session:
             pipeline,
             kind,
             row[14] or "",
+            row[15] or 0.0,
+            row[16],
         )
 
 

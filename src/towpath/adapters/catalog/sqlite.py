@@ -13,13 +13,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog import footprints, migrations
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.sql import Names
 from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock, faults
 from towpath.base.errors import SiteError
+from towpath.base.spacetime import Box
 from towpath.contracts.catalog import Transaction, View
 from towpath.contracts.definition import Definition
 
@@ -34,6 +35,10 @@ class _SqliteReading(Needs):
     def catalog_bytes(self) -> int:
         """Bytes of the catalog's file."""
         return int(self.one("PRAGMA page_count")[0]) * int(self.one("PRAGMA page_size")[0])
+
+    def near(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that the R*Tree answers."""
+        return footprints.in_tree(box)
 
 
 class _SqliteTransaction(Changing, _SqliteReading):
@@ -88,14 +93,18 @@ class SqliteCatalog:
         connection = sqlite3.connect(
             self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
-        _write_ahead(connection)
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA temp_store = MEMORY")
+        try:
+            _write_ahead(connection)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     # ---- writing
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(self, work: Callable[[Transaction], T], *, concurrent: bool = False) -> T:
         """Run `work` in one transaction on the writer and return what it returns; any exception rolls it back."""
         return self._writer.submit(self._transaction, work).result()
 

@@ -4,7 +4,6 @@ Promises that a target is never overwritten and is either whole or not there, al
 symbolic link, and never touches the source.
 """
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -13,39 +12,57 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from towpath.adapters.transfers.placing import held_for, place_file, place_folder
 from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
 from towpath.contracts.transfer import Progress
 
 _BUFFER = 1 << 22
-_AT_FDCWD = -100
-_NOREPLACE = 1
-_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
+_TEMPORARY = re.compile(r"\.(\d+)\.\d+\.[0-9a-f]{12}(\.[0-9a-f]+\.trash)?\Z")
 
 
 class LocalTransfer:
-    """Transfer to a folder of this machine (contracts.transfer.Transfer)."""
+    """Transfer to a folder of this machine (contracts.transfer.Transfer).
+
+    Parameters
+    ----------
+    owner
+        Tells the site from others that publish into the same archive: numbers of publications may be equal there.
+    """
+
+    def __init__(self, owner: str = "") -> None:
+        self._owner = owner
 
     def temporary(self, target: Path, publication: int, token: int) -> Path:
-        """The temporary place beside the target.
+        """The temporary place beside the target."""
+        return target.parent / f".{publication}.{token}.{self._mark(target)}"
 
-        The mark of the target keeps two sites that publish into one folder apart: their numbers may be equal.
-        """
-        return target.parent / f".{publication}.{token}.{_mark(target)}"
+    def _mark(self, target: Path) -> str:
+        return hashlib.sha256(os.fsencode(target) + self._owner.encode()).hexdigest()[:12]
 
     def leftovers(self, target: Path, publication: int, token: int) -> list[Path]:
         """Temporary places of this attempt and of those before it, half removed ones included."""
-        ours = re.compile(rf"\.{publication}\.(\d+)\.{_mark(target)}(\.[0-9a-f]+\.trash)?\Z")
+        ours = re.compile(rf"\.{publication}\.(\d+)\.{self._mark(target)}(\.[0-9a-f]+\.trash)?\Z")
         try:
             with os.scandir(target.parent) as entries:
-                found = [(ours.match(entry.name), entry.path) for entry in entries]
+                found = [(ours.match(entry.name), Path(entry.path)) for entry in entries]
         except FileNotFoundError:
             return []
-        return [Path(path) for match, path in found if match and int(match[1]) <= token]
+        found.append((ours.match(held_for(target)), target))
+        return [path for match, path in found if match and int(match[1]) <= token]
+
+    def strays(self, folder: Path) -> set[int]:
+        """The publications of which a temporary place seems to be in a folder."""
+        try:
+            with os.scandir(folder) as entries:
+                return {int(match[1]) for entry in entries if (match := _TEMPORARY.match(entry.name))}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def prepare(self, root: Path, folder: Path) -> None:
         """Make a folder below the archive's root, and its parents, each flushed into the one that holds it.
@@ -61,8 +78,19 @@ class LocalTransfer:
         for name in folder.relative_to(root).parts:
             place = place / name
             if not place.is_dir():
-                place.mkdir(exist_ok=True)
+                with _naming(place):
+                    place.mkdir(exist_ok=True)
                 _flush_folder(place.parent)
+
+    def is_empty(self, root: Path) -> bool:
+        """Whether an archive holds nothing, as the folder does on which a disk was mounted that is away."""
+        with os.scandir(root) as entries:
+            return next(entries, None) is None
+
+    def begin(self, temporary: Path) -> None:
+        """Make the folder of a temporary, new: a link that lies there is not followed."""
+        temporary.mkdir()
+        _flush_folder(temporary.parent)
 
     def copy(self, source: Path, temporary: Path, progress: Progress) -> None:
         """Copy a file or folder to a new place, flushed to disk, times kept.
@@ -70,7 +98,8 @@ class LocalTransfer:
         Raises
         ------
         StorageError
-            If the source is or holds a symbolic link, or anything but files and folders.
+            If the source is or holds a symbolic link, or anything but files and folders; or if the archive's file
+            system cannot hold a name of it.
         OSError
             If the disk is full, gone or not writable, or something is at `temporary`.
         """
@@ -80,9 +109,7 @@ class LocalTransfer:
         elif stat.S_ISREG(mode):
             _copy_file(source, temporary, progress)
         else:
-            raise StorageError(
-                f"{source}: not published: it is a link or a device; expected a file or folder"
-            )
+            raise _no_product(source)
         _flush_folder(temporary.parent)
 
     def write(self, path: Path, content: bytes) -> None:
@@ -115,15 +142,18 @@ class LocalTransfer:
         return hashing.Content(size, hashing.tree_mtime_ns(path), hashing.tree_sha256(entries), tree=True)
 
     def stamp(self, path: Path) -> tuple[object, ...] | None:
-        """Inode, size and mtime of each file: a rename keeps them, a write does not."""
+        """Inode, size and mtime of each file, in a folder also ctime: a rename keeps them, a write does not.
+
+        The first is that of the file or folder itself; a rename may change its ctime.
+        """
         if not os.path.lexists(path):
             return None
+        top = path.lstat()
         rows = []
-        for file in [path] if not path.is_dir() or path.is_symlink() else _everything(path):
-            status = file.lstat()
-            name = file.relative_to(path).as_posix()
-            rows.append((name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
-        return tuple(sorted(rows))
+        for file in _everything(path) if stat.S_ISDIR(top.st_mode) else ():
+            status, name = file.lstat(), os.fsencode(file.relative_to(path))
+            rows.append((name, *_stamp(status), status.st_ctime_ns))
+        return (_stamp(top), *sorted(rows))
 
     def place(self, temporary: Path, target: Path) -> bool:
         """Rename into place without replacing anything; False if the target is there already.
@@ -132,18 +162,25 @@ class LocalTransfer:
         RENAME_NOREPLACE; where the system has no such rename a plain one, which POSIX lets replace nothing but an
         empty folder.
         """
-        placed = _place_folder(temporary, target) if temporary.is_dir() else _place_file(temporary, target)
+        placed = place_folder(temporary, target) if temporary.is_dir() else place_file(temporary, target)
         if placed:
             _flush_folder(target.parent)
         return placed
+
+    def take_back(self, target: Path, temporary: Path, stamp: tuple[object, ...]) -> bool:
+        """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
+        there = self.stamp(target)
+        return there is not None and _identity(there) == _identity(stamp) and self.place(target, temporary)
 
     def remove(self, path: Path) -> None:
         """Remove a temporary; a folder is first renamed, so that it cannot be placed while it is half gone."""
         faults.point("publish.remove")
         try:
             if path.is_dir() and not path.is_symlink():
-                doomed = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trash")
-                path.rename(doomed)
+                doomed = path
+                if not path.name.endswith(".trash"):
+                    doomed = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trash")
+                    path.rename(doomed)
                 faults.point("publish.trash")
                 shutil.rmtree(doomed)
             else:
@@ -152,14 +189,26 @@ class LocalTransfer:
             return
 
 
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _identity(stamp: tuple[object, ...]) -> object:
+    """Device and inode of the file or folder that has this stamp."""
+    top = stamp[0]
+    return top[:2] if isinstance(top, tuple) else top
+
+
+def _no_product(path: Path) -> StorageError:
+    return StorageError(
+        f"{hashing.shown(path)}: not published: it is a link or a device; expected a file or folder"
+    )
+
+
 def _tree(path: Path, mode: int) -> Iterator[Path]:
     if not stat.S_ISDIR(mode):
         raise ValueError(f"{path} is a link or a device")
     return hashing.walk(path)
-
-
-def _mark(target: Path) -> str:
-    return hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
 
 
 def _everything(folder: Path) -> Iterator[Path]:
@@ -175,26 +224,54 @@ def _copy_tree(source: Path, target: Path, progress: Progress) -> None:
     target.mkdir()
     folders = sorted(Path(root) for root, _, _ in os.walk(source))
     for folder in folders[1:]:
-        (target / folder.relative_to(source)).mkdir()
+        with _naming(folder, in_new_folder=True):
+            (target / folder.relative_to(source)).mkdir()
     for file in files:
-        _copy_file(file, target / file.relative_to(source), progress)
+        _copy_file(file, target / file.relative_to(source), progress, in_new_folder=True)
     for folder in reversed(folders):
         made = target / folder.relative_to(source)
         _keep_times(folder.stat(), made)
         _flush_folder(made)
 
 
-def _copy_file(source: Path, target: Path, progress: Progress) -> None:
-    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(reading, "rb", buffering=0) as file, target.open("xb", buffering=0) as copy:  # noqa: PTH123  O_NOFOLLOW
-        buffer = bytearray(_BUFFER)
-        view = memoryview(buffer)
-        while count := file.readinto(buffer):
-            _write_all(copy.write, view[:count])
-            faults.point("publish.bytes")
-            progress(count)
-        _keep_times(os.fstat(reading), target)
-        os.fsync(copy.fileno())
+def _copy_file(source: Path, target: Path, progress: Progress, *, in_new_folder: bool = False) -> None:
+    reading = os.open(
+        source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # a pipe must not block
+    with open(reading, "rb", buffering=0) as file:  # noqa: PTH123  O_NOFOLLOW
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise _no_product(source)
+        with _naming(source, in_new_folder=in_new_folder):
+            faults.point("transfer.create")
+            copy = target.open("xb", buffering=0)
+        with copy:
+            buffer = bytearray(_BUFFER)
+            view = memoryview(buffer)
+            while count := file.readinto(buffer):
+                _write_all(copy.write, view[:count])
+                faults.point("publish.bytes")
+                progress(count)
+            _keep_times(os.fstat(reading), target)
+            os.fsync(copy.fileno())
+
+
+@contextmanager
+def _naming(path: Path, *, in_new_folder: bool = False) -> Iterator[None]:
+    """Tell of a name that the archive's file system cannot hold, which no further attempt would mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _BAD_NAME:
+            raise StorageError(
+                f"{hashing.shown(path)}: not published: the archive cannot hold this name: {error.strerror}; "
+                "give it another, or use an archive on another file system"
+            ) from error
+        if error.errno == errno.EEXIST and in_new_folder:
+            raise StorageError(
+                f"{hashing.shown(path)}: not published: the archive takes this name for that of another file, "
+                "as where upper and lower case are the same; give it another, or use an archive on another file system"
+            ) from error
+        raise
 
 
 def _write_all(write: Callable[[memoryview], int | None], content: memoryview) -> None:
@@ -232,72 +309,3 @@ def _forget(file: Path) -> None:
         os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(number)
-
-
-# ---- placing without replacing
-
-
-def _place_file(temporary: Path, target: Path) -> bool:
-    try:
-        faults.point("transfer.link")
-        os.link(temporary, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        if error.errno not in _NO_LINKS:
-            raise
-        return _rename_new(temporary, target, _rename_into_hole)
-    faults.point("publish.link")
-    temporary.unlink()
-    return True
-
-
-def _place_folder(temporary: Path, target: Path) -> bool:
-    return _rename_new(temporary, target, _rename_plainly)
-
-
-def _rename_new(temporary: Path, target: Path, otherwise: Callable[[Path, Path], bool]) -> bool:
-    try:
-        faults.point("transfer.rename")
-        _renameat2(temporary, target)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        if error.errno in _UNSUPPORTED:
-            return otherwise(temporary, target)
-        raise
-    return True
-
-
-def _renameat2(temporary: Path, target: Path) -> None:
-    """Rename without replacing. Raises OSError, with ENOSYS where the C library has no such call."""
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target))
-    if call is None or call(*names, ctypes.c_uint(_NOREPLACE)) != 0:
-        failure = errno.ENOSYS if call is None else ctypes.get_errno()
-        raise OSError(failure, os.strerror(failure), str(temporary), None, str(target))
-
-
-def _rename_plainly(temporary: Path, target: Path) -> bool:
-    """A folder's plain rename: it fails on a file and on a folder that holds something."""
-    try:
-        temporary.rename(target)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
-    return True
-
-
-def _rename_into_hole(temporary: Path, target: Path) -> bool:
-    """A file, where there are no links and no such rename: take the name with an empty file, then rename over it.
-
-    A crash between the two leaves the empty file; the publication is then in conflict until a person removes it.
-    """
-    try:
-        target.open("xb").close()
-    except FileExistsError:
-        return False
-    faults.point("transfer.hole")
-    temporary.rename(target)
-    return True

@@ -7,6 +7,7 @@ catalog says for good where its bytes are.
 from towpath.flow.publish.decide import Action, Found, Objection, next_step, objections
 from towpath.flow.publish.journal import WAITING, Publisher
 from towpath.flow.publish.people import approve, withdraw
+from towpath.flow.publish.tidy import tidy
 
 __all__ = [
     "WAITING",
@@ -17,5 +18,6 @@ __all__ = [
     "approve",
     "next_step",
     "objections",
+    "tidy",
     "withdraw",
 ]

@@ -18,6 +18,7 @@ from towpath.contracts.lineage import Lineage, closed, label, outdated, statemen
 from towpath.contracts.publication import PublishSettings
 
 PLACED = frozenset({State.COMMITTED, State.RELEASED, State.SUPERSEDED, State.WITHDRAWN})
+STANDING = (State.COMMITTED, State.RELEASED)
 UNPLACED = frozenset({State.INTENDED, State.COPIED, State.VERIFIED})
 _GRAVITY = {"pass": 0, "warn": 1, "hold": 2, "reject": 3}
 _WORST = {"pass": 0, "warn": 1, "any": 3}
@@ -130,5 +131,11 @@ def choose(chosen: PublishSettings, claimed: Claimed) -> tuple[Product, ...]:
 
 
 def version_of(rows: Iterable[PublicationRow], before: int | None = None) -> int:
-    """Which publication of its work this is, from 1: one more than those placed (before the row `before`)."""
-    return 1 + sum(row.state in PLACED for row in rows if before is None or row.id < before)
+    """Which publication of its work the next one is (or the row `before` was), from 1.
+
+    It is one more than there were places; a place that lost its files and gets them again counts once.
+    """
+    rows = list(rows)
+    again = {row.target for row in rows if (row.state not in PLACED if before is None else row.id == before)}
+    placed = {row.target for row in rows if row.state in PLACED and (before is None or row.id < before)}
+    return 1 + len(placed - again)

@@ -4,8 +4,10 @@ Promises that a published place is whole or not there, is never overwritten, and
 state from which the next attempt goes on. Never holds a transaction while bytes move, and never acts without its token.
 """
 
+import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from towpath.contracts.publication import PublishSettings, names, settings
 from towpath.contracts.storage import Storage
 from towpath.contracts.transfer import Transfer
 from towpath.flow.publish.decide import (
+    STANDING,
     UNPLACED,
     Action,
     Found,
@@ -58,6 +61,8 @@ class _Attempt:
     root: Path
     row: PublicationRow | None = None
     placed: bool = False
+    stamp: tuple[object, ...] | None = None
+    lost: PublicationRow | None = None
     refreshed: tuple[tuple[int, int], ...] = ()
     known: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     total: int = 0
@@ -152,11 +157,13 @@ class Publisher:
     def _publish(self, attempt: _Attempt) -> Outcome:
         self._settle(attempt)
         former = self._published(attempt)
-        if former is not None and former.state is State.RELEASED:
+        stands = former is not None and self._stands(attempt, former)
+        if former is not None and stands and former.state is State.RELEASED:
             return Outcome.UNCHANGED
-        if former is not None:
+        if former is not None and stands:
             self._release(attempt, former)
             return Outcome.DONE
+        attempt.lost = former
         plan = self._plan(attempt)
         row = self._open(attempt, plan)
         self._object(attempt, plan)
@@ -177,6 +184,7 @@ class Publisher:
         for row in self._own_rows(attempt):
             if row.state is State.PLACING:
                 attempt.row = row
+                self._reach(attempt)
                 self._sweep(attempt, row)
                 target = self._look(attempt, self._target(row))
                 match next_step(row, Found(target=target)):
@@ -195,14 +203,20 @@ class Publisher:
         with self._catalog.read() as view:
             item = view.item(attempt.claimed.item)
         for row in reversed(rows):
-            if row.state in (State.COMMITTED, State.RELEASED) and row.archive == attempt.settings.archive:
+            if row.state in STANDING and row.archive == attempt.settings.archive:
                 named = names(attempt.settings, item, products, version_of(rows, row.id))
                 if (row.target, dict(row.files)) == (named.target, dict(named.files)):
                     return row
         return None
 
+    def _stands(self, attempt: _Attempt, row: PublicationRow) -> bool:
+        """Whether there still is something at the place of a publication; what it is, a scrub tells."""
+        self._reach(attempt)
+        return attempt.transfer.stamp(self._target(row)) is not None
+
     # ---- the plan
     def _plan(self, attempt: _Attempt) -> Plan:
+        """What is to be published; to the place of the one that was lost from there, if it is the same still."""
         products = choose(attempt.settings, attempt.claimed)
         sources = look_at(self._storage, products)
         attempt.refreshed = sources.refreshed
@@ -218,6 +232,9 @@ class Publisher:
         )
         if isinstance(plan, Sources):
             raise _changed(plan)
+        if attempt.lost is not None and plan.sha256 != attempt.lost.sha256:
+            attempt.lost = None
+            return self._plan(attempt)
         return plan
 
     def _bundle(self, attempt: _Attempt, products: tuple[Product, ...]) -> Bundle:
@@ -225,7 +242,7 @@ class Publisher:
         with self._catalog.read() as view:
             return Bundle(
                 view.item(attempt.claimed.item),
-                version_of(rows_of(view, attempt.claimed)),
+                version_of(rows_of(view, attempt.claimed), attempt.lost.id if attempt.lost else None),
                 {},
                 products,
                 ancestry(view, products),
@@ -241,7 +258,7 @@ class Publisher:
     def _open(self, attempt: _Attempt, plan: Plan) -> PublicationRow:
         """The journal row of this plan, `intended`; rows that were begun for other products have failed."""
         rows, token = self._own_rows(attempt), attempt.claimed.token
-        former = next((row.id for row in reversed(rows) if row.state in (State.COMMITTED, State.RELEASED)), 0)
+        former = next((row.id for row in reversed(rows) if row.state in STANDING), 0)
         new = _new_row(attempt, plan, former)
         same = (new.sha256, new.target)
         stale = [row for row in rows if row.state in UNPLACED and (row.sha256, row.target) != same]
@@ -251,6 +268,8 @@ class Publisher:
         def write(tx: Transaction) -> tuple[PublicationRow, bool]:
             for row in stale:
                 tx.move_publication(row, State.FAILED, error="another took its place", token=token)
+            if attempt.lost is not None:
+                tx.move_publication(attempt.lost, State.WITHDRAWN, error="gone from its place", token=token)
             try:
                 row = tx.open_publication(attempt.claimed, new)
                 if row.state is not State.INTENDED:
@@ -285,11 +304,15 @@ class Publisher:
         target, transfer = self._target(row), attempt.transfer
         temporary = transfer.temporary(target, row.id, attempt.claimed.token)
         faults.point("publish.copy")
-        transfer.prepare(attempt.root, temporary if row.folder else temporary.parent)
+        self._reach(attempt)
+        transfer.prepare(attempt.root, temporary.parent)
+        if row.folder:
+            transfer.begin(temporary)
         for product in plan.products:
             source = self._storage.path(product.root, product.path)
             place = temporary / plan.names.files[product.id] if row.folder else temporary
-            transfer.copy(source, place, self._passing(attempt, "copy"))
+            with _unlike_others(row, place):
+                transfer.copy(source, place, self._passing(attempt, "copy"))
         for name, content in plan.documents.items():
             transfer.write(temporary / name, content)
         faults.point("publish.copied")
@@ -316,16 +339,18 @@ class Publisher:
         target = self._target(row)
         temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
         faults.point("publish.rename")
+        attempt.stamp = attempt.transfer.stamp(temporary)
         attempt.placed = attempt.transfer.place(temporary, target)
         faults.point("publish.renamed")
         return row
 
     def _conflict(self, attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
         """Other content stands at the target. If we have just put it there, it changed on the way: take it back."""
-        if not attempt.placed:
-            raise _Ended(Outcome.FAILED, _other_content(row), conflict=True)
         target = self._target(row)
-        attempt.transfer.place(target, attempt.transfer.temporary(target, row.id, attempt.claimed.token))
+        temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
+        ours = attempt.placed and attempt.stamp is not None
+        if not (ours and attempt.transfer.take_back(target, temporary, attempt.stamp or ())):
+            raise _Ended(Outcome.FAILED, _other_content(row), conflict=True)
         raise IntegrityError(f"{row.archive}:{row.target} changed while it was placed and was taken back")
 
     def _roll_back(self, _attempt: _Attempt, _plan: Plan, row: PublicationRow) -> PublicationRow:
@@ -334,15 +359,13 @@ class Publisher:
 
     def _commit(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
         """It stands in its place: say so, supersede the former one and tell the destinations, all in one."""
-        self._sweep(attempt, row)
-        chosen, token = attempt.settings, attempt.claimed.token
+        chosen, token, target = attempt.settings, attempt.claimed.token, self._target(row)
+        attempt.transfer.remove(attempt.transfer.temporary(target, row.id, token))
 
         def write(tx: Transaction) -> PublicationRow:
             rows = rows_of(tx, attempt.claimed)
             done = tx.move_publication(row, State.COMMITTED, token=token)
-            former = [
-                one for one in rows if one.state in (State.COMMITTED, State.RELEASED) and one.id < row.id
-            ]
+            former = [one for one in rows if one.state in STANDING and one.id < row.id]
             for one in former:
                 tx.move_publication(one, State.SUPERSEDED, token=token)
             body = _message(tx, done, version_of(rows, row.id), former)
@@ -386,6 +409,28 @@ class Publisher:
             log.warning("moved source stays", extra={"path": str(source), "reason": str(error)})
 
     # ---- the archive
+    def _reach(self, attempt: _Attempt) -> None:
+        """Be sure that the archive is there: on the bare folder of a disk that is away nothing is looked for or put.
+
+        Raises
+        ------
+        FileNotFoundError
+            If its root is not there, or is empty though something was published into it.
+        """
+        attempt.transfer.prepare(attempt.root, attempt.root)
+        if attempt.transfer.is_empty(attempt.root) and self._was_filled(attempt.settings.archive):
+            said = "the archive is empty, though something was published into it; is its disk mounted?"
+            raise FileNotFoundError(errno.ENOENT, said, str(attempt.root))
+
+    def _was_filled(self, archive: str) -> bool:
+        with self._catalog.read() as view:
+            after = 0
+            while page := view.publications(states=STANDING, after=after):
+                if any(row.archive == archive for row in page):
+                    return True
+                after = page[-1].id
+        return False
+
     def _target(self, row: PublicationRow) -> Path:
         return self._storage.path(row.archive, row.target)
 
@@ -487,6 +532,7 @@ class Publisher:
         """The states through which a row that failed goes; none if the archive does not let us know what is there."""
         gone = True
         try:
+            self._reach(attempt)
             self._sweep(attempt, row)
             gone = row.state is not State.PLACING or attempt.transfer.stamp(self._target(row)) is None
         except (OSError, StorageError):
@@ -499,6 +545,20 @@ class Publisher:
 
 
 # ---- small parts
+
+
+@contextmanager
+def _unlike_others(row: PublicationRow, place: Path) -> Iterator[None]:
+    """In a folder that we have just made, a name that is taken is taken by another product."""
+    try:
+        yield
+    except FileExistsError as error:
+        if not row.folder:
+            raise
+        raise StorageError(
+            f"not published: the archive takes {place.name} for the name of another product, as where upper and lower "
+            "case are the same; change publish.name, or use an archive on another file system"
+        ) from error
 
 
 def _new_row(attempt: _Attempt, plan: Plan, former: int) -> PublicationRow:

@@ -6,9 +6,11 @@ An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. N
 from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
 from towpath.testing.catalog.people import PeopleSuite
+from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
+from towpath.testing.catalog.restoring import RestoringSuite
 from towpath.testing.catalog.work import WorkSuite
 
 
-class CatalogSuite(WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite):
+class CatalogSuite(WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite, PlaceSuite, RestoringSuite):
     """All parts of the suite."""

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from towpath.base.model import Run
+from towpath.contracts.catalog import LoadedCatalog
 from towpath.contracts.definition import KindPlan
-from towpath.testing.plans import Bench, LoadedCatalog
+from towpath.testing.plans import Bench
 
 MakeBench = Callable[..., Bench]
 

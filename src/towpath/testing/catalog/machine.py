@@ -21,7 +21,14 @@ from towpath.base.spacetime import Span
 from towpath.base.states import Outcome, Publication
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Claimed, InputRow, PublicationRow, Transaction, View
+from towpath.contracts.catalog import (
+    Claimed,
+    InputRow,
+    LoadedCatalog,
+    PublicationRow,
+    Transaction,
+    View,
+)
 from towpath.contracts.definition import GATHER, GroupPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Report
 from towpath.testing.plans import (
@@ -29,7 +36,6 @@ from towpath.testing.plans import (
     OVER,
     PIPELINE,
     Bench,
-    LoadedCatalog,
     calibration,
     facts,
     kind_plan,
@@ -402,6 +408,25 @@ class CatalogMachine(RuleBasedStateMachine):
             self.write(lambda tx, n=product.id: tx.mark([n], ProductState.TRASH))  # type: ignore[misc]
         for product, _ in self.read(lambda view: view.trash())[:1]:
             self.write(lambda tx, n=product.id: tx.mark([n], ProductState.DELETED))  # type: ignore[misc]
+
+    @rule(number=st.integers(0, 3))
+    def remap(self, number: int) -> None:
+        """A disk is moved: one row, and nothing else changes."""
+        before = self.products(*_LIVE), self.rows()
+        self.write(lambda tx: tx.set_root("spare", f"/disks/spare{number}"))
+        assert (self.products(*_LIVE), self.rows()) == before
+
+    @rule(data=st.data(), root=st.sampled_from(["store", "spare"]), number=st.integers(0, 9))
+    def move(self, data: st.DataObject, root: str, number: int) -> None:
+        """Reconcile finds a product by its hash at another place; it is current again, with the same bytes."""
+        products = self.products(*_LIVE)
+        if products:
+            old = self.pick(data, products)
+            self.write(lambda tx: tx.set_root("spare", "/disks/spare"))
+            self.write(lambda tx: tx.move_product(old.id, f"moved/{number}", root=root))
+            new = self.read(lambda view: view.product(old.id))
+            assert (new.state, new.root, new.path) == (ProductState.CURRENT, root, f"moved/{number}")
+            assert (new.sha256, new.run) == (old.sha256, old.run)
 
     @rule(data=st.data(), begin=st.integers(0, 5), length=st.integers(1, 8))
     def certify(self, data: st.DataObject, begin: int, length: int) -> None:

@@ -4,12 +4,14 @@
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from towpath.base.errors import SiteError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0003"
 
 
 def upgrade(connection: "Connection") -> None:
@@ -17,6 +19,19 @@ def upgrade(connection: "Connection") -> None:
     from alembic import command  # optional: slow to import, and only needed when something is to migrate
 
     command.upgrade(config(connection), "head")
+
+
+def refuse_downgrade() -> NoReturn:
+    """What every script says to a downgrade."""
+    raise SiteError(
+        "the catalog is never brought back to an older revision: it would lose rows; `towpath db restore FILE` restores "
+        "a backup that was made before the upgrade"
+    )
+
+
+def is_table(name: str | None, kind: str, _parents: object = None) -> bool:
+    """Whether alembic shall compare this with the tables of `schema`: the index on footprints is none of them."""
+    return kind != "table" or not str(name).startswith("footprints")
 
 
 def config(connection: "Connection | None" = None) -> Any:

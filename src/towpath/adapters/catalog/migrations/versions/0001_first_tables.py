@@ -6,6 +6,8 @@ Revision 0001, after None.
 import sqlalchemy as sa
 from alembic import op
 
+from towpath.adapters.catalog.migrations import refuse_downgrade
+
 revision = "0001"
 down_revision = None
 
@@ -109,11 +111,11 @@ def upgrade() -> None:
         sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("item_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("group_id", "item_id", name="members_pair"),
+        sa.PrimaryKeyConstraint("group_id", "position", "item_id", name="members_order"),
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("members", schema=None) as batch_op:
-        batch_op.create_index("members_item", ["item_id"], unique=False)
+        batch_op.create_index("members_pair", ["item_id", "group_id"], unique=True)
 
     op.create_table(
         "milestones",
@@ -371,3 +373,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('ready', 'running')"),
     )
     op.execute("INSERT INTO counters (name, value) VALUES ('event', 0)")
+
+
+def downgrade() -> None:
+    """Never."""
+    refuse_downgrade()

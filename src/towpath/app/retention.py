@@ -1,0 +1,148 @@
+"""Retention of a site: the policy of its settings, applied on demand or by the daemon, as a row of work that repeats.
+
+Promises that of many daemons one applies it at a time, that it ends soon when the site is closed, and that an error is
+told and tried again at the next time. Decides nothing: `flow.retain` and `flow.reconcile` do.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from towpath.app.settings import RetentionTable
+from towpath.base import clock
+from towpath.base.errors import StateError, TowpathError
+from towpath.base.states import Work
+from towpath.contracts.catalog import Catalog, Claimed, Transaction
+from towpath.contracts.storage import Storage
+from towpath.contracts.transfer import Transfer
+from towpath.flow import reconcile, retain
+from towpath.flow.publish import tidy
+from towpath.flow.retain import Policy
+
+log = logging.getLogger(__name__)
+
+QUEUE = ("", "retention", "site")
+_SUBJECT = "retention"  # it is work of no item
+
+
+class Retention:
+    """Applies the retention of a site.
+
+    Parameters
+    ----------
+    catalog, storage
+        What is kept. The storage is asked for each time: a root may move.
+    logs
+        The folder of the runs' logs.
+    table
+        The settings.
+    transfers
+        How bytes reach each archive: temporaries of publications that were given up are removed there.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Callable[[], Storage],
+        logs: Path,
+        table: RetentionTable,
+        transfers: Callable[[], Mapping[str, Transfer]],
+    ) -> None:
+        self._catalog, self._storage, self._logs, self.table = catalog, storage, logs, table
+        self._transfers = transfers
+        self._closed = threading.Event()
+
+    def sweep(
+        self,
+        *,
+        older: float | None = None,
+        grace: float | None = None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Apply it now.
+
+        Parameters
+        ----------
+        older
+            Instead of the settings: only orphans and superseded products of this age, in seconds.
+        grace
+            Instead of the settings: how long things lie in the trash, in seconds.
+        go_on
+            Asked between two steps.
+
+        Returns
+        -------
+        dict
+            How many orphans, temporaries in archives, superseded products (`trash`), products in trash (`deleted`),
+            events and logs left, and the bytes of the products.
+
+        Raises
+        ------
+        StateError
+            If the catalog was restored from a backup and it is open what becomes of what is newer on disk.
+        """
+        with self._catalog.read() as view:
+            when = view.restored()
+        if when is not None:
+            raise StateError(
+                f"the catalog was restored at {clock.text(when)}, and what is newer on disk has no row in it; first "
+                "decide: `towpath inventory reconcile --newer adopt` (or quarantine), with --write"
+            )
+        table, storage = self.table, self._storage()
+        orphans = table.orphans if older is None else older
+        policy = Policy(
+            table.superseded if older is None else older,
+            table.trash if grace is None else grace,
+            table.events,
+            table.logs,
+        )
+        swept = temporaries = 0
+        if orphans is not None:
+            swept = reconcile.sweep(self._catalog, storage, older=orphans, go_on=go_on)
+            temporaries = tidy(self._catalog, storage, self._transfers())
+        return {
+            "orphans": swept,
+            "temporaries": temporaries,
+            **retain.prune(self._catalog, storage, self._logs, policy, go_on=go_on),
+        }
+
+    def _goes_on(self) -> bool:
+        return not self._closed.is_set()
+
+    # ---- by the daemon
+    def appoint(self) -> None:
+        """Give the site its row of work, first due one period from now; one that failed or was poisoned is due again."""
+        self._closed.clear()
+        if not self.table.every:
+            return
+
+        def transact(tx: Transaction) -> None:
+            work = tx.add_work(QUEUE, subject=_SUBJECT, due=tx.now() + self.table.every)
+            if tx.work_row(work).state in (Work.FAILED, Work.POISONED):
+                tx.retry([work], "towpath")
+
+        self._catalog.write(transact)
+
+    def __call__(self, claimed: Claimed) -> None:
+        """Do the claimed row of work, and make it due again."""
+        told: dict[str, Any] = {}
+        error = ""
+        try:
+            told = {name: count for name, count in self.sweep(go_on=self._goes_on).items() if count}
+        except (TowpathError, OSError) as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            told = {"error": error}
+            log.error("retention failed: %s", error)
+
+        def transact(tx: Transaction) -> None:
+            pause = self.table.every if self._goes_on() else 0.0
+            if tx.finish(claimed, again=tx.now() + pause, error=error) and told:
+                tx.event("retention", **told)
+
+        self._catalog.write(transact)
+
+    def close(self) -> None:
+        """End soon what goes on."""
+        self._closed.set()

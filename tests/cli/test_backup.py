@@ -1,0 +1,242 @@
+"""Backup and restore of a site: one moment, nothing replaced unasked, no place written again, nothing deleted silently."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath import Site
+from towpath.adapters.catalog import backups
+from towpath.base.states import Product as State
+
+Command = Callable[..., Any]
+
+
+def work(site: Path, invoke: Command) -> None:
+    """What happens after the backup: an item arrives, another is made again with other bytes."""
+    (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
+    invoke("rerun", "first", "--stage", "clean", "--site", site)
+    invoke("run", "--executor", "inline", "--site", site)
+
+
+def places(site: Path) -> set[str]:
+    return {str(path.relative_to(site / "store")) for path in (site / "store").rglob("*") if path.is_file()}
+
+
+def runs(site: Path) -> dict[str, list[int]]:
+    with Site.open(site) as opened:
+        return {
+            item.key: [run.token for run in opened.runs(item.name) if run.outcome == "done"]
+            for item in opened.items()
+        }
+
+
+@pytest.fixture
+def restored(site: Path, tmp_path: Path, invoke: Command) -> Path:
+    """Give a site that went on after its backup, and whose catalog is that of the backup again."""
+    assert invoke("db", "backup", tmp_path / "backup", "--site", site).code == 0
+    work(site, invoke)
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", site)
+    assert done.code == 0, done.err
+    assert "next: `towpath inventory reconcile`" in done.out
+    return site
+
+
+def test_a_backup_is_one_file_and_replaces_none(site: Path, tmp_path: Path, invoke: Command) -> None:
+    done = invoke("db", "backup", tmp_path / "new" / "backup", "--json", "--site", site)
+    assert done.document["bytes"] == (tmp_path / "new" / "backup").stat().st_size
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["backup"]
+    again = invoke("db", "backup", tmp_path / "new" / "backup", "--site", site)
+    assert (again.code, "never replaces a file" in again.err) == (5, True)
+    with closing(sqlite3.connect(tmp_path / "new" / "backup")) as copied:
+        assert copied.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_backup_is_one_moment_while_others_write(site: Path, tmp_path: Path, invoke: Command) -> None:
+    code = (
+        "import sys; from pathlib import Path; from towpath.adapters.catalog.sqlite import SqliteCatalog\n"
+        "catalog = SqliteCatalog(Path(sys.argv[1]))\n"
+        "print('up', flush=True)\n"
+        "while True: catalog.write(lambda tx: [tx.event('told', text='x' * 500) for _ in range(20)])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(site / "catalog.sqlite")], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        for number in range(3):
+            file = tmp_path / f"backup{number}"
+            assert invoke("db", "backup", file, "--site", site).code == 0
+            with closing(sqlite3.connect(file)) as copied:
+                last, count = copied.execute("SELECT max(seq), count(*) FROM events").fetchone()
+                assert copied.execute("SELECT value FROM counters WHERE name = 'event'").fetchone() == (last,)
+                assert count == last
+                assert copied.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        writer.kill()
+
+
+def test_what_is_no_backup_is_refused(site: Path, tmp_path: Path, invoke: Command) -> None:
+    file = tmp_path / "backup"
+    for content, told in ((b"no rows here" * 400, "expected a backup that"), (b"", "expected a backup that")):
+        file.write_bytes(content)
+        done = invoke("db", "restore", file, "--replace", "--site", site)
+        assert (done.code, told in done.err) == (6, True), done.err
+    file.unlink()
+    assert invoke("db", "backup", file, "--site", site).code == 0
+    with closing(sqlite3.connect(file)) as copied, copied:
+        copied.execute("UPDATE alembic_version SET version_num = '9999'")
+    done = invoke("db", "restore", file, "--replace", "--site", site)
+    assert (done.code, "newer than this Towpath" in done.err) == (6, True)
+    content = bytearray(file.read_bytes())
+    content[4096:20480] = b"\xff" * 16384
+    file.write_bytes(content)
+    assert invoke("db", "restore", file, "--replace", "--site", site).code == 6
+    assert invoke("db", "check", "--site", site).code == 0
+    assert invoke("items", "--json", "--site", site).document["items"]
+
+
+def test_a_catalog_is_replaced_only_when_asked_and_is_kept(
+    site: Path, tmp_path: Path, invoke: Command
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    done = invoke("db", "restore", tmp_path / "backup", "--site", site)
+    assert (done.code, "--replace puts the backup in its place" in done.err) == (5, True)
+    work(site, invoke)
+    before = runs(site)
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--json", "--site", site)
+    assert set(runs(site)) == {"first", "second", "broken"}
+    kept = Path(done.document["kept"])
+    assert kept.parent == site
+    shutil.copy(kept, site / "catalog.sqlite")
+    assert runs(site) == before
+
+
+def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, invoke: Command) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    (site / "catalog.sqlite").write_bytes(b"\0" * 5000)
+    (site / "catalog.sqlite-wal").write_bytes(b"left over")
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", site)
+    assert done.code == 0, done.err
+    assert invoke("db", "check", "--site", site).code == 0
+    assert set(runs(site)) == {"first", "second", "broken"}
+    (site / "catalog.sqlite").unlink()
+    assert invoke("db", "restore", tmp_path / "backup", "--site", site).code == 0
+    assert set(runs(site)) == {"first", "second", "broken"}
+
+
+def test_a_site_that_runs_is_not_restored(site: Path, tmp_path: Path, invoke: Command) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
+    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        for verb in (("restore", tmp_path / "backup", "--replace"), ("restored",)):
+            done = invoke("db", *verb, "--site", site)
+            assert (done.code, f"the site is running: process {other.pid}" in done.err) == (5, True), done.err
+        other.communicate("end\n")
+    with closing(sqlite3.connect(site / "catalog.sqlite", isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM items").fetchall()
+        done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", site)
+        assert (done.code, "is open in another process" in done.err) == (5, True), done.err
+    assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", site).code == 0
+
+
+def test_a_restore_that_fails_leaves_the_catalog_as_it_was(
+    site: Path, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    work(site, invoke)
+    before, files = runs(site), {file.name for file in site.iterdir()}
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    for name in ("settle", "put_in_place"):
+        with monkeypatch.context() as patch:
+            patch.setattr(backups, name, fail)
+            done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", site)
+        assert (done.code, "the disk is full" in done.err) == (6, True)
+        assert runs(site) == before
+    assert {file.name for file in site.iterdir()} == files
+
+
+# ---- what is newer
+
+
+def test_what_is_newer_is_told_and_nothing_is_swept(restored: Path, invoke: Command) -> None:
+    before = places(restored)
+    done = invoke("inventory", "reconcile", "--json", "--site", restored)
+    newer = {Path(one["path"]).name: one["why"] for one in done.document["findings"]}
+    assert done.document["counts"] == {"newer": 2}
+    assert newer == {"first.2.cleaned.csv": "", "third.1.cleaned.csv": "its item is not in the catalog"}
+    swept = invoke("sweep", "--older", "0", "--grace", "0", "--site", restored)
+    assert (swept.code, "first decide" in swept.err) == (5, True)
+    assert invoke("inventory", "reconcile", "--newer", "lose", "--site", restored).code == 2
+    assert places(restored) == before
+
+
+def test_no_place_is_written_again(restored: Path, invoke: Command) -> None:
+    before = places(restored)
+    content = {name: (restored / "store" / name).read_bytes() for name in before}
+    invoke("rerun", "first", "second", "--stage", "clean", "--site", restored)
+    invoke("run", "--executor", "inline", "--site", restored)
+    assert {name: (restored / "store" / name).read_bytes() for name in before} == content
+    made = places(restored) - before
+    assert {Path(name).name.split(".")[0] for name in made} == {"first", "second", "third"}
+    assert min(int(Path(name).name.split(".")[1]) for name in made) > 2
+
+
+def test_what_is_newer_is_adopted(restored: Path, invoke: Command) -> None:
+    preview = invoke("inventory", "reconcile", "--newer", "adopt", "--json", "--site", restored)
+    assert preview.document["counts"] == {"newer": 2}
+    done = invoke(
+        "inventory", "reconcile", "--newer", "adopt", "--write", "--why", "ours", "--json", "--site", restored
+    )
+    assert done.document["counts"] == {}
+    with Site.open(restored) as site:
+        for name in ("first", "third"):
+            row = {one.stage: one for one in site.show(name).work}["clean"]
+            run = site.runs(name)[-1]
+            assert (row.state, run.outcome, run.token) == ("done", "adopted", row.token)
+            assert run.reasons[0].endswith(": ours")
+            (product,) = [one for one in site.show(name).products if one.stage == "clean"]
+            assert site.place(product).name == f"{name}.{row.token}.cleaned.csv"
+            assert product.state is State.CURRENT
+    before = runs(restored)
+    invoke("run", "--executor", "inline", "--site", restored)
+    assert runs(restored)["first"] == before["first"]
+    assert invoke("sweep", "--site", restored).code == 0
+
+
+def test_what_is_newer_is_put_aside(restored: Path, invoke: Command) -> None:
+    before = places(restored)
+    done = invoke("inventory", "reconcile", "--newer", "quarantine", "--write", "--json", "--site", restored)
+    assert done.document["counts"] == {}
+    (folder,) = (restored / "store" / ".quarantine").iterdir()
+    aside = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {Path(name).name for name in aside} == {"first.2.cleaned.csv", "third.1.cleaned.csv"}
+    assert aside | {name for name in places(restored) if ".quarantine" not in name} == before
+    assert invoke("sweep", "--older", "0", "--grace", "0", "--site", restored).code == 0
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == aside
+    events = invoke("events", "--after", "0", "--limit", "500", "--json", "--site", restored).out
+    assert events.count("put aside") == 2
+
+
+def test_a_restore_by_other_means_is_said(site: Path, tmp_path: Path, invoke: Command) -> None:
+    """The catalog's file is copied back by hand, as point-in-time recovery brings back a server."""
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    work(site, invoke)
+    shutil.copy(tmp_path / "backup", site / "catalog.sqlite")
+    done = invoke("db", "restored", "--site", site)
+    assert "runs are numbered from 3 on" in done.out
+    assert invoke("inventory", "reconcile", "--json", "--site", site).document["counts"] == {"newer": 2}

@@ -1,0 +1,154 @@
+"""The catalog on PostgreSQL passes the suite of catalogs."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import ClassVar
+
+import psycopg
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+pytest.register_assert_rewrite("towpath.testing.catalog")
+
+from towpath.adapters.catalog import footprints  # noqa: E402
+from towpath.adapters.catalog.connecting import connect  # noqa: E402
+from towpath.adapters.catalog.postgres import PostgresCatalog, migrate  # noqa: E402
+from towpath.base.spacetime import Box  # noqa: E402
+from towpath.testing.catalog import CatalogSuite  # noqa: E402
+from towpath.testing.catalog.machine import CatalogMachine  # noqa: E402
+from towpath.testing.catalog.places import CHAIN, PlaceSuite  # noqa: E402
+from towpath.testing.plans import Bench  # noqa: E402
+from towpath.testing.postgres import Server  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Server) -> str:
+    """Give the URL of a database with a catalog."""
+    url = postgres.database()
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def url(postgres: Server, migrated: str) -> str:
+    """Give the URL of an empty catalog."""
+    postgres.empty(migrated)
+    return migrated
+
+
+class TestPostgres(CatalogSuite):
+    @pytest.fixture
+    def catalog(self, url: str) -> Iterator[PostgresCatalog]:
+        catalog = PostgresCatalog(url)
+        yield catalog
+        catalog.close()
+
+
+@pytest.fixture(scope="module")
+def geometric(server: Server) -> str:
+    """Give the URL of a database with PostGIS and a catalog."""
+    url = server.database()
+    if not server.has("postgis"):
+        pytest.skip("this PostgreSQL has no PostGIS: install postgis")
+    for statement in ("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis"):
+        with closing(connect(url, "gis")) as connection:
+            connection.execute(statement.encode())
+    migrate(url)
+    return url
+
+
+class TestPlacesByPostgis(PlaceSuite):
+    """The same answers by geometry, in a database that has the extension."""
+
+    @pytest.fixture
+    def catalog(self, server: Server, geometric: str) -> Iterator[PostgresCatalog]:
+        server.empty(geometric)
+        catalog = PostgresCatalog(geometric)
+        yield catalog
+        catalog.close()
+
+    def test_the_index_is_used(self, catalog: PostgresCatalog) -> None:
+        """Few of many items are found by it."""
+        b = Bench(catalog, CHAIN)
+        self._put(b, [Box(n / 100, 0, n / 100, 1) for n in range(5000)])
+        with catalog.read() as view:
+            assert len(view.items(box=Box(10, 0, 10.02, 1))) == 3
+        with closing(connect(catalog._address, "towpath")) as connection:
+            connection.execute("ANALYZE footprints; ANALYZE items")
+            near, bounds = footprints.in_geometry(Box(10, 0, 10.02, 1), "gis")
+            meets, more = footprints.meeting(Box(10, 0, 10.02, 1))
+            text = f"EXPLAIN SELECT id FROM items WHERE {near} AND {meets}".replace("?", "%s")
+            rows = connection.execute(text.encode(), bounds + more).fetchall()
+        assert "footprints_shape" in "\n".join(row[0] for row in rows)
+
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "MULTIPOLYGON EMPTY",
+            "MULTIPOLYGON(((0 0, 1 1, 1 0, 0 1, 0 0)))",
+            "MULTIPOLYGON(((170 0, 190 0, 190 1, 170 1, 170 0)))",
+            "MULTIPOLYGON(((0 80, 1 80, 1 95, 0 95, 0 80)))",
+            "POINT(1 1)",
+            None,
+        ],
+    )
+    def test_geometry_that_is_none_is_refused(self, catalog: PostgresCatalog, shape: str | None) -> None:
+        b = Bench(catalog, CHAIN)
+        (item,) = self._put(b, [Box(0, 0, 1, 1)])
+        text = "UPDATE footprints SET shape = gis.ST_GeomFromText(%s, 4326) WHERE item_id = %s"
+        with closing(connect(catalog._address, "towpath")) as connection, pytest.raises(psycopg.Error):
+            connection.execute(text.encode(), (shape, item))
+
+
+WATCH = """
+CREATE TABLE moves (number bigserial, name text, was text, now text);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO moves (name, was, now) VALUES (tg_table_name, old.state, new.state); RETURN NULL; END $$;
+"""
+
+
+class PostgresMachine(CatalogMachine):
+    """The machine on PostgreSQL, with a trigger that watches every change of a state."""
+
+    server: ClassVar[Server]
+    url: ClassVar[str]
+
+    def make(self) -> PostgresCatalog:
+        self.server.empty(self.url)
+        self.watch = connect(self.url, "towpath")
+        self.moves()
+        return PostgresCatalog(self.url)
+
+    def moves(self) -> list[tuple[str, str, str]]:
+        return self.watch.execute(
+            "WITH gone AS (DELETE FROM moves RETURNING *) SELECT name, was, now FROM gone ORDER BY number"
+        ).fetchall()
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "watch"):
+            self.watch.close()
+
+
+@pytest.fixture
+def machine(postgres: Server) -> type[PostgresMachine]:
+    PostgresMachine.server, PostgresMachine.url = postgres, postgres.database()
+    migrate(PostgresMachine.url)
+    with closing(connect(PostgresMachine.url, "towpath")) as connection:
+        connection.execute(WATCH)
+        for name in ("work", "products", "publications"):
+            connection.execute(
+                f"CREATE TRIGGER watch_{name} AFTER UPDATE OF state ON {name} FOR EACH ROW "
+                "WHEN (old.state <> new.state) EXECUTE FUNCTION watch()"
+            )
+    return PostgresMachine
+
+
+def test_the_rules_hold_whatever_happens(machine: type[PostgresMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=3, stateful_step_count=30))
+
+
+@pytest.mark.slow
+def test_the_rules_hold_whatever_happens_for_long(machine: type[PostgresMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=50))

@@ -1,0 +1,387 @@
+"""What only PostgreSQL promises: a server that goes away is waited for, a commit counts once, and nothing is told in clear."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+import pytest
+
+from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog.connecting import address, connect, translate
+from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
+from towpath.base.errors import SiteError
+from towpath.base.states import Outcome
+from towpath.testing.plans import Bench, calibration, kind_plan
+from towpath.testing.postgres import Server
+
+CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
+
+
+@pytest.fixture
+def url(postgres: Server) -> Iterator[str]:
+    url = postgres.database()
+    migrate(url)
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def catalog(url: str) -> Iterator[PostgresCatalog]:
+    with closing(PostgresCatalog(url)) as catalog:
+        yield catalog
+
+
+# ---- a server that goes away
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """Give a server that may be stopped."""
+    with Server(durable=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_server_that_is_away_is_waited_for(
+    own: Server, at_once: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = own.database()
+    migrate(url)
+    with closing(PostgresCatalog(url)) as catalog:
+        bench = Bench(catalog, CHAIN)
+        bench.add("before")
+        own.stop(at_once=at_once)
+        found: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(bench.add("after"))),
+            threading.Thread(target=lambda: found.append(bench.state("a", 1))),
+        ]
+        with caplog.at_level(logging.WARNING, "towpath"):
+            for thread in threads:
+                thread.start()
+            assert not catalog.wait(0.1)
+            time.sleep(1.0)
+            assert found == []
+            own.start()
+            for thread in threads:
+                thread.join(60.0)
+        assert len(found) == 2
+        told = [record.getMessage() for record in caplog.records]
+        assert len([text for text in told if "is away, trying for 120 s" in text]) == 2
+        assert len([text for text in told if "is back after" in text]) == 2
+        assert catalog.wait(1.0)  # it listens again
+        assert bench.end("a").ended == {Outcome.DONE: 2}
+
+
+def test_a_read_that_is_cut_off_goes_on(own: Server) -> None:
+    url = own.database()
+    migrate(url)
+    with closing(PostgresCatalog(url)) as catalog:
+        Bench(catalog, CHAIN).add("i")
+        with catalog.read() as view:
+            assert view.sizes()["items"] == 1
+            own.stop()
+            own.start()
+            assert [item.key for item in view.items()] == ["i"]
+
+
+def test_patience_has_an_end_and_the_error_says_what_to_do(own: Server) -> None:
+    url = own.database()
+    migrate(url)
+    with closing(PostgresCatalog(url, patience=0.3)) as catalog:
+        own.stop()
+        for attempt in (lambda: catalog.write(lambda tx: None), lambda: catalog.read().__enter__()):
+            with pytest.raises(
+                SiteError, match=r"has been away for \d+ s: .*see to the server and start again"
+            ):
+                attempt()
+    with pytest.raises(SiteError, match="the catalog cannot be opened: connection"):
+        PostgresCatalog(url)
+    with pytest.raises(SiteError, match="the catalog cannot be opened: connection"):
+        migrate(url)
+
+
+# ---- a commit whose answer does not come
+
+
+class Wire:
+    """Stands between a catalog and its server, and can cut a commit off: before it arrives, or before its answer does."""
+
+    def __init__(self, server: Server) -> None:
+        self.folder = TemporaryDirectory()
+        self.target = str(server.folder / ".s.PGSQL.5432")
+        self.cut: str = ""
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(Path(self.folder.name) / ".s.PGSQL.5432"))
+        self.socket.listen()
+        self.open: list[socket.socket] = []
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def url(self, url: str) -> str:
+        return url.partition("?")[0] + f"?host={self.folder.name}"
+
+    def accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self.target)
+            self.open += [client, server]
+            for source, sink, judge in ((client, server, self.asked), (server, client, self.answered)):
+                threading.Thread(target=self.carry, args=(source, sink, judge), daemon=True).start()
+
+    def carry(self, source: socket.socket, sink: socket.socket, judge: Callable[[bytes], bool]) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not judge(data):
+                    break
+                sink.sendall(data)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def asked(self, data: bytes) -> bool:
+        if b"COMMIT\0" in data and self.cut == "before":
+            self.cut = ""
+            return False
+        return True
+
+    def answered(self, data: bytes) -> bool:
+        if b"COMMIT\0" in data and self.cut == "after":
+            self.cut = ""
+            return False
+        return True
+
+    def close(self) -> None:
+        self.socket.close()
+        for one in self.open:
+            one.close()
+        self.folder.cleanup()
+
+
+@pytest.fixture
+def wire(postgres: Server) -> Iterator[Wire]:
+    with closing(Wire(postgres)) as wire:
+        yield wire
+
+
+@pytest.mark.parametrize(("where", "times"), [("before", 2), ("after", 1)])
+def test_a_commit_that_was_not_heard_of_counts_once(wire: Wire, url: str, where: str, times: int) -> None:
+    with closing(PostgresCatalog(wire.url(url))) as catalog:
+        bench = Bench(catalog, CHAIN)
+        bench.add("i", "j")
+        ran: list[int] = []
+
+        def work(tx: Any) -> int:
+            ran.append(1)
+            tx.event("told")
+            return 5
+
+        before = len(events(catalog))
+        wire.cut = where
+        assert catalog.write(work) == 5
+        assert (len(ran), len(events(catalog))) == (times, before + 1)
+        wire.cut = where  # each kind of transaction is what it was: claimed once, completed once
+        claims = bench.claim("a")
+        assert [(claimed.token, claimed.deaths) for claimed in claims] == [(1, 1), (1, 1)]
+        wire.cut = where
+        assert bench.finish(claims, "a").ended == {Outcome.DONE: 2}
+        assert bench.claim("a") == []
+
+
+def events(catalog: PostgresCatalog) -> list[Any]:
+    with catalog.read() as view:
+        return view.events()
+
+
+# ---- transactions that meet
+
+
+def test_transactions_that_lock_crosswise_are_run_again(url: str) -> None:
+    barrier = threading.Barrier(2, timeout=30)
+    runs: list[int] = []
+
+    def lock(tx: Any, first: int, second: int) -> None:
+        runs.append(first)
+        statement = "SELECT id FROM items WHERE id = ? FOR UPDATE"
+        tx.one(statement, (first,))
+        if len(runs) <= 2:
+            barrier.wait()
+        tx.one(statement, (second,))
+
+    with closing(PostgresCatalog(url)) as one, closing(PostgresCatalog(url)) as other:
+        bench = Bench(one, CHAIN)
+        first, second = bench.add("i", "j")
+        threads = [
+            threading.Thread(target=lambda: one.write(lambda tx: lock(tx, first, second), concurrent=True)),
+            threading.Thread(target=lambda: other.write(lambda tx: lock(tx, second, first), concurrent=True)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60.0)
+        assert len(runs) == 3
+
+
+def test_what_only_one_may_do_is_begun_anew_alone(catalog: PostgresCatalog) -> None:
+    bench = Bench(catalog, CHAIN)
+    (item,) = bench.add("i")
+    bench.end("a")
+    alone: list[bool] = []
+
+    def revise(tx: Any) -> int:
+        alone.append(tx.is_alone)
+        return tx.revise([bench.row("a", item).id], "a test")
+
+    assert catalog.write(revise, concurrent=True) == 2
+    assert alone == [False, True]
+
+
+def test_a_failed_statement_that_is_let_pass_is_no_commit(catalog: PostgresCatalog) -> None:
+    def work(tx: Any) -> None:
+        with suppress(psycopg.Error):
+            tx.one("SELECT nothing FROM nowhere")
+
+    with pytest.raises(SiteError, match="did not take a transaction"):
+        catalog.write(work)
+    catalog.write(lambda tx: tx.event("told"))
+
+
+# ---- what it holds
+
+
+def test_what_a_text_cannot_hold_loses_no_report(catalog: PostgresCatalog) -> None:
+    bench = Bench(catalog, CHAIN)
+    (item,) = bench.add("i")
+    bench.end("a", Outcome.FAILED, error="nul \0 within")
+    assert bench.row("a", item).note == "nul \N{SYMBOL FOR NULL} within"
+    with catalog.read() as view:
+        assert view.runs(item)[0].error == bench.row("a", item).note
+
+
+def test_the_database_itself_refuses_calibrations_that_overlap(url: str, catalog: PostgresCatalog) -> None:
+    bench = Bench(catalog, kind_plan("item", {"a": ()}, inputs={"a": [calibration()]}))
+    bench.add("i")
+    row = (
+        "INSERT INTO calibrations (product_id, kind, selector, begins, ends, quality, state, author, why, certified) "
+        "VALUES (1, 'bias', 'red', {}, 1, 'certified', '', '', 0)"
+    )
+    with closing(connect(url, "towpath")) as connection:
+        connection.execute(row.format("0, 10"))
+        connection.execute(row.format("10, 20"))
+        with pytest.raises(psycopg.errors.ExclusionViolation):
+            connection.execute(row.format("'-infinity', 1e-9"))
+        connection.execute("UPDATE calibrations SET state = 'decertified' WHERE begins = 0")
+        connection.execute(row.format("'-infinity', 10"))
+
+
+def test_without_the_extension_it_says_so(postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
+    postgres.execute(
+        "DO $$ BEGIN CREATE ROLE modest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
+    url = postgres.database(name="modest")
+    postgres.execute('CREATE SCHEMA "s" AUTHORIZATION modest', "modest")
+    with caplog.at_level(logging.WARNING):
+        assert migrate(postgres.url("modest", "modest"), schema="s") == ""
+    assert "btree_gist cannot be had (permission denied" in caplog.text
+    with closing(PostgresCatalog(postgres.url("modest", "modest"), schema="s")) as catalog:
+        assert Bench(catalog, CHAIN).add("i") == [1]
+    with pytest.raises(SiteError, match="permission denied for database"):
+        migrate(postgres.url("modest", "modest"), schema="another")
+    postgres.drop(url)
+
+
+def test_two_sites_in_one_database_do_not_see_each_other(url: str, catalog: PostgresCatalog) -> None:
+    assert migrate(url, schema="Other site") == ""
+    with closing(PostgresCatalog(url, schema="Other site")) as other:
+        Bench(other, CHAIN).add("i")
+        Bench(catalog, CHAIN).add("j")
+        for one, key in ((other, "i"), (catalog, "j")):
+            with one.read() as view:
+                assert [item.key for item in view.items()] == [key]
+    assert migrate(url, schema="Other site") == migrations.HEAD
+
+
+def test_order_is_that_of_bytes_whatever_the_locale(url: str) -> None:
+    with closing(connect(url, "towpath")) as connection:
+        rows = connection.execute(
+            "SELECT count(*), min(collation_name), max(collation_name) FROM information_schema.columns "
+            "WHERE table_schema = 'towpath' AND data_type = 'text' AND table_name <> 'alembic_version'"
+        ).fetchone()
+    assert rows is not None
+    assert rows[0] > 50
+    assert rows[1:] == ("C", "C")
+
+
+def test_a_newer_catalog_is_refused(url: str) -> None:
+    with closing(connect(url, "towpath")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SiteError, match=r"schema 9999 is newer than this Towpath knows .*; upgrade towpath"):
+        migrate(url)
+
+
+def test_another_encoding_is_refused(postgres: Server) -> None:
+    postgres.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    with pytest.raises(SiteError, match="has the encoding LATIN1; make one with CREATE DATABASE latin"):
+        migrate(postgres.url("latin"))
+    postgres.drop(postgres.url("latin"))
+
+
+# ---- secrets
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:sesame@127.0.0.1:1/db",
+        "postgresql://ann@127.0.0.1:1/db?password=sesame",
+        "postgresql://ann:sesame/x@127.0.0.1:1/db",
+        "postgresql://ann:ses ame sesame@127.0.0.1:1/db",
+        "postgresql://ann@127.0.0.1:sesame/db",
+        "postgresql://ann:sesame%@127.0.0.1/db",
+    ],
+)
+def test_a_password_is_in_no_error(url: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        PostgresCatalog(url)
+    assert "sesame" not in str(caught.value)
+
+
+def test_it_is_known_without_its_password(url: str) -> None:
+    with closing(PostgresCatalog(url.replace("towpath@", "towpath:sesame@"))) as catalog:
+        assert catalog.url == url
+
+
+# ---- statements
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sizes"),
+    [
+        ("SELECT 1 WHERE a = ? AND b < ?", "SELECT 1 WHERE a = $1 AND b < $2", ()),
+        ("a = ? AND b IN (?, ?, ?) AND c = ?", "a = $1 AND b = ANY($2) AND c = $3", (-1, 3, -1)),
+        ("a NOT IN (?) OR b IN ()", "a <> ALL($1) OR b = ANY($2)", (1, 0)),
+        ("a IN ('x', 'y') AND b LIKE ? ESCAPE '!'", "a IN ('x', 'y') AND b ILIKE $1 ESCAPE '!'", ()),
+    ],
+)
+def test_statements_are_translated(ours: str, theirs: str, sizes: tuple[int, ...]) -> None:
+    assert translate(ours) == (theirs, sizes)
+
+
+def test_what_libpq_is_told(url: str) -> None:
+    told = psycopg.conninfo.conninfo_to_dict(address(url + "&connect_timeout=3"))
+    assert (told["connect_timeout"], told["client_encoding"], told["application_name"]) == (
+        "3",
+        "utf8",
+        "towpath",
+    )

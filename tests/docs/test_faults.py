@@ -1,0 +1,16 @@
+"""The tests that the documentation names as proof are there."""
+
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_every_test_that_is_named_exists():
+    text = (REPOSITORY / "docs/explanation/publication.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    folders = (REPOSITORY / "tests", REPOSITORY / "src/towpath/testing")
+    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+    there = {name for source in sources for name in re.findall(r"def (test_\w+)", source)}
+    assert len(named) > 40
+    assert named <= there, sorted(named - there)
