@@ -142,12 +142,14 @@ def test_what_a_killed_daemon_held_is_taken_over_by_another_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PLAIN_LOG", str(tmp_path / "runs.log"))
-    slow = SITE.replace("delay = 0.004", "delay = 0.2")
-    make(tmp_path, site=slow)
+    gate = tmp_path / "gate"
+    gate.touch()
+    stuck = {"TOWPATH_FAULT": "process.claimed:2:wait", "TOWPATH_FAULT_GATE": str(gate)}
+    make(tmp_path, site=SITE)
     with Site.open(tmp_path) as site:
         site.submit("note", notes(4))
-        with Daemon(tmp_path, watch=True) as first:
-            wait_for(lambda: running(tmp_path))
+        with Daemon(tmp_path, watch=True, env=stuck) as first:
+            wait_for(lambda: running(tmp_path))  # rows that it never hands over
             with Daemon(tmp_path) as second:
                 wait_for(lambda: second.workers())
                 first.kill()
