@@ -178,13 +178,13 @@ class Parts:
     @contextmanager
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
+        self.retention.open()
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = Arrivals(
             self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
         )
         chores = self._chores()
-        self.retention.open()
         process = Process(
             self.catalog,
             executor,
@@ -214,6 +214,7 @@ class Parts:
         )
         try:
             yield Running(loop, process, executor)
+            self.retention.appoint()
         finally:
             self.retention.close()
             executor.close()
