@@ -20,6 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from towpath.testing.postgres import Server
+
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("TOWPATH_PEERS", HERE.parents[1] / "shared" / "bench" / "peers"))
 OURS = str(HERE / "peer_ours.py")
@@ -29,13 +31,15 @@ ROWS = [
     ("towpath, 2 workers, no products", OURS, "w2-side", ""),
     ("towpath, 1 worker", OURS, "w1", ""),
     ("towpath, power", OURS, "w2-power", ""),
+    ("towpath, 2 workers, PostgreSQL", OURS, "w2", "psycopg"),
+    ("towpath, 4 workers, PostgreSQL", OURS, "w4", "psycopg"),
     ("luigi, 1 worker", "peer_luigi.py", "w1", "luigi"),
     ("dask distributed (keeps no state)", "peer_dask.py", "", "distributed"),
     ("huey (loses items)", "peer_huey.py", "", "huey"),
 ]
 
 
-def measure(peers: Path, script: str, option: str, n: int, folder: str) -> dict[str, Any]:
+def measure(peers: Path, script: str, option: str, n: int, folder: str, dsn: str) -> dict[str, Any]:
     """One row: the harness's own record."""
     command = [
         sys.executable,
@@ -48,6 +52,7 @@ def measure(peers: Path, script: str, option: str, n: int, folder: str) -> dict[
         option,
     ]
     command += ["--n", str(n), "--dir", folder, *(["--kill"] if script == OURS else [])]
+    command += ["--dsn", dsn] if dsn else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     record: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return record
@@ -65,10 +70,12 @@ def main() -> int:
         return 0
     rows = [row for row in ROWS if not row[3] or importlib.util.find_spec(row[3])]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in rows}
-    for _ in range(chosen.rounds):
-        for name, script, option, _package in rows:
-            with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
-                found[name].append(measure(chosen.peers, script, option, chosen.n, folder))
+    with Server(durable=True) as server:
+        for _ in range(chosen.rounds):
+            for name, script, option, package in rows:
+                dsn = server.database() if package == "psycopg" else ""
+                with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+                    found[name].append(measure(chosen.peers, script, option, chosen.n, folder, dsn))
     table = Table(title=f"N = {chosen.n}, medians of {chosen.rounds} rounds, {os.cpu_count()} cores")
     for heading in ("", "items/s", "of the bare loop", "no-op s", "RSS MB", "KB/item", "lost", "repeated"):
         table.add_column(heading, justify="right" if heading else "left")

@@ -2,11 +2,13 @@
 
 Run it through the peers' harness (`bench.py --peer .../peer_ours.py`), whose `common.py` holds the three functions.
 Every file is a product: hashed, registered, with a run, its key and its history. Options: ``w1``, ``w2`` (workers),
-``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability).
+``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability). With ``--dsn``
+the catalog is in that PostgreSQL database, in a schema of its own for each folder.
 """
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import common as c
@@ -15,6 +17,7 @@ SITE = """\
 [site]
 workers = {workers}
 durability = "{durability}"
+{catalog}
 [pipelines.trivial]
 file = "trivial.toml"
 plugin = "peer_ours_stages:plugin"
@@ -53,8 +56,10 @@ def main() -> int:
         "workers": workers,
         "durability": "power" if "power" in options else "crash",
         "here": Path(__file__).parent,
+        "catalog": f'catalog = "{asked.dsn}"\ncatalog_schema = "s{time.time_ns()}"' if asked.dsn else "",
     }
-    (folder / "towpath.toml").write_text(SITE.format(**settings))
+    if not (folder / "towpath.toml").exists():  # else it is run again, on the catalog that it has
+        (folder / "towpath.toml").write_text(SITE.format(**settings))
     side = "Aside" if "side" in options else ""
     (folder / "trivial.toml").write_text(PIPELINE.format(side=side, folder=folder, n=asked.n))
     from towpath import Site
