@@ -2,10 +2,12 @@
 
 Run it through the peers' harness (`bench.py --peer .../peer_ours.py`), whose `common.py` holds the three functions.
 Every file is a product: hashed, registered, with a run, its key and its history. Options: ``w1``, ``w2`` (workers),
-``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability).
+``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability), ``again`` (nothing is
+submitted: a run of what is there), ``nocheck`` (products are not compared with the disk before).
 """
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -63,9 +65,11 @@ def main() -> int:
     from towpath import Site
 
     with c.timed(), Site.open(folder) as site:
-        site.submit("file", [{"key": str(number)} for number in range(asked.n)])
+        if "again" not in options:
+            site.submit("file", [{"key": str(number)} for number in range(asked.n)])
         summary = site.run(check="nocheck" not in options)
-    sys.stdout.write(f"{summary}\n")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(f"{summary}\nMEMORY {most / 1024:.0f} MiB\n")
     return 0
 
 

@@ -250,8 +250,10 @@ class Parts:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Let the garbage collector look less often: the rows of many small runs, none of them in a circle, made it look
-    through the whole process again and again, a fifth of its time."""
+    """Let the garbage collector look less often.
+
+    The rows of many small runs, none of them in a circle, made it look through the whole process again and again.
+    """
     former = gc.get_threshold()
     gc.set_threshold(_COLLECT, *former[1:])
     try:
