@@ -275,7 +275,8 @@ def test_events_are_cut_off_at_the_old_end_and_cursors_before_it_are_reset(tmp_p
 
 
 def test_the_daemon_applies_it_as_work_that_repeats(tmp_path: Path):
-    old = generations(tmp_path, NOW.replace("every = '0 s'", "every = '200 ms'"))
+    old = generations(tmp_path, NOW)
+    make(tmp_path, site=SHORT + NOW.replace("every = '0 s'", "every = '200 ms'"), executor="inline")
     with Daemon(tmp_path, watch=True) as daemon:
         wait_for(lambda: not any(path.exists() for path in old))
         daemon.terminate()

@@ -76,7 +76,8 @@ class Screen:
             self.out.print(*parts, sep="\n")
         else:
             with self.out.capture() as captured:
-                self.out.print(*parts, sep="\n")
+                for part in parts:  # a sentence or a path is one line, however long; a table has its columns
+                    self.out.print(part, soft_wrap=isinstance(part, str | Text))
             sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
     def line(self, document: Any, part: RenderableType) -> None:
