@@ -12,6 +12,7 @@ from towpath import Product, Site
 from towpath.app.retention import QUEUE
 from towpath.base.errors import NotFoundError, StateError, StorageError
 from towpath.base.states import Outcome
+from towpath.base.states import Product as ProductState
 from towpath.contracts.executor import Report
 from towpath.flow import retain
 from towpath.flow.retain import Policy
@@ -102,6 +103,51 @@ def test_nothing_is_taken_from_under_a_run_that_may_read_it(tmp_path: Path):
         report = Report(reader.work, reader.token, Outcome.DRAINED)
         site.catalog.write(lambda tx: tx.complete(kind, kind.stages["hash"], [(reader, report)]))
         assert site.sweep()["trash"] == 1
+
+
+def test_what_was_moved_to_an_archive_stays_there(tmp_path: Path):
+    moved = "[pipelines.plain.override.items.set.publish]\nmode = 'move'\n"
+    make(tmp_path, site=moved, executor="inline")
+    with Site.open(tmp_path) as site:
+        site.submit("note", notes(1))
+        site.run()
+    make(tmp_path, site=SHORT + moved + NOW, executor="inline")
+    with Site.open(tmp_path) as site:
+        site.apply()
+        site.run()
+        time.sleep(0.01)
+        told = site.sweep()
+        assert told["deleted"] == 4  # the hashes: what was collected of them is in the archive
+        with site.catalog.read() as view:
+            (former,) = view.products(states=(ProductState.SUPERSEDED,))
+        assert former.root == "archive" and site.place(former).exists()
+        assert [row.state.value for row in site.publications()] == ["superseded", "released"]
+        assert torn(site) == []
+
+
+def test_what_people_put_into_the_store_is_theirs(tmp_path: Path):
+    make(tmp_path, site="[roots]\narchive = 'store/plain/note/archive'\n" + NOW, executor="inline")
+    with Site.open(tmp_path) as site:
+        site.submit("note", notes(1))
+        site.run()
+        store = tmp_path / "store"
+        (store / "mine").mkdir()
+        theirs = [
+            store / "notes.txt",
+            store / "mine" / "x.1.text.txt",
+            store / "plain" / "note" / "write" / "notes.txt",
+        ]
+        for path in theirs:
+            path.write_text("a person's")
+        left = store / "plain" / "note" / "write" / "x.7.text.txt"
+        left.write_text("left by a kill")
+        for path in (*theirs, left, *(path for path in store.rglob("*") if path.is_file())):
+            os.utime(path, (1, 1))
+        assert site.sweep()["orphans"] == 1
+        assert not left.exists() and all(path.exists() for path in theirs)
+        assert (
+            len([path for path in (store / "plain" / "note" / "archive").rglob("*") if path.is_file()]) >= 4
+        )
 
 
 def test_a_kill_between_row_and_bytes_leaves_an_orphan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -247,7 +247,7 @@ class View(Protocol):
     def sweepable(
         self, before: float, *, limit: int = 1_000_000, oldest: float | None = None
     ) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads.
+        """Superseded products in the store that no pin holds and no run claimed before their supersession still reads.
 
         `oldest` is when the oldest run began, if that is known already.
         """

@@ -6,6 +6,7 @@ still read by a run.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ _STANDING = tuple(
     if state not in (Publication.INTENDED, Publication.FAILED, Publication.CONFLICT)
 )
 _PAGE = 20_000
+_PLACE = re.compile(
+    r"\.?.+\.\d+(\..*)?", re.DOTALL
+)  # <item>.<token> or <item>.<token>.<name>, staged with a dot before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +239,19 @@ def orphans(
 ) -> list[Path]:
     """Staging folders and places in the store that no row names, whose token is not running and that are old enough.
 
+    Only what bears the name of a place and lies in a folder of products: what people put into the store is theirs.
     The catalog is asked again when the disk was looked at: a run that ended meanwhile has its row by then.
     """
     limit = (time.time() if now is None else now) - older
     place, known, _ = _store(catalog)
-    old = [path for path in unknown(place, known) if _is_older(path, limit)]
+    ours = {parent for path in known for parent in _parents(path)}
+    old = [
+        path
+        for path in unknown(place, known)
+        if _PLACE.fullmatch(path.name)
+        and path.parent.relative_to(place).as_posix() in ours
+        and _is_older(path, limit)
+    ]
     if not old:
         return []
     place, known, running = _store(catalog)
@@ -251,9 +263,13 @@ def orphans(
 
 
 def _store(catalog: Catalog) -> tuple[Path, dict[str, bool], set[tuple[str, int]]]:
-    """The store's place, the paths that are known below it, and what is running, at one moment."""
+    """The store's place, what is known below it (other roots too), and what is running, at one moment."""
     with catalog.read() as view:
-        return Path(view.roots()["store"].place), view.paths("store"), view.running_tokens()
+        places = {name: Path(row.place) for name, row in view.roots().items()}
+        store, known = places["store"], view.paths("store")
+        inner = [place for place in places.values() if store in place.parents]
+        known |= {place.relative_to(store).as_posix(): True for place in inner}
+        return store, known, view.running_tokens()
 
 
 def _is_older(path: Path, limit: float) -> bool:

@@ -156,11 +156,15 @@ class Standing(Reading):
     def sweepable(
         self, before: float, *, limit: int = 1_000_000, oldest: float | None = None
     ) -> list[Product]:
-        """Superseded products that no pin holds and no run claimed before their supersession still reads."""
+        """Superseded products that no pin holds and no run claimed before their supersession still reads.
+
+        Only those in the store: what was moved to an archive is published, and stays there.
+        """
         oldest = self.oldest_running() if oldest is None else oldest
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND state IN ('superseded', 'trash') "
-            f"AND left_at <= ? AND left_at < ? AND queue_id > 0 AND {_NO_PIN} AND {_NO_OTHER} ORDER BY left_at LIMIT ?",
+            f"AND left_at <= ? AND left_at < ? AND queue_id > 0 AND {_IN_STORE} AND {_NO_PIN} AND {_NO_OTHER} "
+            "ORDER BY left_at LIMIT ?",
             (before, before + 1 if oldest is None else oldest, self.now(), limit),
         )
         return [self.to_product(row) for row in rows]
@@ -169,7 +173,8 @@ class Standing(Reading):
         """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'trash' "
-            f"AND state IN ('superseded', 'trash') AND left_at <= ? AND {_NO_PIN} ORDER BY left_at LIMIT ?",
+            f"AND state IN ('superseded', 'trash') AND left_at <= ? AND {_IN_STORE} AND {_NO_PIN} "
+            "ORDER BY left_at LIMIT ?",
             (self.now() + 1e9 if before is None else before, self.now(), limit),
         )
         return [(self.to_product(row), row[-1]) for row in rows]
@@ -200,6 +205,7 @@ class Standing(Reading):
         return {(row[0], row[1] - (row[2] == "stopped")) for row in rows}
 
 
+_IN_STORE = "root_id IN (SELECT id FROM roots WHERE name = 'store')"
 _NO_PIN = "NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id AND (until IS NULL OR until > ?))"
 # Its place is not that of one that is in use: changed bytes that were adopted stay where they were.
 _NO_OTHER = (
