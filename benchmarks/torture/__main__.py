@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from torture.chaos import Figures, fault_points, random_kills
-
 from towpath.base import faults
 from towpath.testing.postgres import Server
 

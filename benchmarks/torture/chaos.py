@@ -35,8 +35,10 @@ item = "note"
 [items.note]
 route = "write -> hash -> publish"
 [items.note.stages.write]
+backoff = "100 ms"
 params = { delay = 0.004 }
 [items.note.stages.hash]
+backoff = "100 ms"
 params = { delay = 0.004 }
 [items.note.publish]
 products = ["write"]
@@ -47,15 +49,19 @@ backoff = "100 ms"
 group = { of = "note", at = "hash", by = "set", size = 4, key = "set-{set}", order_by = "key" }
 route = "collect -> publish"
 [items.set.stages.collect]
+backoff = "100 ms"
 params = { delay = 0.01 }
 [items.set.publish]
 backoff = "100 ms"
 """
 SITE = '[outbox.bus]\nkind = "folder"\npath = "bus"\n'
 RUNNING = (
-    "SELECT w.id, w.token, q.stage, i.kind, i.\"key\" FROM {0}work w JOIN {0}queues q ON q.id = w.queue_id "
+    'SELECT w.id, w.token, q.stage, i.kind, i."key" FROM {0}work w JOIN {0}queues q ON q.id = w.queue_id '
     "JOIN {0}items i ON i.id = w.item_id WHERE w.state = 'running' AND w.subject = ''"
 )
+# Points that are passed only where something else went wrong before: on the way there, or at an earlier kill.
+AFTER = {"transfer.hole": "transfer.link:1+:raise=EPERM,transfer.rename:1+:raise=ENOSYS"}
+LEFT_BY = {"publish.trash": "publish.verify"}
 RUN_BY_WORKERS = ("write", "hash", "collect")
 
 
@@ -129,7 +135,10 @@ class Chaos:
         self.daemon: Daemon | None = None
         self.sets = 0
         self._pids = folder / "pids.log"
-        self._began: dict[str, tuple[int, int, int]] = {}  # row: its token, runs before it, runs when last seen
+        self._began: dict[
+            str, tuple[int, int, int]
+        ] = {}  # row: its token, runs before it, runs when last seen
+        self._counted: set[tuple[str, int]] = set()
         self._may: Counter[str] = Counter()  # how often each run may be repeated
         os.environ["PLAIN_PIDS"] = str(self._pids)
         if url:
@@ -179,16 +188,17 @@ class Chaos:
     def strike(self, point: str, nth: int = 1, action: str = "kill") -> bool:
         """Run the site with a fault armed, once; False if nothing came by the point."""
         mark = self.folder / "mark"
-        env = {faults.VARIABLE: f"{point}:{nth}:{action}", faults.MARK: str(mark)}
+        armed = f"{AFTER[point]},{point}:{nth}:{action}" if point in AFTER else f"{point}:{nth}:{action}"
+        env = {faults.VARIABLE: armed, **({} if point in AFTER else {faults.MARK: str(mark)})}
         with Daemon(self.folder, env=env) as daemon:
             workers: list[psutil.Process] = []
             while daemon.popen.poll() is None:
                 workers = daemon.workers() or workers
                 time.sleep(0.01)
         psutil.wait_procs(workers, 10.0)
-        if not mark.exists():
+        if not mark.exists() and not (point in AFTER and daemon.popen.returncode != 0):
             return False
-        mark.unlink()
+        mark.unlink(missing_ok=True)
         self.figures.kills[point] += 1
         if daemon.popen.returncode != 0:
             self._count(None)
@@ -236,7 +246,9 @@ class Chaos:
             before = self._began.get(name, (0, 0, 0))
             base = before[1] if before[0] == token else before[2]
             self._began[name] = token, base, times[name]
-            if times[name] > base and (pids is None or last[name] in pids):
+            is_begun = times[name] > base and (name, token) not in self._counted
+            if is_begun and (pids is None or last[name] in pids):
+                self._counted.add((name, token))
                 begun.append(name)
         self.figures.held += len(rows)
         self._allow(begun)
@@ -317,6 +329,8 @@ def fault_points(
     chaos = Chaos(folder / "wild", seed, url)
     for point in points:
         chaos.more(sets)
+        if point in LEFT_BY:
+            chaos.strike(LEFT_BY[point], 4 * sets + 1)  # notes first, then a set: a folder
         if not (chaos.strike(point, chaos.random.randint(1, 3), action) or chaos.strike(point, 1, action)):
             chaos.figures.not_passed.append(point)
     return chaos.finish(expected)
