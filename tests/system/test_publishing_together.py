@@ -3,12 +3,13 @@
 import json
 import random
 import signal
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from plainpipe.site import Daemon, make, notes, states
+from plainpipe.site import Daemon, make, notes, states, wait_for
 
 from towpath import Site
 from towpath.base import faults
@@ -153,3 +154,27 @@ def test_an_archive_that_went_away_is_missed_by_a_site_that_is_opened_again(
         site.run()
         assert states(site, "n000-0")["publish"] == "done"
         assert torn(site) == []
+
+
+def test_a_daemon_whose_archive_does_not_answer_ends_when_it_is_asked_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, gate, mark = prepared(tmp_path / "site", monkeypatch), tmp_path / "gate", tmp_path / "mark"
+    gate.touch()
+    with Site.open(folder) as site:
+        site.submit("note", notes(1, size=1))
+    fault = {faults.VARIABLE: "publish.bytes:1:wait", faults.GATE: str(gate), faults.MARK: str(mark)}
+    with Daemon(folder, watch=True, env=fault) as daemon:
+        wait_for(mark.exists)
+        daemon.terminate()
+        time.sleep(0.5)  # the first was heard; it waits for what runs
+        assert daemon.popen.poll() is None
+        daemon.terminate()
+        assert daemon.wait() == 0, daemon.text()
+    assert gate.exists()
+    with Site.open(folder) as site:
+        site.run()
+        assert states(site, "n000-0")["publish"] == "done"
+        assert torn(site) == []
+    assert list((folder / "archive").rglob(".*")) == []
+    assert told(folder) == {"plain/note/n000-0": 1}

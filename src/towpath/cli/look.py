@@ -60,6 +60,8 @@ def status(
             ],
             "bad_products": found.bad_products,
             "publications": found.publications,
+            "restored": found.restored,
+            "no_room": found.no_room,
             **({"sizes": measured} if measured else {}),
         }
         Screen(call.is_json).answer(document, *parts)
@@ -116,10 +118,22 @@ def _facts(found: Status) -> list[tuple[str, RenderableType]]:
             else Text("as they should be"),
         )
     )
+    if found.restored is not None:
+        facts.append(
+            (
+                "restored",
+                Text(
+                    f"{screen.when(found.restored)}: `towpath inventory reconcile --newer` decides about what is newer on disk",
+                    style="yellow",
+                ),
+            )
+        )
     published = ", ".join(f"{count} {state}" for state, count in sorted(found.publications.items()))
     facts.append(("published", Text(published or "nothing yet")))
     running = ", ".join(f"process {pid} on {host}" for _, host, pid, *_ in found.sessions)
     facts.append(("running", Text(running) if running else screen.dim("no `towpath run` at the moment")))
+    if found.no_room:
+        facts.append(("room", Text(f"no run is begun: {found.no_room}", style="red")))
     return facts
 
 

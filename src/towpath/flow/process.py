@@ -6,12 +6,14 @@ its row. Never runs a stage itself and never decides what follows one: the compl
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
 
 from towpath.base import clock, faults, ids
 from towpath.base.model import Product
@@ -26,9 +28,11 @@ log = logging.getLogger(__name__)
 LEASE = 60.0
 AIM = 0.3  # seconds of work per claim
 LARGEST = 256
+_THREADS = 4  # for work that the daemon does itself
 _SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
 _TOLD = 1.0  # seconds between two notes of how running attempts get on
 
+T = TypeVar("T")
 Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
 
 
@@ -97,6 +101,43 @@ class Pace:
         self._seconds[queue] = mean if old is None else 0.7 * old + 0.3 * mean
 
 
+class _Threads:
+    """Does calls in a few threads. What is given up with them does not keep the process from its end."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._begun = count, 0
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def submit(self, call: Callable[..., T], *values: Any) -> Future[T]:
+        """Do a call soon."""
+        future: Future[T] = Future()
+
+        def act() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call(*values))
+                except BaseException as error:  # noqa: BLE001  recorded: whoever takes the future in sees it
+                    future.set_exception(error)
+
+        self._calls.put(act)
+        if self._begun < self._count:
+            self._begun += 1
+            threading.Thread(target=self._serve, daemon=True, name=f"service-{self._begun}").start()
+        return future
+
+    def _serve(self) -> None:
+        while (act := self._calls.get()) is not None:
+            act()
+
+    def close(self) -> None:
+        """Begin no more calls."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._calls.get_nowait()
+        for _ in range(self._begun):
+            self._calls.put(None)
+
+
 class Process:
     """The loop of one daemon: `step` until told to stop."""
 
@@ -128,7 +169,7 @@ class Process:
         self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
         self._chore_futures: dict[Future[None], Claimed] = {}
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="service")
+        self._threads = _Threads(_THREADS)
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
         self._clock = _offset()
         self._only = only
@@ -168,8 +209,8 @@ class Process:
             tick()
 
     def close(self) -> None:
-        """End the service threads."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """End the service threads; one that hangs, in an archive that does not answer, ends with the process."""
+        self._threads.close()
 
     # ---- claiming
     def _fill(self) -> bool:
@@ -192,7 +233,7 @@ class Process:
             for kind in definition.kinds.values():
                 for stage in kind.stages.values():
                     free = (
-                        threads < 4
+                        threads < _THREADS
                         if stage.service
                         else has_room and self._executor.free(stage.resources) > 0
                     )
@@ -202,7 +243,7 @@ class Process:
 
     def _claim_first(self, open_queues: Mapping[tuple[str, str, str], tuple[KindPlan, StagePlan]]) -> bool:
         """Claim from the best queue that gives something: priority first, then the deepest stage; False if none does."""
-        chores = self._chores() if len(self._futures) + len(self._chore_futures) < 4 else {}
+        chores = self._chores() if len(self._futures) + len(self._chore_futures) < _THREADS else {}
         with self._catalog.read() as view:
             queues = view.claimable(open_queues, only=self._only) + view.claimable(chores)
         for queue in sorted(queues, key=lambda q: self._rank(q, open_queues)):
@@ -282,8 +323,9 @@ class Process:
         layout = self._definitions()[kind.pipeline].layout
         folder = places["store"] + layout.format(pipeline=kind.pipeline, kind=kind.name, stage=stage.name)
         single = frozenset(plan.name for plan in stage.inputs if plan.form in ("one", "calibration"))
+        names = [plan.name for plan in stage.inputs if plan.form in ("one", "many", "calibration")]
         former = self._former(stage, [row.item for row in rows if row.done_key is not None])
-        tasks = [self._task(stage, row, folder, places, former.get(row.item, ())) for row in rows]
+        tasks = [self._task(names, row, folder, places, former.get(row.item, ())) for row in rows]
         return Batch(
             kind.pipeline,
             kind.name,
@@ -309,11 +351,14 @@ class Process:
 
     @staticmethod
     def _task(
-        stage: StagePlan, row: Claimed, folder: str, places: Mapping[str, str], former: Sequence[Product]
+        names: Sequence[str],
+        row: Claimed,
+        folder: str,
+        places: Mapping[str, str],
+        former: Sequence[Product],
     ) -> Task:
-        files: dict[str, list[TaskFile]] = {
-            plan.name: [] for plan in stage.inputs if plan.form in ("one", "many", "calibration")
-        }
+        """`names` are the inputs that are products."""
+        files: dict[str, list[TaskFile]] = {name: [] for name in names}
         values = {}
         for given in row.inputs:
             if given.product is not None:
@@ -382,7 +427,7 @@ class Process:
                 held.log = progress.log, progress.begin
 
     def _complete(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]) -> None:
-        pairs = [(claimed, self._keep_log(report)) for claimed, report in pairs]
+        pairs = [(claimed, self._keep_log(report) if report.log else report) for claimed, report in pairs]
         definition = self._definitions()[kind.pipeline]
 
         def transact(tx: Transaction) -> Finished:
@@ -425,9 +470,8 @@ class Process:
                 path.parent.rmdir()
 
     def _keep_log(self, report: Report) -> Report:
-        """Copy a run's part of its worker's log to the site's logs, if there is any; a result is worth more than that."""
-        if report.log is None:
-            return report
+        """Copy a run's part of its worker's log to the site's logs; a result is worth more than that."""
+        assert report.log is not None
         file, begin, end = report.log
         target = self._logs / f"{report.work // 1000:04d}" / f"{report.work}.{report.token}.log"
         try:
