@@ -1,6 +1,7 @@
-"""Makes the pipeline `plainpipe` and the modules beside these tests importable by their plain names."""
+"""Makes the pipeline `plainpipe`, the modules beside these tests and `torture` importable by their plain names."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "benchmarks")]

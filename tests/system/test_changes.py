@@ -267,6 +267,27 @@ def test_a_changed_parameter_is_planned_explained_and_applied(site: Site):
         assert (again.plan().work, again.run().did_nothing) == ((), True)
 
 
+def test_a_large_change_is_applied_in_several_transactions(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("towpath.app.acting._PART", 3)
+    site.submit("note", notes(2))
+    site.run()
+    change = "[pipelines.plain.override.items.note.stages.write]\nparams = { greeting = 'dear' }\n"
+    make(site.folder, site=change, executor="inline")
+    with Site.open(site.folder) as changed:
+        before = changed.catalog.write(lambda tx: tx.last_event())
+        writes: list[int] = []
+        write = changed.catalog.write
+        monkeypatch.setattr(
+            changed.catalog, "write", lambda work, **how: writes.append(1) or write(work, **how)
+        )
+        assert len([one for one in changed.apply() if one.work]) == 8
+        assert len(writes) == 3
+        told = [event for event in changed.events(after=before) if event.type == "revised"]
+        assert len(told) == 8
+        changed.run()
+        assert all(set(states(changed, item.name).values()) == {"done"} for item in changed.items())
+
+
 def test_stale_work_can_be_declared_good_as_it_is(site: Site):
     rewrite(site, "", SHORTER)
     with Site.open(site.folder) as again:

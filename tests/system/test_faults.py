@@ -323,8 +323,9 @@ def _with_path(folder: Path) -> dict[str, str]:
 # ---- the catalog
 
 
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(65.0, marks=pytest.mark.slow)])
 def test_a_catalog_that_somebody_locks_is_waited_for(
-    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, seconds: float, log: Path, monkeypatch: pytest.MonkeyPatch
 ):
     expected = calm(tmp_path, 6, monkeypatch, SLOW)
     site_folder = make(tmp_path / "site", site=SLOW)
@@ -336,7 +337,7 @@ def test_a_catalog_that_somebody_locks_is_waited_for(
             sqlite3.connect(site_folder / "catalog.sqlite", isolation_level=None, timeout=30)
         ) as other:
             other.execute("BEGIN EXCLUSIVE")
-            time.sleep(3.0)
+            time.sleep(seconds)
             other.execute("ROLLBACK")
         assert daemon.wait(90) == 0, daemon.text()
     assert len(lines(log)) == len(set(lines(log))) == 6 * 9

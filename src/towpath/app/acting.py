@@ -23,6 +23,8 @@ from towpath.flow import reconcile as disk
 from towpath.flow.plan import Planned
 from towpath.flow.publish import approve
 
+_PART = 300  # finished work that one transaction takes back: others are to get their turn (R4)
+
 
 class Acting(Looking):
     """The verbs that act."""
@@ -299,8 +301,9 @@ class Acting(Looking):
             if write and (items or gone):
                 self.catalog.write(partial(_reroute, plan=plan, items=items, gone=gone))
         works = [change.work for change in changes if change.work]
-        if write and works:
-            self.catalog.write(lambda tx: tx.revise(works, "the pipeline file changed"))
+        for start in range(0, len(works) if write else 0, _PART):
+            part = works[start : start + _PART]
+            self.catalog.write(lambda tx, part=part: tx.revise(part, "the pipeline file changed"))  # type: ignore[misc]
         return changes
 
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:

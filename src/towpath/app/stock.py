@@ -27,6 +27,41 @@ class Stock(Acting):
             sums[key] = (count + one.count, size + one.bytes)
         return [(*key, *value) for key, value in sorted(sums.items())]
 
+    def verify(
+        self,
+        *,
+        rate: float = 0.0,
+        restart: bool = False,
+        until: Callable[[], bool] = lambda: False,
+        progress: Callable[[int], None] = lambda _count: None,
+    ) -> tuple[disk.Scrub, list[Finding]]:
+        """Read all products and all that is published, compare by hash, and act on what differs as a check does.
+
+        Parameters
+        ----------
+        rate
+            Bytes per second that may be read; 0: as fast as the disk gives them.
+        restart
+            Begin a new round; otherwise the last one goes on where it stopped.
+        until
+            Asked after every few products; true ends it for now.
+        progress
+            Gets how many were looked at.
+
+        Returns
+        -------
+        tuple
+            How far this round is, and what this call found.
+        """
+        return disk.scrub(
+            self.catalog,
+            self.storage,
+            pace=disk.Pace(rate),
+            restart=restart,
+            until=until,
+            progress=progress,
+        )
+
     def sizes(self) -> Sizes:
         """How large the site is, and what retention would free."""
         return measure(self._parts)

@@ -40,6 +40,8 @@ def file_sha256(path: str | os.PathLike[str], progress: Callable[[int], None] | 
     try:
         chunk = os.read(fd, _SMALL)
         if len(chunk) < _SMALL and not os.read(fd, 1):
+            if progress:
+                progress(len(chunk))
             return hashlib.sha256(chunk).digest()
         os.lseek(fd, 0, os.SEEK_SET)
         total, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
@@ -97,10 +99,10 @@ def shown(name: str | os.PathLike[str]) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def manifest(folder: Path) -> list[Entry]:
+def manifest(folder: Path, progress: Callable[[int], None] | None = None) -> list[Entry]:
     """The files of a tree, sorted by relative path."""
     entries = [
-        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path))
+        Entry(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path, progress))
         for path in walk(folder)
     ]
     return sorted(entries, key=lambda entry: entry.path)
@@ -111,8 +113,10 @@ def tree_sha256(entries: list[Entry]) -> bytes:
     return digest([[entry.path, entry.size, entry.sha256.hex()] for entry in entries])
 
 
-def content(path: Path) -> Content:
+def content(path: Path, progress: Callable[[int], None] | None = None) -> Content:
     """Size, mtime and sha256 of a file or tree. A tree's mtime is that of its newest member, folders included.
+
+    `progress` gets the number of bytes of each chunk read.
 
     Raises
     ------
@@ -123,10 +127,10 @@ def content(path: Path) -> Content:
     """
     status = path.lstat()
     if stat.S_ISREG(status.st_mode):
-        return Content(status.st_size, status.st_mtime_ns, file_sha256(path))
+        return Content(status.st_size, status.st_mtime_ns, file_sha256(path, progress))
     if not stat.S_ISDIR(status.st_mode):
         raise ValueError(f"{shown(path)}: a product may not be a symbolic link or a device")
-    entries = manifest(path)
+    entries = manifest(path, progress)
     return Content(sum(e.size for e in entries), tree_mtime_ns(path), tree_sha256(entries), tree=True)
 
 

@@ -63,6 +63,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("config", "Show the settings in force, and where each value comes from."),
         "db": ("db", "Check, migrate, back up and restore the catalog."),
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),
+        "verify": (
+            "verify",
+            "Read everything, compare it by hash, at a bounded rate; goes on where it stopped.",
+        ),
         "sweep": (
             "inventory",
             "Remove what nobody needs: orphans of dead runs, superseded products, temporaries, old logs and events.",

@@ -1,5 +1,6 @@
 """The store and other roots: turning (root, relative path) into places, safely."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +21,8 @@ class Storage(Protocol):
     def stat(self, root: str, relative: str, tree: bool) -> tuple[int, int] | None:
         """Size in bytes and mtime in ns of a file or tree, None if there is none. Never reads content."""
 
-    def content(self, root: str, relative: str) -> Content:
-        """Size, mtime and sha256. Raises `FileNotFoundError`."""
+    def content(self, root: str, relative: str, progress: Callable[[int], None] | None = None) -> Content:
+        """Size, mtime and sha256; `progress` gets the bytes of each chunk read. Raises `FileNotFoundError`."""
 
     def remove(self, path: Path) -> None:
         """Delete a file or tree; nothing there is no error."""

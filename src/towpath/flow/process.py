@@ -180,11 +180,9 @@ class Process:
     def step(self, timeout: float) -> bool:
         """Beat, claim what fits, take in what came back; returns whether anything happened.
 
-        The beat is first: after a pause (a machine that slept, a catalog that was away) no lease of ours has expired
-        when claims are made.
+        The beat comes before claims: after a pause (a machine that slept, a catalog that was away) no lease of ours has
+        expired when they are made.
         """
-        self._follow_clock()
-        self._heartbeat()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
         wait = 0.0 if claimed else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
@@ -216,8 +214,11 @@ class Process:
 
     # ---- claiming
     def _fill(self) -> bool:
+        """Claim until nothing fits any more; before each claim no lease of ours has expired, whatever the clock did."""
         any_claimed = False
         while True:
+            self._follow_clock()
+            self._heartbeat()
             queues = self._open_queues()
             if not queues or not self._claim_first(queues):
                 return any_claimed

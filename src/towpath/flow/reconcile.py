@@ -9,14 +9,15 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from towpath.base.errors import StorageError
 from towpath.base.hashing import content
 from towpath.base.model import Product
 from towpath.base.states import Product as State
 from towpath.base.states import Publication
-from towpath.contracts.catalog import Catalog, Transaction
+from towpath.contracts.catalog import Catalog, PublicationRow, Transaction
 from towpath.contracts.storage import QUARANTINE, Storage
 
 LIVE = (State.CURRENT, State.MISSING, State.CHANGED)
@@ -27,10 +28,12 @@ _STANDING = tuple(
     for state in Publication
     if state not in (Publication.INTENDED, Publication.FAILED, Publication.CONFLICT)
 )
+_PUBLISHED = (Publication.COMMITTED, Publication.RELEASED, Publication.SUPERSEDED)
 _PAGE = 20_000
-_PLACE = re.compile(
-    r"\.?.+\.\d+(\..*)?", re.DOTALL
-)  # <item>.<token> or <item>.<token>.<name>, staged with a dot before it
+_STEP = 50  # what is read before where it stopped is remembered
+_SCRUB = ("scrub", "")
+# <item>.<token> or <item>.<token>.<name>, staged with a dot before it
+_PLACE = re.compile(r"\.?.+\.\d+(\..*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,14 @@ def _pages(catalog: Catalog) -> Iterator[list[Product]]:
         after = page[-1].id
 
 
-def _look(product: Product, storage: Storage, scrub: bool) -> Finding | None:
+def _look(
+    product: Product, storage: Storage, scrub: bool, progress: Callable[[int], None] | None = None
+) -> Finding | None:
     try:
         stat = storage.stat(product.root, product.path, product.tree)
         if scrub and stat is not None:
             stat = (stat[0], -1)
-        what = judge(product, stat, lambda: storage.content(product.root, product.path).sha256)
+        what = judge(product, stat, lambda: storage.content(product.root, product.path, progress).sha256)
     except (OSError, ValueError):
         what, stat = "changed", None
         if product.state is State.CHANGED:
@@ -127,21 +132,156 @@ def _look(product: Product, storage: Storage, scrub: bool) -> Finding | None:
 
 
 def _write(catalog: Catalog, findings: Sequence[Finding]) -> None:
-    states = {"missing": State.MISSING, "changed": State.CHANGED, "back": State.CURRENT}
     for start in range(0, len(findings), 256):
         part = findings[start : start + 256]
 
-        def act(tx: Transaction, part: Sequence[Finding] = part) -> None:
-            for finding in part:
-                product = tx.product(finding.product)
-                if product.state not in LIVE or product.path != finding.path:
-                    continue  # another took its place while we looked
-                if finding.what in states:
-                    tx.mark([finding.product], states[finding.what], "found by a check")
-                if finding.what in ("touched", "back") and finding.mtime_ns > 0:
-                    tx.refresh(finding.product, finding.mtime_ns)
+        catalog.write(lambda tx, part=part: _act(tx, part))  # type: ignore[misc]
 
-        catalog.write(act)
+
+def _act(tx: Transaction, findings: Sequence[Finding]) -> None:
+    """What follows from findings of products: the one door by which the catalog is told."""
+    states = {"missing": State.MISSING, "changed": State.CHANGED, "back": State.CURRENT}
+    for finding in findings:
+        product = tx.product(finding.product)
+        if product.state not in LIVE or product.path != finding.path:
+            continue  # another took its place while we looked
+        if finding.what in states:
+            tx.mark([finding.product], states[finding.what], "found by a check")
+        if finding.what in ("touched", "back") and finding.mtime_ns > 0:
+            tx.refresh(finding.product, finding.mtime_ns)
+
+
+# ---- reading everything, bit by bit
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """How far reading everything has come: `after` is the last row looked at, `began` when this round began.
+
+    `part` is what is read now, products or publications; `done` says that nothing is left of this round.
+    """
+
+    part: str = "products"
+    after: int = 0
+    began: float = 0.0
+    looked: int = 0
+    bytes: int = 0
+    found: int = 0
+    done: bool = False
+
+
+class Pace:
+    """Holds reading to a rate, bytes per second (0: as fast as it goes)."""
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rate, self._clock, self._sleep = rate, clock, sleep
+        self._free = clock()  # when the next byte may be read
+
+    def __call__(self, count: int) -> None:
+        """So many bytes were read: wait until that fits the rate. Time in which nothing was read is not made up for."""
+        if self._rate > 0:
+            now = self._clock()
+            self._free = max(self._free, now - 0.1) + count / self._rate
+            if self._free > now:
+                self._sleep(self._free - now)
+
+
+def scrub(
+    catalog: Catalog,
+    storage: Storage,
+    *,
+    pace: Callable[[int], None],
+    restart: bool = False,
+    until: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> tuple[Scrub, list[Finding]]:
+    """Read every live product and everything published, compare it by hash, and let the catalog act on what differs.
+
+    Where it stopped (`until`, a kill) is remembered in the catalog with what was found, and the next call goes on there.
+    `progress` gets how many were looked at.
+    """
+    state = catalog.write(lambda tx: _begin_scrub(tx, restart))
+    findings: list[Finding] = []
+    while not state.done and not until():
+        state, found = _scrub_step(catalog, storage, state, pace, progress)
+        findings += found
+    return state, findings
+
+
+def _begin_scrub(tx: Transaction, restart: bool) -> Scrub:
+    former = Scrub(**tx.slot(*_SCRUB).data)
+    return Scrub(began=tx.now()) if restart or former.done or not former.began else former
+
+
+def _scrub_step(
+    catalog: Catalog,
+    storage: Storage,
+    state: Scrub,
+    pace: Callable[[int], None],
+    progress: Callable[[int], None],
+) -> tuple[Scrub, list[Finding]]:
+    """One page: read, then tell the catalog what was found and how far that was, in one transaction."""
+    is_products = state.part == "products"
+    page: Sequence[Product | PublicationRow]
+    with catalog.read() as view:
+        if is_products:
+            page = view.products(states=LIVE, after=state.after, limit=_STEP)
+        else:
+            page = view.publications(states=_PUBLISHED, after=state.after, limit=_STEP)
+    read, found = 0, []
+    for row in page:
+        finding, size = _read_whole(row, storage, pace)
+        read += size
+        progress(1)
+        found += [finding] if finding else []
+    now = replace(
+        state,
+        looked=state.looked + len(page),
+        bytes=state.bytes + read,
+        found=state.found + len(found),
+        after=page[-1].id if page else 0,
+        part=state.part if page else "publications",
+        done=not page and not is_products,
+    )
+
+    def act(tx: Transaction) -> None:
+        _act(tx, [finding for finding in found if finding.product])
+        for finding in found:
+            if not finding.product:
+                told = {"archive": finding.root, "target": finding.path}
+                tx.event(f"published {finding.what}", item=finding.item, **told)
+        tx.set_slot(tx.slot(*_SCRUB), asdict(now))
+
+    catalog.write(act)
+    return now, found
+
+
+def _read_whole(
+    row: Product | PublicationRow, storage: Storage, pace: Callable[[int], None]
+) -> tuple[Finding | None, int]:
+    """What is wrong with a product or publication, read whole, and how many bytes were read."""
+    read = 0
+
+    def passed(count: int) -> None:
+        nonlocal read
+        read += count
+        pace(count)
+
+    try:
+        if isinstance(row, Product):
+            return _look(row, storage, True, passed), read
+        sha256 = storage.content(row.archive, row.target, passed).sha256
+        what = "" if sha256 == row.sha256 else "changed"
+    except FileNotFoundError:
+        what = "missing"
+    except (OSError, StorageError):
+        what = "unreadable"
+    if isinstance(row, Product):
+        return Finding(what, row.root, row.path, row.id, row.item, row.stage), read
+    return (Finding(what, row.archive, row.target, item=row.item) if what else None), read
 
 
 # ---- what is on disk and in no row

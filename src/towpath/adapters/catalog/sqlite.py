@@ -26,7 +26,7 @@ from towpath.contracts.definition import Definition
 
 T = TypeVar("T")
 
-_PATIENCE = 60.0  # seconds to wait for a lock
+_PATIENCE = 120.0  # seconds to wait for a lock
 _PAUSE = 0.002  # seconds
 _BUSY = 0.05
 

@@ -7,7 +7,7 @@ Never writes a product.
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from towpath.base import hashing
@@ -73,11 +73,16 @@ class LocalStorage:
             raise StorageError(f"{path}: cannot be looked at: {error.strerror}") from error
         return status.st_size, status.st_mtime_ns
 
-    def content(self, root: str, relative: str) -> hashing.Content:
-        """Size, mtime and sha256. Raises `FileNotFoundError`, and `StorageError` for what cannot be read."""
+    def content(
+        self, root: str, relative: str, progress: Callable[[int], None] | None = None
+    ) -> hashing.Content:
+        """Size, mtime and sha256; `progress` gets the bytes of each chunk read.
+
+        Raises `FileNotFoundError`, and `StorageError` for what cannot be read.
+        """
         path = self.path(root, relative)
         try:
-            return hashing.content(path)
+            return hashing.content(path, progress)
         except FileNotFoundError:
             raise
         except OSError as error:
