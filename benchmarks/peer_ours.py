@@ -2,11 +2,15 @@
 
 Run it through the peers' harness (`bench.py --peer .../peer_ours.py`), whose `common.py` holds the three functions.
 Every file is a product: hashed, registered, with a run, its key and its history. Options: ``w1``, ``w2`` (workers),
-``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability).
+``side`` (the files are side effects and no products, as most peers have them), ``power`` (durability), ``again`` (nothing is
+submitted: a run of what is there), ``nocheck`` (products are not compared with the disk before). With ``--dsn`` the catalog
+is in that PostgreSQL database, in a schema of its own for each folder.
 """
 
 import os
+import resource
 import sys
+import time
 from pathlib import Path
 
 import common as c
@@ -15,6 +19,7 @@ SITE = """\
 [site]
 workers = {workers}
 durability = "{durability}"
+{catalog}
 [pipelines.trivial]
 file = "trivial.toml"
 plugin = "peer_ours_stages:plugin"
@@ -53,8 +58,10 @@ def main() -> int:
         "workers": workers,
         "durability": "power" if "power" in options else "crash",
         "here": Path(__file__).parent,
+        "catalog": f'catalog = "{asked.dsn}"\ncatalog_schema = "s{time.time_ns()}"' if asked.dsn else "",
     }
-    (folder / "towpath.toml").write_text(SITE.format(**settings))
+    if not (folder / "towpath.toml").exists():  # else it is run again, on the catalog that it has
+        (folder / "towpath.toml").write_text(SITE.format(**settings))
     side = "Aside" if "side" in options else ""
     (folder / "trivial.toml").write_text(PIPELINE.format(side=side, folder=folder, n=asked.n))
     import alembic.command  # noqa: F401  imports are left out of the time, as with all peers; a new catalog needs this
@@ -63,9 +70,11 @@ def main() -> int:
     from towpath import Site
 
     with c.timed(), Site.open(folder) as site:
-        site.submit("file", [{"key": str(number)} for number in range(asked.n)])
+        if "again" not in options:
+            site.submit("file", [{"key": str(number)} for number in range(asked.n)])
         summary = site.run(check="nocheck" not in options)
-    sys.stdout.write(f"{summary}\n")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.write(f"{summary}\nMEMORY {most / 1024:.0f} MiB\n")
     return 0
 
 

@@ -89,6 +89,14 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgis(postgres: Server) -> Server:
+    """Give the same server where it can make the extension PostGIS."""
+    if not postgres.has("postgis"):
+        skip_or_fail("this PostgreSQL has no PostGIS: install postgis")
+    return postgres
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Give an empty file system of one mebibyte, so that a full disk is a real one."""

@@ -75,6 +75,18 @@ def test_sessions_of_another_host_are_judged_by_the_clock_alone(site: Site):
     assert rows(site) == [("running", 1, 1, False)] * 2
 
 
+def test_a_machine_of_the_same_name_is_another_one(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = Session(site.catalog, tmp_path / "sessions", attributable=False)
+    claim(site, session.number)
+    session._file.close()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("towpath.app.session.machine", lambda: "another")
+        assert bury(site.catalog, session.host) == 0
+    assert bury(site.catalog, session.host) == 2
+
+
 def test_two_that_bury_the_same_give_back_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     session = Session(site.catalog, tmp_path / "sessions", attributable=False)
     claim(site, session.number)

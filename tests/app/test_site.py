@@ -236,7 +236,7 @@ def test_status_counts_and_inventory_sums(tmp_path: Path):
         status = site.status()
         assert status.counts["plain", "note", "write", "done"] == 8
         assert (status.bad_products, status.sessions) == (0, ())
-        assert status.sizes["items"] == 10
+        assert site.sizes().tables["items"] == 10
         overview = {row[:3]: row[3] for row in site.overview()}
         assert overview == {
             ("store", "plain/note", "hash"): 8,

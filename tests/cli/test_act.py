@@ -66,7 +66,8 @@ def test_hold_release_and_stop(run: Command) -> None:
     run("rerun", "first")
     assert "held" in run("hold", "first", "--stage", "clean", "--why", "wait for me").out
     assert go(run)["runs"] == {}
-    assert "it is held: wait for me" in run("explain", "first").out
+    assert "it is held by " in run("explain", "first").out
+    assert ": wait for me" in run("explain", "first").out
     assert run("release", "first").code == 0
     assert run("stop", "first", "--stage", "clean").code == 0
     assert states(run, "first")[0] == "stopped"
@@ -194,7 +195,7 @@ def test_only_the_items_in_a_file_are_run(run: Command, site: Path, tmp_path: Pa
 
 
 def test_sweep(run: Command) -> None:
-    assert run("sweep", "--json").document == {"orphans": 0, "trash": 0, "deleted": 0, "temporaries": 0}
+    assert set(run("sweep", "--json").document.values()) == {0}
     assert run("sweep", "--older", "soon").code == 2
 
 

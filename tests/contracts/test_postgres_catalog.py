@@ -46,11 +46,9 @@ class TestPostgres(CatalogSuite):
 
 
 @pytest.fixture(scope="module")
-def geometric(server: Server) -> str:
+def geometric(postgis: Server) -> str:
     """Give the URL of a database with PostGIS and a catalog."""
-    url = server.database()
-    if not server.has("postgis"):
-        pytest.skip("this PostgreSQL has no PostGIS: install postgis")
+    url = postgis.database()
     for statement in ("CREATE SCHEMA gis", "CREATE EXTENSION postgis SCHEMA gis"):
         with closing(connect(url, "gis")) as connection:
             connection.execute(statement.encode())
@@ -62,8 +60,8 @@ class TestPlacesByPostgis(PlaceSuite):
     """The same answers by geometry, in a database that has the extension."""
 
     @pytest.fixture
-    def catalog(self, server: Server, geometric: str) -> Iterator[PostgresCatalog]:
-        server.empty(geometric)
+    def catalog(self, postgis: Server, geometric: str) -> Iterator[PostgresCatalog]:
+        postgis.empty(geometric)
         catalog = PostgresCatalog(geometric)
         yield catalog
         catalog.close()

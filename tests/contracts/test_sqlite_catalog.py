@@ -26,6 +26,7 @@ pytest.register_assert_rewrite("towpath.testing.catalog")
 from towpath.adapters.catalog import footprints, migrations, sqlite  # noqa: E402
 from towpath.adapters.catalog.schema import metadata  # noqa: E402
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate  # noqa: E402
+from towpath.adapters.catalog.standing import TABLES  # noqa: E402
 from towpath.base.errors import SiteError, StateError  # noqa: E402
 from towpath.base.model import Item, Product  # noqa: E402
 from towpath.base.spacetime import Box  # noqa: E402
@@ -318,6 +319,13 @@ def test_the_writer_leaves_room_for_others(path: Path, monkeypatch: pytest.Monke
     catalog.close()
 
 
+# ---- sizes
+
+
+def test_the_rows_of_every_table_are_counted(path: Path) -> None:
+    assert sorted(TABLES) == sorted(metadata.tables)
+
+
 # ---- events that were pruned
 
 
@@ -326,8 +334,8 @@ def test_a_cursor_before_the_oldest_event_is_reset(path: Path) -> None:
     for _ in range(5):
         catalog.write(lambda tx: tx.event("told"))
 
-    def prune(last: int) -> None:
-        catalog.write(lambda tx: tx.cursor.execute("DELETE FROM events WHERE seq <= ?", (last,)))  # type: ignore[attr-defined]
+    def prune(count: int) -> None:
+        assert catalog.write(lambda tx: tx.prune_events(tx.now() + 1, limit=count)) == count
 
     prune(3)
     with catalog.read() as view:
@@ -335,7 +343,7 @@ def test_a_cursor_before_the_oldest_event_is_reset(path: Path) -> None:
         assert [event.seq for event in view.events(3)] == [4, 5]
         with pytest.raises(StateError, match="reset: events up to 3 were pruned"):
             view.events(2)
-    prune(5)
+    prune(2)
     with catalog.read() as view:
         assert view.events(5) == []
         with pytest.raises(StateError, match="reset"):

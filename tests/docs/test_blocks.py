@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from towpath.testing.postgres import programs
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIPELINES = REPOSITORY / "src" / "towpath" / "pipelines"
 PAGES = [
@@ -147,7 +149,14 @@ def pages() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("page", list(pages()))
-def test_the_blocks_of_a_page_do_what_they_show(page: Path, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_do_what_they_show(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page.name == "postgresql.md":  # its commands find the server where PostgreSQL's library looks for one
+        server = request.getfixturevalue("postgres")
+        monkeypatch.setenv("PGHOST", str(server.folder))
+        monkeypatch.setenv("PGUSER", "towpath")
+        monkeypatch.setenv("PATH", os.environ["PATH"] + os.pathsep + str(programs()))
     for block in blocks(page.read_text(encoding="utf-8")):
         try:
             run_block(block, tmp_path)

@@ -91,7 +91,11 @@ def test_science_waits_for_its_calibration_and_goes_on_by_itself(folder: Path) -
         submit(site, "science", "too late", time="2026-03-01T14:00:00Z")
         site.run()
         assert states(site, "science/s1") == {"reduce": "waiting"}
-        assert "no certified calibration 'bias' is valid" in " ".join(site.explain("science/s1")[0].sentences)
+        (told,) = site.explain("science/s1")[0].reasons
+        assert told.code == "calibration" and told.facts == {"input": "bias", "calibration": "bias"}
+        assert told.text.startswith(
+            "input bias: no certified calibration 'bias' is valid at the item's time.mid, 2026-"
+        )
         submit(site, "dark", "d1")
         site.run()
         assert states(site, "dark/d1") == {"make_bias": "done", "certify": "done"}

@@ -1,4 +1,4 @@
-"""Plan and explain: what would run and why, in words that a person can act on."""
+"""Plan: what would run and why, in words that a person can act on, and how long it takes."""
 
 from pathlib import Path
 
@@ -43,7 +43,8 @@ def test_new_work_is_planned_in_the_order_of_its_items(site: Site):
         for stage in ("write", "hash", "pair", "publish")
     ]
     assert {one.why for one in site.plan().work if one.stage == "write"} == {"it has not run yet"}
-    assert told(site, "a", "write") == "it is ready; no worker has taken it yet (is `towpath run` running?)"
+    assert told(site, "a", "write") == "it is ready, and no `towpath run` is running to take it"
+    assert [one.follows for one in site.plan().work[:4]] == [False, True, True, True]
     assert told(site, "a", "publish").startswith(
         "it waits for hash, which is waiting; it waits for pair, which is"
     )
@@ -56,7 +57,7 @@ def test_what_is_done_needs_no_plan_and_says_so(site: Site):
     assert [one.action for one in site.plan().work if one.item == "note/a"] == []
     found = site.explain("a")
     assert [one.stage for one in found] == ["write", "hash", "pair", "publish"]
-    assert {one.sentences for one in found} == {("it is done",)}
+    assert {one.sentences[0] for one in found} == {"it is done"}
     assert all(one.run and one.key and one.differences == () for one in found)
     assert found[1].components["params"] == {"length": 64, "delay": 0.0}
     assert set(found[1].components["inputs"]) == {"text"}
@@ -121,3 +122,84 @@ def test_differences_in_words():
         "params.spacing: 5000.0 -> 2500.0; inputs.stations: aaaaaaaaaaaa… -> bbbbbbbbbbbb…; "
         f'version: null -> "2"; params.text: "{"x" * 56}… -> ["y"]'
     )
+
+
+# ---- how long
+
+
+def test_without_history_nothing_is_guessed(site: Site):
+    site.submit("note", [{"key": "a"}, {"key": "b"}])
+    plan = site.plan()
+    assert plan.seconds is None and {one.median for one in plan.totals} == {None}
+    assert [(one.stage, one.runs) for one in plan.totals] == [
+        (s, 2) for s in ("write", "hash", "pair", "publish")
+    ]
+    assert plan.unknown == tuple(f"plain/note/{stage}" for stage in ("write", "hash", "pair", "publish"))
+
+
+def test_the_time_is_that_of_earlier_runs_on_so_many_cores(site: Site):
+    site.submit("note", [{"key": "a"}])
+    site.run()
+    took = {run.stage: run.seconds for run in site.runs("note/a")}
+    site.submit("note", [{"key": f"b{number}"} for number in range(8)])
+    with Site.open(site.folder, overrides=["site.executor=local", "site.workers=2"]) as again:
+        plan = again.plan()
+    totals = {one.stage: one for one in plan.totals}
+    assert {stage: one.median for stage, one in totals.items()} == took
+    assert {(one.runs, one.sample) for one in totals.values()} == {(8, 1)}
+    assert totals["write"].seconds == pytest.approx(4 * took["write"])  # eight on two cores
+    assert totals["publish"].seconds == pytest.approx(2 * took["publish"])  # the daemon does four at a time
+    together = sum(4 * took[stage] for stage in ("write", "hash", "pair")) + 2 * took["publish"]
+    assert plan.seconds == pytest.approx(together) and plan.workers == 2 and plan.unknown == ()
+
+
+def test_a_single_item_takes_as_long_as_its_longest_way(site: Site):
+    site.submit("note", [{"key": "a"}])
+    site.run()
+    took = {run.stage: run.seconds for run in site.runs("note/a")}
+    site.submit("note", [{"key": "b"}])
+    with Site.open(site.folder, overrides=["site.executor=local", "site.workers=100"]) as again:
+        plan = again.plan("b")
+    assert {one.item for one in plan.work} == {"note/b"}
+    longest = took["write"] + max(took["hash"], took["pair"]) + took["publish"]
+    assert plan.seconds == pytest.approx(longest)
+
+
+def test_what_waits_for_a_person_is_not_counted(site: Site):
+    site.submit("note", [{"key": "a"}, {"key": "b"}])
+    site.hold("note/b", "hash", why="doubt")
+    plan = site.plan()
+    runs = {one.stage: one.runs for one in plan.totals}
+    assert runs == {"write": 2, "hash": 1, "pair": 2, "publish": 1}
+    (waits,) = [one for one in plan.work if (one.item, one.stage) == ("note/b", "publish")]
+    assert waits.why == "it waits for hash, which is held; it waits for pair, which is waiting"
+    assert not waits.follows
+
+
+def test_the_plan_of_one_item_looks_at_its_products_alone(site: Site):
+    site.submit("note", [{"key": "a"}, {"key": "b"}])
+    site.run()
+    for key in "ab":
+        (product,) = [one for one in site.show(f"note/{key}").products if one.stage == "hash"]
+        site.place(product).unlink()
+    plan = site.plan("note/a")
+    assert [(one.what, one.item) for one in plan.findings] == [("missing", site.find("note/a").id)]
+    assert [(one.item, one.stage, one.action) for one in plan.work] == [("note/a", "hash", "run")]
+    assert len(site.plan().findings) == 2
+
+
+def test_stale_work_tells_what_each_was_made_with(site: Site):
+    file = site.folder / "plain.toml"
+    site.submit("note", [{"key": "a"}])
+    site.run()
+    file.write_text(PIPELINE + "[items.note.stages.hash]\nparams = { length = 8 }\n")
+    with Site.open(site.folder) as again:
+        again.submit("note", [{"key": "b"}])
+        again.run()
+    file.write_text(PIPELINE + "[items.note.stages.hash]\nparams = { length = 9 }\n")
+    with Site.open(site.folder) as again:
+        found = {
+            one.item: one.why for one in again.plan().work if one.action == "apply" and one.stage == "hash"
+        }
+        assert found == {"note/a": "params.length: 64 -> 9", "note/b": "params.length: 8 -> 9"}
+        assert [one.item for one in again.plan("note/a").work] == ["note/a"]

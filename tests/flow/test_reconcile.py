@@ -121,7 +121,7 @@ def test_sweeping_removes_orphans_that_are_old_and_nothing_else(site: Site):
     folder = site.folder / "store" / "plain" / "note" / "write"
     for name in ("x.9.text.txt", ".y.9.text.txt"):
         (folder / name).write_text("left by a kill")
-    assert site.sweep() == {"orphans": 0, "trash": 0, "deleted": 0, "temporaries": 0}  # not a day old
+    assert set(site.sweep().values()) == {0}  # not a day old
     for name in ("x.9.text.txt",):
         os.utime(folder / name, (1, 1))
     assert site.sweep()["orphans"] == 1

@@ -8,6 +8,7 @@ them: they are what sites of that revision have. It never replaces a dump, for a
 
 import re
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import filling
 
-from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog import migrations, postgres
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
+from towpath.testing.postgres import NoServerError, Server, programs
 
 DUMPS = Path(__file__).resolve().parent / "dumps"
 COMMAND = "python tests/migrations/dump.py"
@@ -55,16 +57,49 @@ def sqlite_lines(connection: sqlite3.Connection) -> Iterator[str]:
             yield f'INSERT INTO "{name}" ({listed}) VALUES ({", ".join(row)})'
 
 
-def kept(dialect: str, text: Callable[[], str]) -> None:
+def dump_postgresql() -> str | None:
+    """The text of a filled catalog on PostgreSQL, in a database without PostGIS; None without a server."""
+    try:
+        server = Server()
+    except NoServerError as error:
+        print(f"no dump on PostgreSQL: {error}")
+        return None
+    with server:
+        url = server.database()
+        postgres.migrate(url)
+        with closing(postgres.PostgresCatalog(url)) as catalog:
+            filling.fill(catalog)
+        command = [
+            programs() / "pg_dump",
+            "--inserts",
+            "--no-owner",
+            "--no-privileges",
+            "--schema=towpath",
+            url,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept = [
+        line
+        for line in done.stdout.splitlines()
+        if not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog.set_"))
+    ]
+    return re.sub(r"\n{2,}", "\n", "\n".join(kept)).strip() + "\n"
+
+
+def kept(dialect: str, dumped: Callable[[], str | None]) -> None:
     """Write the dump of the newest revision in a dialect, unless there is one."""
     file = DUMPS / f"{migrations.HEAD}.{dialect}.sql"
     if file.exists():
         print(f"{file.name} is there already")
         return
+    text = dumped()
+    if text is None:
+        return
     DUMPS.mkdir(exist_ok=True)
-    file.write_text(text(), encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
     print(f"{file.name}: {file.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
     kept("sqlite", dump_sqlite)
+    kept("postgresql", dump_postgresql)

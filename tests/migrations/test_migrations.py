@@ -1,22 +1,27 @@
 """A catalog of every revision that was ever out is brought to the newest one, and used."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import dump
 import filling
+import psycopg
 import pytest
 import sqlalchemy
 from alembic import command
 from alembic.script import ScriptDirectory
 
 from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog import postgres as catalogs
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.base.errors import SiteError
+from towpath.testing.postgres import Server
 
 REVISIONS = sorted(one.revision for one in ScriptDirectory.from_config(migrations.config()).walk_revisions())
-FIRST = {"sqlite": "0001"}  # the first revision that a site of this dialect could have
+FIRST = {"sqlite": "0001", "postgresql": "0002"}  # the first revision that a site of this dialect could have
 
 
 def dumped(dialect: str) -> list[str]:
@@ -58,6 +63,112 @@ def test_a_dump_is_upgraded_and_used_on_sqlite(revision: str, tmp_path: Path) ->
         filling.use(catalog)
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+# ---- PostgreSQL
+
+
+def loaded(server: Server, revision: str, *extensions: str) -> str:
+    """The URL of a new database with the dump of a revision."""
+    url = server.database()
+    text = (dump.DUMPS / f"{revision}.postgresql.sql").read_text(encoding="utf-8")
+    for statement in [
+        "CREATE EXTENSION btree_gist",
+        *(f"CREATE EXTENSION {name}" for name in extensions),
+        text,
+    ]:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(statement.encode())
+    return url
+
+
+def tables(url: str) -> dict[str, list[str]]:
+    """Columns, constraints, indexes and triggers of the catalog."""
+    statements = {
+        "columns": "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name "
+        "FROM information_schema.columns WHERE table_schema = 'towpath'",
+        "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'towpath'::regnamespace",
+        "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'towpath'",
+        "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+    }
+    with closing(psycopg.connect(url)) as connection:
+        return {
+            name: sorted(map(str, connection.execute(text.encode()).fetchall()))
+            for name, text in statements.items()
+        }
+
+
+@pytest.mark.parametrize("revision", dumped("postgresql"))
+def test_a_dump_is_upgraded_and_used_on_postgresql(revision: str, postgres: Server) -> None:
+    url = loaded(postgres, revision)
+    assert catalogs.migrate(url) == revision
+    fresh = postgres.database()
+    catalogs.migrate(fresh)
+    assert tables(url) == tables(fresh)
+    with closing(catalogs.PostgresCatalog(url)) as catalog:
+        filling.use(catalog)
+    assert catalogs.migrate(url) == migrations.HEAD
+
+
+@pytest.mark.parametrize("revision", dumped("postgresql")[:1])
+def test_a_dump_gets_geometry_where_there_is_postgis(revision: str, postgis: Server) -> None:
+    url = loaded(postgis, revision, "postgis")
+    catalogs.migrate(url)
+    with closing(catalogs.PostgresCatalog(url)) as catalog:
+        filling.use(catalog)
+    with closing(psycopg.connect(url)) as connection:
+        found = connection.execute(
+            "SELECT count(*), sum(ST_NumGeometries(shape)) FROM towpath.footprints"
+        ).fetchone()
+    assert found == (3, 4)
+
+
+def test_two_processes_upgrade_a_dump_at_once(postgres: Server, tmp_path: Path) -> None:
+    """On both, and one after the other finds it done."""
+    url = loaded(postgres, dumped("postgresql")[0])
+    file = restored("0001", tmp_path / "catalog.sqlite")
+    code = (
+        "import sys; from pathlib import Path; from towpath.adapters.catalog import postgres, sqlite\n"
+        "import alembic.command, sqlalchemy; print('up', flush=True); sys.stdin.readline()\n"
+        "postgres.migrate(sys.argv[1]); sqlite.migrate(Path(sys.argv[2]))"
+    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, url, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate(timeout=120)
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    with closing(catalogs.PostgresCatalog(url)) as one, closing(SqliteCatalog(file)) as other:
+        filling.use(one)
+        filling.use(other)
+
+
+def test_a_newer_schema_is_refused(postgres: Server, tmp_path: Path) -> None:
+    url, file = postgres.database(), tmp_path / "catalog.sqlite"
+    catalogs.migrate(url)
+    migrate(file)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("UPDATE towpath.alembic_version SET version_num = '9999'")
+    with closing(sqlite3.connect(file)) as local, local:
+        local.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SiteError, match="schema 9999 is newer than this Towpath knows"):
+        catalogs.migrate(url)
+    with pytest.raises(SiteError, match="schema 9999 is newer than this Towpath knows"):
+        migrate(file)
 
 
 def test_a_dump_leaves_no_table_empty() -> None:

@@ -238,6 +238,7 @@ def test_a_folder_that_is_deleted_under_a_running_site(
         site.submit("note", notes(6))
         with Daemon(site_folder) as daemon:
             wait_for(lambda: len(lines(log)) > 12 and (what != "archive" or _is_published(site)))
+            place.mkdir(parents=True, exist_ok=True)  # of logs there may be none yet
             place.rename(tmp_path / "gone")
             shutil.rmtree(tmp_path / "gone", ignore_errors=True)
             if what == "archive":

@@ -4,19 +4,22 @@ Promises that nothing is replaced while the site runs, that what a restore repla
 given again which lies on disk. Decides nothing about products.
 """
 
+import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from towpath.adapters.catalog import backups
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
+from towpath.app.catalogs import file_of, open_catalog
 from towpath.app.session import is_free
-from towpath.app.settings import Settings
+from towpath.app.settings import Settings, masked
 from towpath.app.wiring import STATE
 from towpath.base import clock
-from towpath.base.errors import SiteError, StateError
+from towpath.base.errors import NotFoundError, SiteError, StateError
 from towpath.contracts.catalog import Catalog, View
 from towpath.flow import newer, reconcile
 
@@ -35,10 +38,14 @@ class Restored:
     floor: int
 
 
-def file_of(url: str) -> Path | None:
-    """The file of an SQLite catalog's URL; None for another one."""
-    scheme, _, file = url.partition(":///")
-    return Path(file) if scheme == "sqlite" else None
+def problems(settings: Settings) -> tuple[list[str], int]:
+    """What is wrong with the catalog's file or tables, and its size in bytes."""
+    file = file_of(settings)
+    if file is not None:
+        return backups.problems(file.absolute()), file.stat().st_size
+    found: list[str] = _dumps().problems(settings.catalog_url, settings.site.catalog_schema)
+    with closing(open_catalog(settings)) as catalog, catalog.read() as view:
+        return found, view.sizes()["bytes"]
 
 
 def back_up(settings: Settings, target: Path, progress: Progress | None = None) -> None:
@@ -49,22 +56,33 @@ def back_up(settings: Settings, target: Path, progress: Progress | None = None) 
     StateError
         If there is something at `target`.
     SiteError
-        If the catalog cannot be read.
+        If the catalog cannot be read, or PostgreSQL's programs are missing.
     """
-    backups.back_up(_file(settings), target, progress)
+    file = file_of(settings)
+    if file is not None:
+        backups.back_up(file.absolute(), target, progress)
+    else:
+        _dumps().back_up(settings.catalog_url, settings.site.catalog_schema, target)
 
 
 def restore(
-    settings: Settings, backup: Path, *, replace: bool = False, progress: Progress | None = None
+    settings: Settings,
+    backup: Path,
+    *,
+    replace: bool = False,
+    gone: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Restored:
     """Put a backup in place of the catalog.
 
     Parameters
     ----------
     backup
-        A file that `back_up` made.
+        A file that `back_up` made, of the same kind of catalog.
     replace
         Whether a catalog that is there may be replaced; it is kept beside.
+    gone
+        Names of hosts that are gone for good: their sessions do not count as running.
 
     Raises
     ------
@@ -73,73 +91,117 @@ def restore(
     SiteError
         If the backup is not whole, or made by a newer Towpath.
     """
-    catalog = _file(settings)
-    until = backups.latest(backup) if backups.check(backup) else None
-    kept = catalog.with_name(f"{catalog.name}.before-restore-{clock.text(clock.now()).replace(':', '')}")
-    if catalog.exists() and not replace:
-        raise StateError(
-            f"there is a catalog at {catalog}; --replace puts the backup in its place and keeps it as {kept.name}"
-        )
-    former = _former(catalog)
-    catalog.parent.mkdir(parents=True, exist_ok=True)
-    with backups.part_of(catalog) as part:
-        backups.copy(backup, part, progress)
-        migrate(part)
-        with closing(SqliteCatalog(part)) as restored:
-            floor = max(former, bring_back(settings, restored))
-        backups.settle(part)
-        was_there = backups.put_in_place(part, catalog, kept)
-    return Restored(settings.catalog_url, str(kept) if was_there else "", until, floor)
+    if not backup.is_file():
+        raise NotFoundError(f"there is no backup at {backup}")
+    stamp = clock.text(clock.now())
+    if file_of(settings) is not None:
+        return _restore_file(settings, backup, replace, stamp.replace(":", ""), progress)
+    return _restore_schema(settings, backup, replace, gone, stamp)
 
 
 def bring_back(settings: Settings, catalog: Catalog, floor: int = 0) -> int:
     """Say to a catalog that it was restored: no token that lies on disk is given again; returns the highest of them."""
     with catalog.read() as view:
-        names = list(_names(settings, view))
-    highest = max(floor, newer.highest(names))
+        highest = max(floor, _highest(settings, view))
     catalog.write(lambda tx: tx.bring_back(highest))
     return highest
 
 
-def _names(settings: Settings, view: View) -> Iterator[str]:
-    """The names of all places in the store, where it is now and where the catalog has it, and of the logs of runs."""
-    rows = view.roots()
-    places = {
-        Path(settings.roots["store"]),
-        *(Path(row.place) for name, row in rows.items() if name == "store"),
-    }
-    for place in places:
-        yield from (path.name for path in reconcile.unknown(place, {}))
-    yield from (path.name for path in (settings.folder / STATE / LOGS).glob("*/*.log"))
-
-
-def refuse_running(view: View) -> None:
-    """Raise `StateError` if a process of the site lives."""
-    host = socket.gethostname()
+def refuse_running(settings: Settings, view: View, gone: Sequence[str] = ()) -> None:
+    """Raise `StateError` if a process of the site lives. An SQLite site is one machine's, whatever that is called."""
+    here = socket.gethostname()
+    is_local = file_of(settings) is not None
     alive = [
-        f"process {pid} on {where}"
-        for _, where, pid, lock, _ in view.sessions()
-        if where != host or not is_free(Path(lock))
+        (pid, host)
+        for _, host, pid, lock, _ in view.sessions()
+        if host not in gone and (not is_free(Path(lock)) if is_local or host == here else True)
     ]
     if alive:
-        raise StateError(f"the site is running: {', '.join(alive)}; end it first")
+        told = ", ".join(f"process {pid} on {host}" for pid, host in alive)
+        others = sorted({host for _, host in alive if host != here and not is_local})
+        hint = f"; if {others[0]} is gone for good: --gone {others[0]}" if others else ""
+        raise StateError(f"the site is running: {told}; end it first{hint}")
 
 
-def _former(catalog: Path) -> int:
+def _highest(settings: Settings, view: View | None) -> int:
+    """The highest token in the names of places in the store, where it is now and where the catalog has it, and of logs."""
+    places = {Path(settings.roots["store"])}
+    if view is not None:
+        places |= {Path(row.place) for name, row in view.roots().items() if name == "store"}
+    names = [path.name for place in places for path in reconcile.unknown(place, {})]
+    names += [path.name for path in (settings.folder / STATE / LOGS).glob("*/*.log")]
+    return newer.highest(names)
+
+
+# ---- SQLite
+def _restore_file(
+    settings: Settings, backup: Path, replace: bool, stamp: str, progress: Progress | None
+) -> Restored:
+    file = file_of(settings)
+    assert file is not None
+    catalog = file.absolute()
+    backups.check(backup)
+    kept = catalog.with_name(f"{catalog.name}.before-restore-{stamp}")
+    if catalog.exists() and not replace:
+        raise StateError(
+            f"there is a catalog at {catalog}; --replace puts the backup in its place and keeps it as {kept.name}"
+        )
+    former = _former(settings, catalog)
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    with backups.part_of(catalog) as part:
+        backups.copy(backup, part, progress)
+        migrate(part)
+        with closing(SqliteCatalog(part)) as restored:
+            floor = bring_back(settings, restored, former)
+        backups.settle(part)
+        was_there = backups.put_in_place(part, catalog, kept)
+    return Restored(settings.catalog_url, str(kept) if was_there else "", backups.latest(backup), floor)
+
+
+def _former(settings: Settings, catalog: Path) -> int:
     """The highest token of the catalog that is to be replaced, 0 if it can no longer be read; refuses if it is in use."""
     if not catalog.exists():
         return 0
     try:
         backups.check(catalog)
         with closing(SqliteCatalog(catalog)) as former, former.read() as view:
-            refuse_running(view)
+            refuse_running(settings, view)
             return view.highest_token()
     except SiteError:
         return 0
 
 
-def _file(settings: Settings) -> Path:
-    file = file_of(settings.catalog_url)
-    if file is None:
-        raise SiteError(f"site.catalog: found {settings.catalog_url}; expected sqlite:///FILE")
-    return file.absolute()
+# ---- PostgreSQL
+def index_places(settings: Settings) -> None:
+    """Build the index on footprints where the database has got PostGIS since the catalog was made."""
+    if file_of(settings) is None:
+        _dumps().index_places(settings.catalog_url, settings.site.catalog_schema)
+
+
+def _dumps() -> Any:
+    try:
+        from towpath.adapters.catalog import dumps  # optional: psycopg is an extra
+    except ImportError as error:
+        raise SiteError(f"PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'") from error
+    return dumps
+
+
+def _restore_schema(
+    settings: Settings, backup: Path, replace: bool, gone: Sequence[str], stamp: str
+) -> Restored:
+    dumps, url, schema = _dumps(), settings.catalog_url, settings.site.catalog_schema
+    dumps.check(backup)
+    kept = f"{schema[:36]}_before_{re.sub('[^0-9]', '', stamp)}"
+    former, is_there = 0, dumps.holds_catalog(url, schema)
+    if is_there and not replace:
+        raise StateError(
+            f"there is a catalog in the schema {schema!r}; --replace puts the backup in its place and keeps it as {kept!r}"
+        )
+    if is_there:
+        with closing(open_catalog(settings)) as catalog, catalog.read() as view:
+            refuse_running(settings, view, gone)
+            former = max(view.highest_token(), _highest(settings, view))
+    until = dumps.restore(url, schema, backup, kept=kept, floor=max(former, _highest(settings, None)))
+    with closing(open_catalog(settings)) as catalog:
+        floor = bring_back(settings, catalog, former)
+    return Restored(str(masked("", url)), kept if is_there else "", until, floor)

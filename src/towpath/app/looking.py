@@ -48,6 +48,7 @@ class Status:
     sessions: tuple[tuple[int, str, int, str, bool], ...] = ()
     bad_products: int = 0
     publications: Mapping[str, int] = field(default_factory=dict)
+    restored: float | None = None  # when, if it is open what becomes of what is newer on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Looking:
             published: dict[str, int] = {}
             for row in view.publications(limit=1_000_000):
                 published[row.state.value] = published.get(row.state.value, 0) + 1
-            return Status(view.counts(), tuple(view.sessions()), len(bad), published)
+            return Status(view.counts(), tuple(view.sessions()), len(bad), published, view.restored())
 
     def items(
         self,

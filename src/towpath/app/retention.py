@@ -53,6 +53,7 @@ class Retention:
         self._catalog, self._storage, self._logs, self.table = catalog, storage, logs, table
         self._transfers = transfers
         self._closed = threading.Event()
+        self._is_appointed = False
 
     def sweep(
         self,
@@ -112,18 +113,33 @@ class Retention:
         return not self._closed.is_set()
 
     # ---- by the daemon
-    def appoint(self) -> None:
-        """Give the site its row of work, first due one period from now; one that failed or was poisoned is due again."""
+    def open(self) -> None:
+        """The site begins to run."""
         self._closed.clear()
-        if not self.table.every:
+        self._is_appointed = False
+        self.appoint()
+
+    def appoint(self) -> None:
+        """Give a site that has items its row of work, first due one period from now; after trouble it is due again.
+
+        It is done once; to be called now and then, for items that come later.
+        """
+        if self._is_appointed or not self.table.every:
             return
+        with self._catalog.read() as view:
+            is_empty = not view.items(limit=1)
+        if not is_empty:
+            self._catalog.write(self._appoint)
+            self._is_appointed = True
 
-        def transact(tx: Transaction) -> None:
-            work = tx.add_work(QUEUE, subject=_SUBJECT, due=tx.now() + self.table.every)
-            if tx.work_row(work).state in (Work.FAILED, Work.POISONED):
-                tx.retry([work], "towpath")
-
-        self._catalog.write(transact)
+    def _appoint(self, tx: Transaction) -> None:
+        latest = tx.now() + self.table.every
+        work = tx.add_work(QUEUE, subject=_SUBJECT, due=latest)
+        row = tx.work_row(work)
+        if row.state in (Work.FAILED, Work.POISONED):
+            tx.retry([work], "towpath")
+        elif row.state is Work.READY and row.due > latest:
+            tx.set_due(work, latest)  # the period is shorter now
 
     def __call__(self, claimed: Claimed) -> None:
         """Do the claimed row of work, and make it due again."""
@@ -145,4 +161,5 @@ class Retention:
 
     def close(self) -> None:
         """End soon what goes on."""
+        self.appoint()
         self._closed.set()

@@ -1,7 +1,7 @@
 """Sessions: how a process shows that it lives, and how the leases of a dead one expire at once.
 
 Each process holds a lock on a file of its own. Lock free: the process is dead and its leases have expired. Lock held:
-the clock decides. A session of another host is never judged by its file.
+the clock decides. A session of another machine is never judged by its file: not even if it has the same host name.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
         self._catalog = catalog
         self.host, pid = socket.gethostname(), os.getpid()
-        stem = f"{self.host}-{pid}-{os.urandom(4).hex()}.lock"
+        stem = f"{machine()}-{self.host}-{pid}-{os.urandom(4).hex()}.lock"
         self.path = folder / stem
         self._file = self.path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,12 +40,12 @@ class Session:
 
 
 def bury(catalog: Catalog, host: str) -> int:
-    """Expire the leases of this host's dead sessions; returns how many pieces of work came free."""
+    """Expire the leases of this machine's dead sessions; returns how many pieces of work came free."""
     with catalog.read() as view:
         sessions = [session for session in view.sessions() if session[1] == host]
-    freed = 0
+    freed, ours = 0, f"{machine()}-"
     for number, _, _, lock, attributable in sessions:
-        if is_free(Path(lock)):
+        if Path(lock).name.startswith(ours) and is_free(Path(lock)):
             freed += catalog.write(partial(_expire, number=number, attributable=attributable))
             Path(lock).unlink(missing_ok=True)
     return freed
@@ -57,6 +57,14 @@ def _expire(tx: Transaction, number: int, attributable: bool) -> int:
     count: int = tx.expire(number, give_back=not attributable)
     tx.close_session(number)
     return count
+
+
+def machine() -> str:
+    """What tells this machine from others of the same name, as far as it is told apart."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:12] or "machine"
+    except OSError:
+        return "machine"
 
 
 def is_free(path: Path) -> bool:

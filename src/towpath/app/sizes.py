@@ -55,7 +55,6 @@ def measure(parts: Parts) -> Sizes:
         published = Amount(*view.published())
         frees = _frees(view, table)
         now = view.now()
-    logs = [Amount(1, size) for size in retain.prune_logs(parts.catalog, parts.logs, now + 1e9, write=False)]
     if table.logs is not None:
         old = retain.prune_logs(parts.catalog, parts.logs, now - table.logs, write=False)
         frees["logs"] = _sum(Amount(1, size) for size in old)
@@ -63,7 +62,7 @@ def measure(parts: Parts) -> Sizes:
         tables,
         catalog,
         catalog / tables["items"] if tables["items"] else None,
-        _sum(logs),
+        _files(parts.logs),
         _files(parts.state / "workers"),
         products,
         Amount(len(pinned), sum(pinned.values())),
@@ -92,6 +91,4 @@ def _sum(amounts: Iterable[Amount]) -> Amount:
 
 
 def _files(folder: Path) -> Amount:
-    if not folder.is_dir():
-        return Amount()
-    return _sum(Amount(1, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    return _sum(Amount(1, path.stat().st_size) for path in folder.rglob("*") if path.is_file())

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.adapters.executors.inline import InlineExecutor
 from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
@@ -24,6 +23,7 @@ from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
+from towpath.app.catalogs import open_catalog
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.session import Session
@@ -172,6 +172,11 @@ class Parts:
                 self._tell_refused(name, told[name])
         return told
 
+    def _look_around(self) -> None:
+        """What a site that runs looks after about once a second."""
+        self.reload()
+        self.retention.appoint()
+
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
@@ -190,7 +195,7 @@ class Parts:
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
         chores = self._chores()
-        self.retention.appoint()
+        self.retention.open()
         process = Process(
             self.catalog,
             executor,
@@ -213,7 +218,7 @@ class Parts:
             arrivals,
             session.host,
             definitions=lambda: self.definitions,
-            reload=self.reload,
+            reload=self._look_around,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=self.no_room,
             only=only,
@@ -287,8 +292,7 @@ class Parts:
 def _rare_collections() -> Iterator[None]:
     """Let the garbage collector look less often.
 
-    The rows of many small runs, none of them in a circle, made it look through the whole process again and again, a
-    fifth of its time.
+    The rows of many small runs, none of them in a circle, made it look through the whole process again and again.
     """
     former = gc.get_threshold()
     gc.set_threshold(_COLLECT, *former[1:])
@@ -337,32 +341,9 @@ def _own_mark(tx: Transaction) -> str:
 def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Parts:
     """Open the site at a folder or site file; its catalog is made or migrated first."""
     settings = site_files.load(path, environ, overrides)
-    catalog = _catalog(settings)
+    catalog = open_catalog(settings)
     try:
         return Parts(settings, catalog)
     except BaseException:
         catalog.close()
         raise
-
-
-def _catalog(settings: Settings) -> LoadedCatalog:
-    """The catalog that the settings name, made or migrated if need be."""
-    url, schema = settings.catalog_url, settings.site.catalog_schema
-    scheme, _, file = url.partition("://")
-    if scheme == "sqlite" and file.startswith("/"):
-        path = Path(file[1:])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        migrate(path)
-        return SqliteCatalog(path, durability=settings.site.durability)
-    if scheme in ("postgresql", "postgres"):
-        try:
-            from towpath.adapters.catalog import postgres  # optional: psycopg is an extra
-        except ImportError as error:
-            raise SiteError(
-                f"site.catalog: a catalog on PostgreSQL needs psycopg ({error}): pip install 'towpath[postgres]'"
-            ) from error
-        postgres.migrate(url, schema=schema)
-        return postgres.PostgresCatalog(url, schema=schema)
-    raise SiteError(
-        f"site.catalog: found {scheme!r}; expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-    )

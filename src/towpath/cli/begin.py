@@ -1,5 +1,6 @@
 """`towpath init`: a site in a folder: its file with comments, its folders, its catalog."""
 
+import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.text import Text
 from towpath.app import plugins
 from towpath.app.settings import FILE
 from towpath.app.site import Site
-from towpath.base.errors import NotFoundError, StateError
+from towpath.base.errors import NotFoundError, SiteError, StateError
 from towpath.cli import screen
 from towpath.cli.new import filled
 from towpath.cli.options import call_of
@@ -20,6 +21,7 @@ from towpath.cli.screen import Screen, pairs
 
 app = typer.Typer()
 
+_CATALOG = '# catalog = "sqlite:///catalog.sqlite"  # where the catalog is; relative to this folder'
 _NO_PIPELINE = """\
 # Name the pipelines of this site, each in a table of its own (installed: {installed}):
 # [pipelines.NAME]
@@ -42,6 +44,13 @@ def init(
             autocompletion=plugins.installed,
         ),
     ] = None,
+    catalog: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Where the catalog is to be, such as postgresql://USER@HOST/DATABASE; by default a file in the folder.",
+        ),
+    ] = "",
 ) -> None:
     """Make a site: its file, its folders, its catalog."""
     call = call_of(context)
@@ -57,21 +66,26 @@ def init(
     if file.exists():
         raise StateError(f"{file} is there already; `towpath status` shows the site")
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(site_file(folder.resolve().name, names, list(known)), encoding="utf-8")
-    with Site.open(folder, overrides=call.settings) as site:
-        roots = {name: str(place) for name, place in site.settings.roots.items()}
+    file.write_text(site_file(folder.resolve().name, names, list(known), catalog), encoding="utf-8")
+    try:
+        with Site.open(folder, overrides=call.settings) as site:
+            roots = {name: str(place) for name, place in site.settings.roots.items()}
+    except SiteError:
+        file.unlink()  # so that it can be asked for again
+        raise
     document = {"folder": folder.resolve(), "file": file.resolve(), "pipelines": names, "roots": roots}
     Screen(call.is_json).answer(
         document, screen.heading(f"A site is in {folder.resolve()}. Next:"), _steps(folder, names)
     )
 
 
-def site_file(name: str, pipelines: list[str], installed: list[str]) -> str:
+def site_file(name: str, pipelines: list[str], installed: list[str], catalog: str = "") -> str:
     """The text of a new site file."""
     tables = "\n\n".join(f"[pipelines.{one}]" for one in pipelines)
     template = (files("towpath.cli") / "templates" / "towpath.toml").read_text(encoding="utf-8")
     words = {
         "name": re.sub(r'["\\\x00-\x1f]', "", name) or "site",
+        "catalog": f"catalog = {json.dumps(catalog)}" if catalog else _CATALOG,
         "pipelines": tables or _NO_PIPELINE.format(installed=", ".join(installed) or "none"),
     }
     return filled(template, words)

@@ -1,16 +1,13 @@
 """`towpath db`: where the catalog is, whether it is whole, bringing it to this version of Towpath, backup and restore."""
 
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from towpath.app import keeping, settings
-from towpath.app.keeping import file_of
+from towpath.app import catalogs, keeping, moving, settings
 from towpath.app.settings import Settings, masked
 from towpath.base import clock
 from towpath.base.errors import SiteError
@@ -24,79 +21,103 @@ app = typer.Typer()
 group = typer.Typer(no_args_is_help=True, help="Check, migrate, back up and restore the catalog.")
 app.add_typer(group, name="db")
 
-
 Backup = Annotated[Path, typer.Argument(help="The backup's file.", dir_okay=False)]
+Gone = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A host that is gone for good, so that its sessions do not count as running. Repeatable."
+    ),
+]
 
 
 def _settings(call: Call) -> Settings:
     return settings.load(opening.place_of(call), os.environ, call.settings)
 
 
-def _url(call: Call) -> str:
-    return _settings(call).catalog_url
-
-
 @group.command()
 def path(context: typer.Context) -> None:
     """Print where the catalog is."""
     call = call_of(context)
-    url = _url(call)
-    url = str(masked("", url))
-    Screen(call.is_json).answer({"url": url, "path": file_of(url)}, Text(str(file_of(url) or url)))
+    site = _settings(call)
+    document = {"url": masked("", site.catalog_url), "path": catalogs.file_of(site)}
+    Screen(call.is_json).answer(document, Text(_shown(site)))
 
 
 @group.command()
-def migrate(context: typer.Context) -> None:
-    """Bring the catalog to this version of Towpath (opening a site does the same)."""
+def migrate(
+    context: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(help="Copy an SQLite site's catalog to this database on PostgreSQL.", metavar="URL"),
+    ] = "",
+    is_switched: Annotated[
+        bool, typer.Option("--switch", help="With --to: name the new catalog in the site file, too.")
+    ] = False,
+) -> None:
+    """Bring the catalog to this version of Towpath (opening a site does the same); or move it, with --to.
+
+    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run, and the target must be
+    empty. The site uses the new catalog once `site.catalog` names it.
+    """
     call = call_of(context)
-    file = file_of(_url(call))
-    before = _revision(file)
+    if to:
+        _move(call, to, is_switched)
+        return
+    site = _settings(call)
+    before = catalogs.revision(site)
     with opening.opened(call):
-        after = _revision(file)
+        after = catalogs.revision(site)
+    keeping.index_places(site)
     done = "made" if not before else "was up to date" if before == after else f"brought from {before}"
     Screen(call.is_json).answer({"before": before, "after": after}, Text(f"catalog {done}: revision {after}"))
 
 
-def _revision(file: Path | None) -> str:
-    """The revision of the tables, "" where there are none."""
-    if file is None or not file.is_file():
-        return ""
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:
-            return ""
-    return str(row[0]) if row else ""
+def _move(call: Call, to: str, is_switched: bool) -> None:
+    answer, site = Screen(call.is_json), _settings(call)
+    if is_switched:
+        moving.refuse_switch(site)
+    with measured(answer, "copying and comparing") as progress:
+        moved = moving.move(site, to, progress=progress)
+    if is_switched:
+        moving.switch(site, to)
+    shown = masked("", to)
+    made = screen.table("table", "rows", "sha256 of the rows, on both sides", right=("rows",))
+    for one in moved:
+        made.add_row(one.table, f"{one.rows:,}".replace(",", " "), one.sha256)
+    schema = site.site.catalog_schema
+    lines = [f'catalog = "{shown}"', *([f'catalog_schema = "{schema}"'] if schema != "towpath" else [])]
+    told = (
+        f"the site uses it from now on: {site.file.name} says so; the old file stays as it was"
+        if is_switched
+        else f"the site goes on with its file until {site.file.name} says under [site]: {', '.join(lines)}"
+    )
+    total = f"{sum(one.rows for one in moved)} rows moved to {shown}; {told}"
+    answer.answer(
+        {"to": shown, "schema": schema, "switched": is_switched, "tables": moved}, made, Text(total)
+    )
 
 
 @group.command()
 def check(context: typer.Context) -> None:
-    """Check that the catalog's file is whole and its rows fit together."""
+    """Check that every row of the catalog can be read and that its file is whole."""
     call = call_of(context)
-    file = file_of(_url(call))
-    if file is None or not file.is_file():
-        raise SiteError(f"there is no catalog at {file}; `towpath db migrate` makes one")
-    problems = _problems(file)
-    answer = Screen(call.is_json)
+    site = _settings(call)
+    file = catalogs.file_of(site)
+    if not (file.is_file() if file else catalogs.revision(site)):
+        raise SiteError(f"there is no catalog at {_shown(site)}; `towpath db migrate` makes one")
+    problems, size = keeping.problems(site)
     lines = [Text(problem, style="red") for problem in problems] or [
-        Text(f"whole: {file}, {screen.size(file.stat().st_size)}")
+        Text(f"whole: {_shown(site)}, {screen.size(size)}")
     ]
-    answer.answer({"path": file, "problems": problems}, *lines)
+    document = {"url": masked("", site.catalog_url), "path": file, "problems": problems}
+    Screen(call.is_json).answer(document, *lines)
     if problems:
         raise typer.Exit(Exit.FAILED)
 
 
-def _problems(file: Path) -> list[str]:
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            found += [
-                f"row {row[1]} of {row[0]} refers to nothing in {row[2]}"
-                for row in connection.execute("PRAGMA foreign_key_check")
-            ]
-    except sqlite3.DatabaseError as error:
-        return [f"{file}: {error}"]
-    return found
+def _shown(site: Settings) -> str:
+    """Where the catalog is, as a person names it."""
+    return str(catalogs.file_of(site) or masked("", site.catalog_url))
 
 
 # ---- backup and restore
@@ -124,6 +145,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in place of the catalog that is there, which is kept.")
     ] = False,
+    gone: Gone = None,
 ) -> None:
     """Restore a backup. Nothing may run; the catalog that it replaces is kept.
 
@@ -132,14 +154,14 @@ def restore(
     call = call_of(context)
     answer = Screen(call.is_json)
     with measured(answer, "copying") as progress:
-        done = keeping.restore(_settings(call), file, replace=replace, progress=progress)
+        done = keeping.restore(_settings(call), file, replace=replace, gone=gone or (), progress=progress)
     until = f", as it was at {clock.text(done.until)}" if done.until else ""
     kept = [Text(f"the former catalog is kept: {done.kept}")] if done.kept else []
     answer.answer(done, Text(f"restored{until}"), *kept, *_after_restore())
 
 
 @group.command()
-def restored(context: typer.Context) -> None:
+def restored(context: typer.Context, gone: Gone = None) -> None:
     """Say that the catalog was restored by other means, such as point-in-time recovery; `restore` does it itself.
 
     From then on no place on disk is written again, and nothing is swept until `towpath inventory reconcile` has asked
@@ -148,7 +170,7 @@ def restored(context: typer.Context) -> None:
     call = call_of(context)
     with opening.opened(call) as site:
         with site.catalog.read() as view:
-            keeping.refuse_running(view)
+            keeping.refuse_running(site.settings, view, gone or ())
         floor = keeping.bring_back(site.settings, site.catalog)
     Screen(call.is_json).answer(
         {"floor": floor}, Text(f"noted; runs are numbered from {floor + 1} on"), *_after_restore()

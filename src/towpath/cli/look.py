@@ -60,6 +60,7 @@ def status(
             ],
             "bad_products": found.bad_products,
             "publications": found.publications,
+            "restored": found.restored,
             **({"sizes": measured} if measured else {}),
         }
         Screen(call.is_json).answer(document, *parts)
@@ -116,6 +117,16 @@ def _facts(found: Status) -> list[tuple[str, RenderableType]]:
             else Text("as they should be"),
         )
     )
+    if found.restored is not None:
+        facts.append(
+            (
+                "restored",
+                Text(
+                    f"{screen.when(found.restored)}: `towpath inventory reconcile --newer` decides about what is newer on disk",
+                    style="yellow",
+                ),
+            )
+        )
     published = ", ".join(f"{count} {state}" for state, count in sorted(found.publications.items()))
     facts.append(("published", Text(published or "nothing yet")))
     running = ", ".join(f"process {pid} on {host}" for _, host, pid, *_ in found.sessions)

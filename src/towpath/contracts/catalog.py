@@ -417,8 +417,11 @@ class Transaction(View, Protocol):
     def add_raw(self, products: Sequence[Product]) -> list[int]:
         """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""
 
-    def add_members(self, group: int, items: Sequence[int]) -> None:
-        """Add members to a group, in order. Members that are there already stay where they are."""
+    def add_members(self, group: int, items: Sequence[int], *, after: int | None = None) -> None:
+        """Add members to a group, in order. Members that are there already stay where they are.
+
+        `after` is how many there are, if that is known: then a large group need not be counted.
+        """
 
     def order_members(self, group: int, items: Sequence[int]) -> None:
         """Put the members of a group in this order."""

@@ -200,11 +200,13 @@ class _Grouping:
         before = self._with_begun(_load(slot.data))
         actions, after = decide(self.plan, before, members)
         numbers: dict[int, int] = {}
+        counts = {before.open.item: before.open.count} if before.open else {}
         for action in actions:
             if isinstance(action, Start):
                 numbers[action.group] = self._start(action, before.started + len(numbers))
             elif isinstance(action, Extend):
-                self._extend(numbers.get(action.group, action.group), action)
+                group = numbers.get(action.group, action.group)
+                self._extend(group, action, counts.pop(group, None))
             else:
                 self._late(numbers.get(action.group, action.group), action)
         self.tx.set_slot(slot, asdict(_numbered(after, numbers)))
@@ -252,8 +254,8 @@ class _Grouping:
     def _gather_row(self, group: int) -> int:
         return next(row.id for row in self.tx.work([group])[group] if row.stage == GATHER)
 
-    def _extend(self, group: int, action: Extend) -> None:
-        self.tx.add_members(group, [member.item for member in action.members])
+    def _extend(self, group: int, action: Extend, count: int | None) -> None:
+        self.tx.add_members(group, [member.item for member in action.members], after=count)
         if action.is_full:
             self._settle(group)
             self._complete(group)

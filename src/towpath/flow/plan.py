@@ -94,40 +94,40 @@ def plan(
     return planned + bad + stale(view, definition, item)
 
 
-def _planned(row: WorkRow, key: str, before: Sequence[WorkRow] | None) -> Planned:
-    action, why, follows = (*_action(row), False)
-    if row.state is State.WAITING and before is not None and not row.note:
-        follows = all(one.state in _GOES_ON for one in before)
-        open_ = [one for one in before if one.state is not State.DONE]
-        if open_:
-            why = "; ".join(f"it waits for {one.stage}, which is {one.state.value}" for one in open_)
+def _planned(row: WorkRow, key: str, before: tuple[list[WorkRow], bool] | None) -> Planned:
+    action, why = _action(row)
+    others, follows = before or ([], False)
+    open_ = [one for one in others if one.state is not State.DONE]
+    if open_ and not row.note:
+        why = "; ".join(f"it waits for {_named(one)}, which is {one.state.value}" for one in open_)
     return Planned(f"{row.kind}/{key}", row.stage, action, why, row.id, row.item, follows, row.pipeline)
 
 
-def _before(view: View, definition: Definition, rows: Sequence[WorkRow]) -> dict[int, list[WorkRow]]:
-    """For each waiting row the stages right before it; those that follow what goes on are taken to go on as well.
+def _named(row: WorkRow) -> str:
+    return "the item to be complete" if row.stage == GATHER else row.stage
 
-    Rows of stages that left the pipeline file, and those whose members must pass a stage first, are left out.
+
+def _before(
+    view: View, definition: Definition, rows: Sequence[WorkRow]
+) -> dict[int, tuple[list[WorkRow], bool]]:
+    """For each waiting row the stages right before it, and whether it waits for nothing but what goes on by itself.
+
+    Left out are rows of stages that left the pipeline file, and first stages that wait for something else.
     """
-    waiting = {row.item for row in rows if row.state is State.WAITING}
-    found: dict[int, list[WorkRow]] = {}
-    for known in view.work(sorted(waiting)).values():
+    waiting = sorted({row.item for row in rows if row.state is State.WAITING})
+    found: dict[int, tuple[list[WorkRow], bool]] = {}
+    for known in view.work(waiting).values():
         named = {row.stage: row for row in known}
-        kind = definition.kinds.get(known[0].kind) if known else None
-        goes: set[str] = {row.stage for row in known if row.state in _GOES_ON and row.stage != GATHER}
+        kind = definition.kinds.get(known[0].kind)
+        goes = {row.stage for row in known if row.state in _GOES_ON and row.stage != GATHER}
         for stage in kind.stages.values() if kind else ():
             row = named.get(stage.name)
             names = stage.before or ((GATHER,) if kind and kind.gathered else ())
-            if (
-                row is None
-                or row.state is not State.WAITING
-                or not names
-                or not all(n in named for n in names)
-            ):
+            if row is None or row.state is not State.WAITING or not all(name in named for name in names):
                 continue
-            if all(name in goes or named[name].state is State.DONE for name in names) and not row.note:
-                goes.add(stage.name)
-            found[row.id] = [named[name] for name in names]
+            follows = bool(stage.before) and not row.note and goes.issuperset(stage.before)
+            goes |= {stage.name} if follows else set()
+            found[row.id] = [named[name] for name in names], follows
     return found
 
 

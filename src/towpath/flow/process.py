@@ -322,8 +322,9 @@ class Process:
         layout = self._definitions()[kind.pipeline].layout
         folder = places["store"] + layout.format(pipeline=kind.pipeline, kind=kind.name, stage=stage.name)
         single = frozenset(plan.name for plan in stage.inputs if plan.form in ("one", "calibration"))
+        names = [plan.name for plan in stage.inputs if plan.form in ("one", "many", "calibration")]
         former = self._former(stage, [row.item for row in rows if row.done_key is not None])
-        tasks = [self._task(stage, row, folder, places, former.get(row.item, ())) for row in rows]
+        tasks = [self._task(names, row, folder, places, former.get(row.item, ())) for row in rows]
         return Batch(
             kind.pipeline,
             kind.name,
@@ -349,11 +350,14 @@ class Process:
 
     @staticmethod
     def _task(
-        stage: StagePlan, row: Claimed, folder: str, places: Mapping[str, str], former: Sequence[Product]
+        names: Sequence[str],
+        row: Claimed,
+        folder: str,
+        places: Mapping[str, str],
+        former: Sequence[Product],
     ) -> Task:
-        files: dict[str, list[TaskFile]] = {
-            plan.name: [] for plan in stage.inputs if plan.form in ("one", "many", "calibration")
-        }
+        """`names` are the inputs that are products."""
+        files: dict[str, list[TaskFile]] = {name: [] for name in names}
         values = {}
         for given in row.inputs:
             if given.product is not None:
@@ -422,7 +426,7 @@ class Process:
                 held.log = progress.log, progress.begin
 
     def _complete(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]) -> None:
-        pairs = [(claimed, self._keep_log(report)) for claimed, report in pairs]
+        pairs = [(claimed, self._keep_log(report) if report.log else report) for claimed, report in pairs]
         definition = self._definitions()[kind.pipeline]
 
         def transact(tx: Transaction) -> Finished:
@@ -465,9 +469,8 @@ class Process:
                 path.parent.rmdir()
 
     def _keep_log(self, report: Report) -> Report:
-        """Copy a run's part of its worker's log to the site's logs, if there is any; a result is worth more than that."""
-        if report.log is None:
-            return report
+        """Copy a run's part of its worker's log to the site's logs; a result is worth more than that."""
+        assert report.log is not None
         file, begin, end = report.log
         target = self._logs / f"{report.work // 1000:04d}" / f"{report.work}.{report.token}.log"
         try:

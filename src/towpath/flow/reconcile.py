@@ -145,23 +145,19 @@ def survey(
     catalog: Catalog, storage: Storage, root: str, *, findings: Sequence[Finding] = ()
 ) -> list[Finding]:
     """Files and folders below a root that no row names (`extra`), and missing products found elsewhere (`moved`)."""
+    gone = [finding.product for finding in findings if finding.what == "missing"]
     with catalog.read() as view:
         place = Path(view.roots()[root].place)
-        live = [product for product in view.products(states=LIVE) if product.root == root]
-        other = [
-            product
-            for product in view.products(states=(State.SUPERSEDED, State.TRASH))
-            if product.root == root
-        ]
+        known = view.paths(root)
+        lost = {product.id: product for product in view.products(states=(State.MISSING,))}
+        lost |= {number: view.product(number) for number in gone}
         published = [
             row for row in view.publications(limit=_ALL) if row.archive == root and row.state in _STANDING
         ]
-    known = {product.path: product.tree for product in (*live, *other)}
     known |= {row.target: row.folder for row in published}
-    gone = {finding.product for finding in findings if finding.what == "missing"}
     missing: dict[int, list[Product]] = {}
-    for product in live:
-        if product.state is State.MISSING or product.id in gone:
+    for product in lost.values():
+        if product.root == root:
             missing.setdefault(product.size, []).append(product)
     extra = []
     for path in unknown(place, known):

@@ -49,7 +49,7 @@ def prune(
     if policy.superseded is not None:
         told["trash"] = _to_trash(catalog, now - policy.superseded, oldest, go_on)
     if policy.trash is not None:
-        told["deleted"], told["bytes"] = _delete(catalog, storage, now - policy.trash, go_on)
+        told["deleted"], told["bytes"] = _delete(catalog, storage, policy.trash, go_on)
     if policy.events is not None:
         told["events"] = _events(catalog, now - policy.events, go_on)
     if policy.logs is not None:
@@ -66,9 +66,11 @@ def _to_trash(catalog: Catalog, before: float, oldest: float | None, go_on: Call
     return count
 
 
-def _delete(catalog: Catalog, storage: Storage, before: float, go_on: Callable[[], bool]) -> tuple[int, int]:
+def _delete(catalog: Catalog, storage: Storage, grace: float, go_on: Callable[[], bool]) -> tuple[int, int]:
     """Rows first, so that a pin that comes in between is not a lie; bytes that stay are orphans, swept later."""
     count = size = 0
+    with catalog.read() as view:
+        before = view.now() - grace
     while go_on():
         with catalog.read() as view:
             step = len(view.trash(before, limit=PRODUCTS))

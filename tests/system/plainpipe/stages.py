@@ -18,13 +18,20 @@ from towpath import Context, Flags, Many, One, Record, Reject, Stage, Transient
 def note(context: Context) -> int:
     """Append this run to the log of runs; returns how many of this stage and item there are now."""
     line = f"{context.stage} {context.item.kind}/{context.item.key}\n"
+    if "PLAIN_PIDS" in os.environ:
+        append(os.environ["PLAIN_PIDS"], f"{os.getpid()} {line}")
     name = os.environ.get("PLAIN_LOG")
     if not name:
         return 1
+    append(name, line)
+    return Path(name).read_text().count(line)
+
+
+def append(name: str, line: str) -> None:
+    """Append a line in one write: several processes may do so at once."""
     file = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(file, line.encode())
     os.close(file)
-    return Path(name).read_text().count(line)
 
 
 class Write(Stage):

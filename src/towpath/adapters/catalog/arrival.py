@@ -260,9 +260,11 @@ class Arrival(Completing):
         return int(row[0])
 
     # ---- members
-    def add_members(self, group: int, items: Sequence[int]) -> None:
-        """Add members to a group, in order. Members that are there already stay where they are."""
-        last = self.one("SELECT max(position) FROM members WHERE group_id = ?", (group,))[0] or 0
+    def add_members(self, group: int, items: Sequence[int], *, after: int | None = None) -> None:
+        """Add members to a group, in order, `after` so many. Members that are there already stay where they are."""
+        last = after
+        if last is None:
+            last = self.one("SELECT max(position) FROM members WHERE group_id = ?", (group,))[0] or 0
         self.cursor.executemany(
             "INSERT INTO members (group_id, item_id, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [(group, item, last + number) for number, item in enumerate(items, 1)],

@@ -39,7 +39,7 @@ def back_up(catalog: Path, target: Path, progress: Progress | None = None) -> No
         copy(catalog, part, progress)
         check(part)
         os.link(part, target)  # fails where there is something
-        _flush(target.parent)
+        flush(target.parent)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def put_in_place(part: Path, catalog: Path, kept: Path) -> bool:
         _close_log(catalog)
         os.link(catalog, kept)
     os.replace(part, catalog)  # noqa: PTH105  beside os.link
-    _flush(catalog.parent)
+    flush(catalog.parent)
     return was_there
 
 
@@ -143,6 +143,20 @@ def _put_log_away(catalog: Path) -> None:
             log.rename(log.with_name(f"{log.name}.{os.getpid()}.lost"))
 
 
+def problems(file: Path) -> list[str]:
+    """What is wrong with a catalog's file."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            found += [
+                f"row {row[1]} of {row[0]} refers to nothing in {row[2]}"
+                for row in connection.execute("PRAGMA foreign_key_check")
+            ]
+    except sqlite3.DatabaseError as error:
+        return [f"{file}: {error}"]
+    return found
+
+
 def latest(file: Path) -> float | None:
     """When the last event of a catalog was, seconds since the epoch."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -150,7 +164,8 @@ def latest(file: Path) -> float | None:
     return float(row[0]) if row[0] is not None else None
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
+    """Flush the entries of a folder to disk."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

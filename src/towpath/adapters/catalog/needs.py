@@ -26,7 +26,7 @@ from towpath.contracts.definition import InputPlan, KindPlan, StagePlan
 
 _Found = list[InputRow] | str  # the rows of one input, or what is wrong
 _Source = tuple[int, str]  # a product's queue and output; (0, type) of a raw file
-_Offered = dict[int, dict[_Source, list[tuple[str, Any]]]]  # item → source → (member's key, product row)
+_Offered = dict[_Source, dict[int, list[tuple[str, Any]]]]  # source → item → (member's key, product row)
 
 
 def upstream(kind: KindPlan, stage: StagePlan) -> list[str]:
@@ -89,8 +89,11 @@ class Needs(Standing):
         )
         offered: _Offered = {}
         for row in self.rows_in(statement, items, *queues):
-            source = (row[2], row[3] if row[2] else row[5])
-            offered.setdefault(row[1], {}).setdefault(source, []).append(("", row))
+            of_source = offered.setdefault((row[2], row[3] if row[2] else row[5]), {})
+            if row[1] in of_source:
+                of_source[row[1]].append(("", row))
+            else:
+                of_source[row[1]] = [("", row)]
         return offered
 
     def _member_products(self, groups: Sequence[int], sources: Mapping[str, list[_Source]]) -> _Offered:
@@ -101,10 +104,12 @@ class Needs(Standing):
         )
         products = self._own_products(sorted({row[1] for row in rows}), sources)
         offered: _Offered = {}
-        for group, item, name in rows:
-            for source, found in products.get(item, {}).items():
-                given = offered.setdefault(group, {}).setdefault(source, [])
-                given += [(name, row) for _, row in sorted(found, key=lambda one: one[1][3:5])]
+        for source, of_members in products.items():
+            of_groups = offered[source] = {}
+            for group, item, name in rows:
+                if found := of_members.get(item):
+                    given = of_groups.setdefault(group, [])
+                    given += [(name, row) for _, row in sorted(found, key=lambda one: one[1][3:5])]
         return offered
 
     def _chosen(
@@ -114,10 +119,10 @@ class Needs(Standing):
         none: _Found = f"no product of type {plan.type!r} yet"
         if plan.optional or (plan.form == "many" and plan.least == 0):
             none = []
+        nearest = [offered[source] for source in sources if source in offered]
         found: dict[int, _Found] = {}
         for item in items:
-            given = offered.get(item)
-            rows = next((given[source] for source in sources if source in given), None) if given else None
+            rows = next((of[item] for of in nearest if item in of), None)
             found[item] = self._checked(plan, rows) if rows else none
         return found
 

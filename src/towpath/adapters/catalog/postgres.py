@@ -424,15 +424,21 @@ def migrate(url: str, *, schema: str = "towpath") -> str:
     """
     where = place(url)
     with _opening(where), closing(connect(url, schema)) as connection:
-        revision = _revision(connection, schema)
-        if revision == migrations.HEAD:
-            return revision
-        if revision > migrations.HEAD:
+        found = _revision(connection, schema)
+        if found == migrations.HEAD:
+            return found
+        if found > migrations.HEAD:
             raise SiteError(
-                f"{where}: schema {revision} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
+                f"{where}: schema {found} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
             )
         _upgrade(connection, schema)
-    return revision
+    return found
+
+
+def revision(url: str, *, schema: str = "towpath") -> str:
+    """The revision of a catalog's tables, "" where there are none."""
+    with _opening(place(url)), closing(connect(url, schema)) as connection:
+        return _revision(connection, schema)
 
 
 def _revision(connection: Connection, schema: str) -> str:

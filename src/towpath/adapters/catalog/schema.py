@@ -92,8 +92,8 @@ members = Table(
     Column("group_id", _ID, nullable=False),
     Column("item_id", _ID, nullable=False),
     Column("position", Integer, nullable=False),
-    PrimaryKeyConstraint("group_id", "position", "item_id", name="members_order"),
-    Index("members_pair", "item_id", "group_id", unique=True),
+    PrimaryKeyConstraint("group_id", "item_id", name="members_pair"),
+    Index("members_item", "item_id"),
     sqlite_with_rowid=False,
 )
 

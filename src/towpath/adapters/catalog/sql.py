@@ -4,6 +4,7 @@ Statements are plain SQL with `?` for bound values; a dialect may translate them
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -182,13 +183,13 @@ class Session:
         return self.names.parts[fixed.sha256]
 
     def to_product(self, row: Any) -> Product:
-        """A product from a row of `PRODUCT_COLUMNS`."""
+        """A product from a row of `PRODUCT_COLUMNS`; a group of many holds the names of outputs and types once."""
         return Product(
             row[1],
             self.queue_name(row[2])[2],
-            row[3],
+            sys.intern(row[3]),
             row[4],
-            row[5],
+            sys.intern(row[5]),
             self.root_name(row[6]),
             row[7],
             row[8],

@@ -96,7 +96,7 @@ class SqliteCatalog:
         try:
             _write_ahead(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA cache_size = -16384")
             connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             connection.close()
@@ -222,12 +222,12 @@ def migrate(path: Path) -> str:
         If the file was written by a newer Towpath, or is no SQLite file.
     """
     _refuse_network(path)
-    revision = _revision(path)
-    if revision == migrations.HEAD:
-        return revision
-    if revision > migrations.HEAD:
+    found = revision(path)
+    if found == migrations.HEAD:
+        return found
+    if found > migrations.HEAD:
         raise SiteError(
-            f"{path}: schema {revision} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
+            f"{path}: schema {found} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
         )
     import sqlalchemy  # optional: slow to import, and only needed when something is to migrate
 
@@ -238,10 +238,11 @@ def migrate(path: Path) -> str:
     with engine.begin() as connection:
         migrations.upgrade(connection)
     engine.dispose()
-    return revision
+    return found
 
 
-def _revision(path: Path) -> str:
+def revision(path: Path) -> str:
+    """The revision of a catalog's tables, "" where there are none."""
     if not path.exists():
         return ""
     with closing(sqlite3.connect(path, timeout=_PATIENCE)) as connection:

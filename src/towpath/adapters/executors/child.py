@@ -22,7 +22,8 @@ from towpath.adapters.executors import guard
 from towpath.adapters.executors.board import Board, create
 from towpath.adapters.executors.logs import log_name
 from towpath.adapters.executors.processes import describe_exit
-from towpath.adapters.executors.worker import BATCH, CLOSED, DROP, THREADS, Frames, frame
+from towpath.adapters.executors.wire import dump
+from towpath.adapters.executors.worker import BATCH, CLOSED, DROP, HEADER, THREADS, Frames
 from towpath.contracts.executor import Batch, Task
 
 _READ = 1 << 18
@@ -185,7 +186,9 @@ class Child:
         self.board.call()
 
     def _send(self, message: Any) -> None:
-        self._out += frame(message)
+        data = dump(message)  # may be large: the inputs of a group of many
+        self._out += HEADER.pack(len(data))
+        self._out += data
         self.push()
 
     def take_back(self, job: Job) -> bool:

@@ -148,6 +148,22 @@ def done(case: Case) -> Iterator[Reason]:
         yield Reason(Why.PRODUCT, f"its product {product.root}:{product.path} is {what}", do, facts)
     if case.stage is not None and case.stage.service == "publish":
         yield from _publication(case)
+    yield from _ungrouped(case)
+
+
+def _ungrouped(case: Case) -> Iterator[Reason]:
+    """Groups that take items once they have passed this stage, and have not taken this one."""
+    wanting = case.definition.groups_of(case.item.kind, case.row.stage)
+    taken = (
+        {case.view.item(group).kind for group in case.view.groups_of([case.item.id])} if wanting else set()
+    )
+    for plan in wanting:
+        if plan.name not in taken:
+            said = case.view.last_said(case.row, ("problem", "pending"))
+            why = said.data.get("why", "its neighbours in order are not there yet") if said else ""
+            text = f"no {plan.name} has taken it yet{f': {why}' if why else ''}"
+            do = f"`towpath events --item {case.item.kind}/{case.item.key}` tells what became of it"
+            yield Reason(Why.UNGROUPED, text, do, {"kind": plan.name, "why": why})
 
 
 def _publication(case: Case) -> Iterator[Reason]:

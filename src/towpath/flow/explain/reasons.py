@@ -50,6 +50,7 @@ class Why(StrEnum):
     DONE = "done"
     PRODUCT = "product"
     PUBLICATION = "publication"
+    UNGROUPED = "ungrouped"
     # what changed since the last run
     REVISED = "revised"
     CHANGED = "changed"

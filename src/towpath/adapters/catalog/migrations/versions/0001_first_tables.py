@@ -111,11 +111,11 @@ def upgrade() -> None:
         sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("item_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("group_id", "position", "item_id", name="members_order"),
+        sa.PrimaryKeyConstraint("group_id", "item_id", name="members_pair"),
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("members", schema=None) as batch_op:
-        batch_op.create_index("members_pair", ["item_id", "group_id"], unique=True)
+        batch_op.create_index("members_item", ["item_id"], unique=False)
 
     op.create_table(
         "milestones",

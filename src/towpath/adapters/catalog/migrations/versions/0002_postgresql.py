@@ -8,6 +8,8 @@ import logging
 import sqlalchemy as sa
 from alembic import op
 
+from towpath.adapters.catalog.migrations import refuse_downgrade
+
 revision = "0002"
 down_revision = "0001"
 log = logging.getLogger(__name__)
@@ -61,3 +63,8 @@ def _refuse_overlaps() -> None:
         )
         return
     op.execute(_OVERLAP)
+
+
+def downgrade() -> None:
+    """Never."""
+    refuse_downgrade()

@@ -1,6 +1,6 @@
 """An index on items' footprints.
 
-Revision 0003, after 0001. What it builds holds nothing of its own: the module that builds it may build it anew.
+Revision 0003, after 0002. What it builds holds nothing of its own: the module that builds it may build it anew.
 """
 
 from alembic import op

@@ -1,0 +1,281 @@
+"""A site grows from its SQLite file to PostgreSQL, and its catalog there is backed up and restored."""
+
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from towpath import Site
+from towpath.adapters.catalog import dumps, moving
+from towpath.adapters.catalog.sqlite import SqliteCatalog
+from towpath.testing.postgres import Server
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def url(postgres: Server) -> str:
+    """Give the URL of an empty database."""
+    return postgres.database()
+
+
+def rows(url: str, text: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg.connect(url)) as connection:
+        return connection.execute(text.encode()).fetchall()
+
+
+def dumped(file: Path) -> dict[str, list[Any]]:
+    with closing(sqlite3.connect(file)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
+
+
+def runs(site: Path) -> dict[str, list[tuple[str, int]]]:
+    with Site.open(site) as opened:
+        return {
+            item.key: sorted((run.stage, run.token) for run in opened.runs(item.name))
+            for item in opened.items()
+        }
+
+
+# ---- moving
+
+
+def test_a_site_moves_and_runs_nothing_again(site: Path, url: str, invoke: Command) -> None:
+    before, file = runs(site), dumped(site / "catalog.sqlite")
+    done = invoke("db", "migrate", "--to", url, "--switch", "--json", "--site", site)
+    assert done.code == 0, done.err
+    moved = {one["table"]: one["rows"] for one in done.document["tables"]}
+    assert moved == {name: len(file[name]) for name in moved}
+    assert {"items": 3, "definitions": 1}.items() <= moved.items()
+    assert all(len(one["sha256"]) == 64 for one in done.document["tables"])
+    assert dumped(site / "catalog.sqlite") == file
+    assert runs(site) == before
+    plan = invoke("plan", "--json", "--site", site).document
+    assert [one["action"] for one in plan["work"] if one["item"] != "series/broken"] == []
+    (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
+    invoke("run", "--executor", "inline", "--site", site)
+    after = runs(site)
+    assert {key: after[key] for key in before} == before
+    assert len(after["third"]) == 2
+    assert rows(url, "SELECT count(*) FROM towpath.items") == [(4,)]
+    with closing(sqlite3.connect(site / "catalog.sqlite")) as old:
+        assert old.execute("SELECT count(*) FROM items").fetchone() == (3,)
+    assert rows(url, "SELECT max(id) - count(*) FROM towpath.work") == [
+        (0,)
+    ]  # numbers went on where they were
+
+
+def test_without_switch_the_site_goes_on_with_its_file(site: Path, url: str, invoke: Command) -> None:
+    text = (site / "towpath.toml").read_text()
+    done = invoke("db", "migrate", "--to", url, "--site", site)
+    assert "the site goes on with its file until towpath.toml says under [site]: catalog = " in " ".join(
+        done.out.split()
+    )
+    assert (site / "towpath.toml").read_text() == text
+    assert ".sqlite" in invoke("db", "path", "--site", site).out
+    again = invoke("db", "migrate", "--to", url, "--site", site)
+    assert (again.code, "is not empty: " in again.err, "DROP SCHEMA" in again.err) == (5, True, True)
+    other = invoke(
+        "db", "migrate", "--to", url, "--set", "site.catalog_schema=second", "--switch", "--site", site
+    )
+    assert other.code == 0, other.err
+    settings = tomllib.loads((site / "towpath.toml").read_text())["site"]
+    assert (settings["catalog"], settings["catalog_schema"], settings["name"]) == (url, "second", site.name)
+    assert invoke("db", "check", "--site", site).code == 0
+    assert invoke("db", "migrate", "--to", url, "--site", site).code == 5
+
+
+def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command) -> None:
+    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
+    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        done = invoke("db", "migrate", "--to", url, "--site", site)
+        assert (done.code, f"the site is running: process {other.pid}" in done.err) == (5, True), done.err
+        other.communicate("end\n")
+    assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
+
+
+def test_what_cannot_be_moved_is_said(
+    site: Path, url: str, postgres: Server, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for target, code, told in (
+        ("mysql://there/x", 2, "expected postgresql://"),
+        (url.replace("?", "_nowhere?"), 6, "does not exist"),
+        (url.replace("towpath@", "towpath:secret@").replace("host=", "host=/nowhere"), 6, "away"),
+    ):
+        done = invoke("db", "migrate", "--to", target, "--site", site)
+        assert (done.code, told in done.err, "secret" in done.err) == (code, True, False), done.err
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("CREATE SCHEMA towpath")
+        connection.execute("CREATE TABLE towpath.theirs (id int)")
+    done = invoke("db", "migrate", "--to", url, "--site", site)
+    assert (done.code, "holds tables of something else" in done.err) == (5, True)
+    assert rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'towpath'") == [("theirs",)]
+    monkeypatch.setenv("TOWPATH_SITE__CATALOG", "sqlite:///catalog.sqlite")
+    done = invoke("db", "migrate", "--to", postgres.database(), "--switch", "--site", site)
+    assert (done.code, "environment variable TOWPATH_SITE__CATALOG" in done.err) == (5, True)
+
+
+def test_a_row_that_is_not_the_same_moves_nothing(
+    site: Path, url: str, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = moving._copy
+
+    def tampered(reader: Any, writer: Any, table: Any, step: Any) -> None:
+        copy(reader, writer, table, step)
+        if table.name == "items":
+            writer.execute("UPDATE items SET registered = registered + 1e-6 WHERE id = 2")
+
+    monkeypatch.setattr(moving, "_copy", tampered)
+    done = invoke("db", "migrate", "--to", url, "--site", site)
+    assert (done.code, "items: found" in done.err, "nothing was moved" in done.err) == (6, True, True)
+    assert rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'towpath'") == []
+    monkeypatch.undo()
+    assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
+
+
+@pytest.mark.slow
+def test_a_move_that_is_killed_leaves_nothing(site: Path, url: str, invoke: Command) -> None:
+    with closing(SqliteCatalog(site / "catalog.sqlite")) as catalog:
+        for _ in range(20):
+            catalog.write(lambda tx: [tx.event("told", text="x" * 40) for _ in range(10_000)])
+    command = [sys.executable, "-m", "towpath", "db", "migrate", "--to", url, "--site", str(site)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as move:
+        end = time.monotonic() + 60
+        while not rows(url, "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"):
+            assert time.monotonic() < end
+            assert move.poll() is None
+        move.send_signal(signal.SIGKILL)
+    assert rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'towpath'") == []
+    done = invoke("db", "migrate", "--to", url, "--json", "--site", site)
+    assert done.code == 0, done.err
+    assert {one["table"]: one["rows"] for one in done.document["tables"]}["events"] > 200_000
+
+
+# ---- backup and restore
+
+
+@pytest.fixture
+def grown(site: Path, url: str, invoke: Command) -> Path:
+    """Give the site with its catalog on PostgreSQL."""
+    assert invoke("db", "migrate", "--to", url, "--switch", "--site", site).code == 0
+    return site
+
+
+def work(site: Path, invoke: Command) -> None:
+    (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
+    invoke("rerun", "first", "--stage", "clean", "--site", site)
+    invoke("run", "--executor", "inline", "--site", site)
+
+
+def test_a_catalog_on_postgresql_is_restored(grown: Path, url: str, tmp_path: Path, invoke: Command) -> None:
+    before = runs(grown)
+    assert invoke("db", "backup", tmp_path / "backup", "--site", grown).code == 0
+    work(grown, invoke)
+    after = runs(grown)
+    refused = invoke("db", "restore", tmp_path / "backup", "--site", grown)
+    assert (refused.code, "--replace puts the backup in its place" in refused.err) == (5, True)
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--json", "--site", grown)
+    assert done.code == 0, done.err
+    assert runs(grown) == before
+    kept = done.document["kept"]
+    assert rows(url, f"SELECT count(*) FROM {kept}.items") == [(len(after),)]
+    assert done.document["floor"] >= 2
+    found = invoke("inventory", "reconcile", "--json", "--site", grown).document
+    assert found["counts"] == {"newer": 2}
+    assert invoke("sweep", "--site", grown).code == 5
+    done = invoke("inventory", "reconcile", "--newer", "adopt", "--write", "--json", "--site", grown)
+    assert done.document["counts"] == {}
+    assert invoke("sweep", "--site", grown).code == 0
+    (grown / "incoming" / "fourth.csv").write_text("time,value\n0,4.0\n1,4.1\n2,4.2\n")
+    invoke("run", "--executor", "inline", "--site", grown)
+    assert min(token for _, token in runs(grown)["fourth"]) > 2
+
+
+@pytest.mark.slow
+def test_a_backup_goes_to_another_database_and_schema(
+    grown: Path, postgis: Server, tmp_path: Path, invoke: Command
+) -> None:
+    """From one without PostGIS to one that has it, where the index on footprints is made; and without it, again."""
+    before = runs(grown)
+    assert invoke("db", "backup", tmp_path / "backup", "--site", grown).code == 0
+    geometric, plain = postgis.database(), postgis.database()
+    with closing(psycopg.connect(geometric, autocommit=True)) as connection:
+        connection.execute("CREATE EXTENSION postgis")
+    for url in (geometric, plain):
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute("CREATE EXTENSION btree_gist")
+    there = (
+        "--set",
+        f"site.catalog={geometric}",
+        "--set",
+        "site.catalog_schema=other place",
+        "--site",
+        grown,
+    )
+    done = invoke("db", "restore", tmp_path / "backup", *there)
+    assert done.code == 0, done.err
+    assert rows(geometric, 'SELECT count(*) FROM "other place".footprints') == [(0,)]
+    assert invoke("items", "--json", *there).document["items"]
+    assert invoke("db", "backup", tmp_path / "second", *there).code == 0
+    done = invoke("db", "restore", tmp_path / "second", "--set", f"site.catalog={plain}", "--site", grown)
+    assert done.code == 0, done.err
+    with Site.open(grown, overrides=[f"site.catalog={plain}"]) as site:
+        assert {item.key for item in site.items()} == set(before)
+        assert site.items(box=(0, 0)) == []
+
+
+def test_a_restore_that_fails_leaves_the_catalog_as_it_was(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    work(grown, invoke)
+    before = runs(grown)
+    content = (tmp_path / "backup").read_bytes()
+    (tmp_path / "cut").write_bytes(content[: len(content) // 2])
+    done = invoke("db", "restore", tmp_path / "cut", "--replace", "--site", grown)
+    assert done.code == 6, done.err
+    after = dumps._after
+    monkeypatch.setattr(dumps, "_after", lambda *given: [*after(*given), "SELECT 1 / 0"])
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    assert (done.code, "division by zero" in done.err, "as it was" in done.err) == (6, True, True), done.err
+    assert runs(grown) == before
+    assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
+    (tmp_path / "file").write_bytes(b"SQLite format 3\0" + b"\0" * 100)
+    assert invoke("db", "restore", tmp_path / "file", "--replace", "--site", grown).code == 6
+
+
+def test_missing_programs_are_named(
+    grown: Path, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(dumps, "_PLACES", str(tmp_path))
+    done = invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    assert (done.code, "pg_dump was not found: install PostgreSQL's client programs" in done.err) == (6, True)
+
+
+def test_a_host_that_is_gone_is_named(grown: Path, url: str, tmp_path: Path, invoke: Command) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(
+            "INSERT INTO towpath.sessions (host, pid, lock, attributable, opened) VALUES ('elsewhere', 7, '/x', true, 0)"
+        )
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    assert (done.code, bool(re.search("process 7 on elsewhere.*--gone elsewhere", done.err))) == (5, True)
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--gone", "elsewhere", "--site", grown)
+    assert done.code == 0, done.err
