@@ -53,7 +53,7 @@ backoff = "100 ms"
 """
 SITE = '[outbox.bus]\nkind = "folder"\npath = "bus"\n'
 RUNNING = (
-    "SELECT w.id, w.token, q.stage, i.kind, i.\"key\" FROM {0}work w JOIN {0}queues q ON q.id = w.queue_id "
+    'SELECT w.id, w.token, q.stage, i.kind, i."key" FROM {0}work w JOIN {0}queues q ON q.id = w.queue_id '
     "JOIN {0}items i ON i.id = w.item_id WHERE w.state = 'running' AND w.subject = ''"
 )
 RUN_BY_WORKERS = ("write", "hash", "collect")
@@ -129,7 +129,9 @@ class Chaos:
         self.daemon: Daemon | None = None
         self.sets = 0
         self._pids = folder / "pids.log"
-        self._began: dict[str, tuple[int, int, int]] = {}  # row: its token, runs before it, runs when last seen
+        self._began: dict[
+            str, tuple[int, int, int]
+        ] = {}  # row: its token, runs before it, runs when last seen
         self._may: Counter[str] = Counter()  # how often each run may be repeated
         os.environ["PLAIN_PIDS"] = str(self._pids)
         if url:

@@ -12,7 +12,7 @@ PGBIN=${PGBIN:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n
 [ -x "${PGBIN:-}/initdb" ] || PGBIN=$(dirname "$(command -v initdb || echo "the server programs of PostgreSQL/")")
 [ -x "$PGBIN/initdb" ] || { echo "initdb was not found: install PostgreSQL, or set PGBIN" >&2; exit 1; }
 
-drill=$(mktemp -d /tmp/towpath-drill-XXXXXX)
+drill=$(mktemp -d -t towpath-drill-XXXXXX) # TMPDIR says where; a socket's path may not be long
 if [ "$(id -u)" = 0 ]; then # a server refuses to run as root
     user=$(id -un postgres 2>/dev/null || echo nobody)
     chown "$user" "$drill"

@@ -196,7 +196,7 @@ def test_no_room_on_disk_is_told_and_nothing_begins(site: Site):
         case(full, "a")
         summary = full.run(patience=0.0)
         assert "less than the 900000000.00 GB of retention.free" in summary.ended
-        assert not summary.runs
+        assert not summary.runs and full.status().no_room == summary.ended
         told = reasons(full, "a", "trouble")
         assert "it is ready, but the store's disk has" in told["disk"].text
     site.run()

@@ -1,6 +1,7 @@
 """The drill of point-in-time recovery that the documentation describes is passed on a server of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,5 +34,6 @@ def test_a_catalog_comes_back_from_a_wrong_deletion() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the drill is passed" in done.stdout
     assert "series/third" not in done.stderr
-    drill = next(line for line in done.stdout.splitlines() if "towpath-drill-" in line)
-    assert not Path(f"/tmp/towpath-drill-{drill.rpartition('towpath-drill-')[2][:6]}").exists()
+    place = re.search(r"host=(\S+towpath-drill-\w+)", done.stdout)
+    assert place is not None
+    assert not Path(place[1]).exists()

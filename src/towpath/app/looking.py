@@ -42,13 +42,17 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The site at a glance: work by (pipeline, kind, stage, state), what is wrong on disk, sessions."""
+    """The site at a glance: work by (pipeline, kind, stage, state), what is wrong on disk, sessions.
+
+    `no_room` says why no run is begun for want of room on the store's disk, "" if there is enough.
+    """
 
     counts: Mapping[tuple[str, str, str, str], int]
     sessions: tuple[tuple[int, str, int, str, bool], ...] = ()
     bad_products: int = 0
     publications: Mapping[str, int] = field(default_factory=dict)
     restored: float | None = None  # when, if it is open what becomes of what is newer on disk
+    no_room: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,14 @@ class Looking:
             published: dict[str, int] = {}
             for row in view.publications(limit=1_000_000):
                 published[row.state.value] = published.get(row.state.value, 0) + 1
-            return Status(view.counts(), tuple(view.sessions()), len(bad), published, view.restored())
+            return Status(
+                view.counts(),
+                tuple(view.sessions()),
+                len(bad),
+                published,
+                view.restored(),
+                self._parts.no_room(),
+            )
 
     def items(
         self,

@@ -161,5 +161,4 @@ class Retention:
 
     def close(self) -> None:
         """End soon what goes on."""
-        self.appoint()
         self._closed.set()

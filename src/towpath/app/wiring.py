@@ -191,11 +191,11 @@ class Parts:
     @contextmanager
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
+        self.retention.open()
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
         chores = self._chores()
-        self.retention.open()
         process = Process(
             self.catalog,
             executor,
@@ -226,6 +226,7 @@ class Parts:
         try:
             with _rare_collections():
                 yield Running(loop, process, executor)
+            self.retention.appoint()
         finally:
             self.retention.close()
             executor.close()

@@ -61,6 +61,7 @@ def status(
             "bad_products": found.bad_products,
             "publications": found.publications,
             "restored": found.restored,
+            "no_room": found.no_room,
             **({"sizes": measured} if measured else {}),
         }
         Screen(call.is_json).answer(document, *parts)
@@ -131,6 +132,8 @@ def _facts(found: Status) -> list[tuple[str, RenderableType]]:
     facts.append(("published", Text(published or "nothing yet")))
     running = ", ".join(f"process {pid} on {host}" for _, host, pid, *_ in found.sessions)
     facts.append(("running", Text(running) if running else screen.dim("no `towpath run` at the moment")))
+    if found.no_room:
+        facts.append(("room", Text(f"no run is begun: {found.no_room}", style="red")))
     return facts
 
 

@@ -6,12 +6,14 @@ that a restore replaces is kept beside it. Never leaves half a catalog at the ca
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from towpath.adapters.catalog import migrations
+from towpath.adapters.executors.staging import rename_new
 from towpath.base.errors import SiteError, StateError
 
 Progress = Callable[[int, int], None]  # pages copied, pages in all
@@ -38,7 +40,7 @@ def back_up(catalog: Path, target: Path, progress: Progress | None = None) -> No
     with part_of(target) as part:
         copy(catalog, part, progress)
         check(part)
-        os.link(part, target)  # fails where there is something
+        rename_new(str(part), str(target))
         flush(target.parent)
 
 
@@ -115,10 +117,18 @@ def put_in_place(part: Path, catalog: Path, kept: Path) -> bool:
     was_there = catalog.exists()
     if was_there:
         _close_log(catalog)
-        os.link(catalog, kept)
+        _keep(catalog, kept)
     os.replace(part, catalog)  # noqa: PTH105  beside os.link
     flush(catalog.parent)
     return was_there
+
+
+def _keep(catalog: Path, kept: Path) -> None:
+    """Give the file another name besides; where the file system has only one for each file, copy it."""
+    try:
+        os.link(catalog, kept)
+    except OSError:
+        shutil.copy2(catalog, kept)
 
 
 def _close_log(catalog: Path) -> None:

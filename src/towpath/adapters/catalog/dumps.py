@@ -23,6 +23,7 @@ from towpath.adapters.catalog.backups import flush, part_of
 from towpath.adapters.catalog.connecting import address, connect, site_key, told
 from towpath.adapters.catalog.postgres import place
 from towpath.adapters.catalog.schema import metadata
+from towpath.adapters.executors.staging import rename_new
 from towpath.base.errors import SiteError, StateError
 
 _PLACES = "/usr/lib/postgresql"  # where Debian has them, one folder for each version
@@ -112,7 +113,7 @@ def back_up(url: str, schema: str, target: Path) -> None:
         check(part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        os.link(part, target)  # fails where there is something
+        rename_new(str(part), str(target))
         flush(target.parent)
 
 
