@@ -207,9 +207,66 @@ def test_a_stamp_outlives_a_rename_but_no_write(tmp_path: Path, transfer: LocalT
     stamp = transfer.stamp(source)
     assert transfer.place(source, tmp_path / "target")
     target = tmp_path / "target"
-    assert transfer.stamp(target) == stamp
+    placed = transfer.stamp(target)
+    assert transfer.is_same(stamp, placed)
     (target / "zarr.json" if target.is_dir() else target).write_bytes(b"[]")
-    assert transfer.stamp(target) != stamp
+    assert transfer.stamp(target) != placed
+    assert not transfer.is_same(stamp, transfer.stamp(target))
+
+
+@pytest.mark.parametrize("make", [lone, tree])
+def test_a_write_cannot_hide_behind_times_that_were_put_back(
+    tmp_path: Path, transfer: LocalTransfer, make: Maker
+) -> None:
+    source = make(tmp_path / "source")
+    file = source / "zarr.json" if source.is_dir() else source
+    stamp, status = transfer.stamp(source), file.stat()
+    file.write_bytes(b"X" * status.st_size)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert transfer.stamp(source) != stamp
+
+
+@pytest.mark.parametrize("make", [lone, tree])
+def test_only_what_was_placed_is_taken_back(tmp_path: Path, transfer: LocalTransfer, make: Maker) -> None:
+    temporary, target = make(tmp_path / ".temporary"), tmp_path / "target"
+    stamp = transfer.stamp(temporary)
+    transfer.place(temporary, target)
+    target.rename(tmp_path / "ours")
+    assert not transfer.take_back(target, temporary, stamp)
+    make(target)
+    assert not transfer.take_back(target, temporary, stamp)
+    transfer.remove(target)
+    (tmp_path / "ours").rename(target)
+    assert transfer.take_back(target, temporary, stamp)
+    assert [path.name for path in tmp_path.iterdir()] == [".temporary"]
+
+
+def test_a_temporary_folder_is_new(tmp_path: Path, transfer: LocalTransfer) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "temporary").symlink_to(tmp_path / "outside")
+    with pytest.raises(FileExistsError):
+        transfer.begin(tmp_path / "temporary")
+    transfer.begin(tmp_path / "other")
+    assert transfer.is_empty(tmp_path / "other")
+    assert not transfer.is_empty(tmp_path)
+
+
+def test_strays_are_told_by_the_number_of_their_publication(tmp_path: Path, transfer: LocalTransfer) -> None:
+    for number in (7, 77):
+        temporary = transfer.temporary(tmp_path / "a", number, 2)
+        temporary.with_name(f"{temporary.name}.01234567.trash" if number == 7 else temporary.name).mkdir()
+    for name in (".1.1.not-a-mark", "7.1.0123456789ab", ".hidden"):
+        (tmp_path / name).touch()
+    assert transfer.strays(tmp_path) == {7, 77}
+    assert transfer.strays(tmp_path / "none") == set()
+    assert transfer.strays(tmp_path / ".hidden") == set()
+
+
+def test_owners_of_one_archive_have_temporaries_of_their_own(tmp_path: Path) -> None:
+    one, other = (LocalTransfer(owner) for owner in ("one", "other"))
+    one.temporary(tmp_path / "a", 1, 1).mkdir()
+    assert one.temporary(tmp_path / "a", 1, 1) != other.temporary(tmp_path / "a", 1, 1)
+    assert other.leftovers(tmp_path / "a", 1, 1) == []
 
 
 # ---- placing

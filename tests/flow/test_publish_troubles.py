@@ -230,21 +230,24 @@ def test_what_another_put_in_the_place_of_ours_is_not_taken_away(
     assert (target if lone else target / "theirs").read_bytes() == b"theirs"
 
 
-def test_a_write_whose_times_were_put_back_is_noticed(world: Callable[..., World], armed: Any) -> None:
-    site = world()
+@pytest.mark.parametrize("lone", [False, True])
+@pytest.mark.parametrize("point", ["publish.verify", "publish.check", "publish.renamed"])
+def test_a_write_whose_times_were_put_back_is_noticed(
+    world: Callable[..., World], armed: Any, lone: bool, point: str
+) -> None:
+    site = world(**(LONE if lone else {}))
     site.make()
 
     def write() -> None:
-        (path,) = site.archive.rglob("make-grid.bin")
+        path = next(one for one in site.archive.rglob("*") if one.is_file() and b"ggg" in one.read_bytes())
         status = path.stat()
         path.write_bytes(b"X" * status.st_size)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    report = while_waiting(site, armed, "publish.check", write)
+    report = while_waiting(site, armed, point, write)
     assert report.outcome is Outcome.TRANSIENT, report
-    assert site.rows()[0].state is State.FAILED
-    assert site.files() == []
-    heals(site)
+    assert (site.rows()[0].state, site.files(), site.hidden()) == (State.FAILED, [], [])
+    heals(site, "line/survey/S-1/make-grid.bin" if lone else "line/survey/S-1")
 
 
 def test_a_link_that_waits_where_a_temporary_will_be_is_not_followed(world: Callable[..., World]) -> None:

@@ -97,7 +97,7 @@ def rounds(folder: Path, daemons: int, count: int, seed: int) -> Counter[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("catalog", "daemons", "count", "mode"),
-    [("sqlite", 2, 2, "copy"), ("sqlite", 8, 1, "move"), ("postgresql", 8, 1, "copy")],
+    [("sqlite", 2, 1, "copy"), ("sqlite", 8, 1, "move"), ("postgresql", 8, 1, "copy")],
 )
 def test_daemons_that_die_while_they_publish_leave_one_right_copy_of_each(
     tmp_path: Path,

@@ -1,6 +1,6 @@
 """Transfers: how verified copies reach an archive. One implementation per kind of archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Protocol
 
@@ -46,13 +46,16 @@ class Transfer(Protocol):
         What cannot be a product (a link, a device) has a hash that no product has.
         """
 
-    def stamp(self, path: Path) -> tuple[object, ...] | None:
-        """What changes when the bytes at `path` do, but not by `place`; without reading content. None: nothing."""
+    def stamp(self, path: Path) -> Hashable | None:
+        """What changes when the bytes at `path` do; without reading content. None: nothing is there."""
+
+    def is_same(self, before: Hashable, after: Hashable) -> bool:
+        """Whether nothing but `place` lies between two stamps."""
 
     def place(self, temporary: Path, target: Path) -> bool:
         """Rename into place without replacing anything; False if the target is there already."""
 
-    def take_back(self, target: Path, temporary: Path, stamp: tuple[object, ...]) -> bool:
+    def take_back(self, target: Path, temporary: Path, stamp: Hashable) -> bool:
         """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
 
     def remove(self, path: Path) -> None:

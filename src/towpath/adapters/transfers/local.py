@@ -11,8 +11,9 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from towpath.adapters.transfers.placing import held_for, place_file, place_folder
@@ -24,6 +25,27 @@ _BUFFER = 1 << 22
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 _TEMPORARY = re.compile(r"\.(\d+)\.\d+\.[0-9a-f]{12}(\.[0-9a-f]+\.trash)?\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """A file or folder as `lstat` tells it. No write leaves it as it was: that of ctime nobody can hide.
+
+    A folder has no ctime here, for a rename changes it; its members, by their names, have theirs.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    members: "tuple[tuple[bytes, Stamp], ...]" = ()
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The stamp of one file or folder, without what is in it."""
+        status = path.lstat()
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class LocalTransfer:
@@ -141,19 +163,19 @@ class LocalTransfer:
         size = sum(entry.size for entry in entries)
         return hashing.Content(size, hashing.tree_mtime_ns(path), hashing.tree_sha256(entries), tree=True)
 
-    def stamp(self, path: Path) -> tuple[object, ...] | None:
-        """Inode, size and mtime of each file, in a folder also ctime: a rename keeps them, a write does not.
-
-        The first is that of the file or folder itself; a rename may change its ctime.
-        """
+    def stamp(self, path: Path) -> "Stamp | None":
+        """What `lstat` tells of a file, or of a folder and all in it; None if there is nothing."""
         if not os.path.lexists(path):
             return None
-        top = path.lstat()
-        rows = []
-        for file in _everything(path) if stat.S_ISDIR(top.st_mode) else ():
-            status, name = file.lstat(), os.fsencode(file.relative_to(path))
-            rows.append((name, *_stamp(status), status.st_ctime_ns))
-        return (_stamp(top), *sorted(rows))
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            return Stamp.of(path)
+        members = sorted((os.fsencode(one.relative_to(path)), Stamp.of(one)) for one in _everything(path))
+        return replace(Stamp.of(path), ctime_ns=0, members=tuple(members))
+
+    def is_same(self, before: Hashable, after: Hashable) -> bool:
+        """Whether nothing but `place` lies between two stamps: a link changes the ctime of a file, but not the rest."""
+        assert isinstance(before, Stamp) and isinstance(after, Stamp)
+        return before == replace(after, ctime_ns=before.ctime_ns)
 
     def place(self, temporary: Path, target: Path) -> bool:
         """Rename into place without replacing anything; False if the target is there already.
@@ -167,10 +189,12 @@ class LocalTransfer:
             _flush_folder(target.parent)
         return placed
 
-    def take_back(self, target: Path, temporary: Path, stamp: tuple[object, ...]) -> bool:
+    def take_back(self, target: Path, temporary: Path, stamp: Hashable) -> bool:
         """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
         there = self.stamp(target)
-        return there is not None and _identity(there) == _identity(stamp) and self.place(target, temporary)
+        assert isinstance(stamp, Stamp)
+        is_it = there is not None and (there.device, there.inode) == (stamp.device, stamp.inode)
+        return is_it and self.place(target, temporary)
 
     def remove(self, path: Path) -> None:
         """Remove a temporary; a folder is first renamed, so that it cannot be placed while it is half gone."""
@@ -187,16 +211,6 @@ class LocalTransfer:
                 path.unlink()
         except (FileNotFoundError, NotADirectoryError):
             return
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _identity(stamp: tuple[object, ...]) -> object:
-    """Device and inode of the file or folder that has this stamp."""
-    top = stamp[0]
-    return top[:2] if isinstance(top, tuple) else top
 
 
 def _no_product(path: Path) -> StorageError:

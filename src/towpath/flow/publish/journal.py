@@ -6,7 +6,7 @@ state from which the next attempt goes on. Never holds a transaction while bytes
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,10 +61,10 @@ class _Attempt:
     root: Path
     row: PublicationRow | None = None
     placed: bool = False
-    stamp: tuple[object, ...] | None = None
+    stamp: Hashable | None = None
     lost: PublicationRow | None = None
     refreshed: tuple[tuple[int, int], ...] = ()
-    known: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    known: dict[Hashable, bytes] = field(default_factory=dict)
     total: int = 0
     passed: int = 0
     looked: float = 0.0
@@ -339,8 +339,11 @@ class Publisher:
         target = self._target(row)
         temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
         faults.point("publish.rename")
-        attempt.stamp = attempt.transfer.stamp(temporary)
+        before = attempt.stamp = attempt.transfer.stamp(temporary)
         attempt.placed = attempt.transfer.place(temporary, target)
+        after = attempt.transfer.stamp(target) if attempt.placed else None
+        if before in attempt.known and after is not None and attempt.transfer.is_same(before, after):
+            attempt.known[after] = attempt.known[before]
         faults.point("publish.renamed")
         return row
 
@@ -349,7 +352,7 @@ class Publisher:
         target = self._target(row)
         temporary = attempt.transfer.temporary(target, row.id, attempt.claimed.token)
         ours = attempt.placed and attempt.stamp is not None
-        if not (ours and attempt.transfer.take_back(target, temporary, attempt.stamp or ())):
+        if not (ours and attempt.transfer.take_back(target, temporary, attempt.stamp)):
             raise _Ended(Outcome.FAILED, _other_content(row), conflict=True)
         raise IntegrityError(f"{row.archive}:{row.target} changed while it was placed and was taken back")
 
