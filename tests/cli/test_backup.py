@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -240,3 +241,35 @@ def test_a_restore_by_other_means_is_said(site: Path, tmp_path: Path, invoke: Co
     done = invoke("db", "restored", "--site", site)
     assert "runs are numbered from 3 on" in done.out
     assert invoke("inventory", "reconcile", "--json", "--site", site).document["counts"] == {"newer": 2}
+
+
+def test_the_status_says_that_a_decision_is_open(restored: Path, invoke: Command) -> None:
+    assert "`towpath inventory reconcile --newer` decides" in invoke("status", "--site", restored).out
+    assert invoke("status", "--json", "--site", restored).document["restored"] > 0
+    invoke("inventory", "reconcile", "--newer", "quarantine", "--write", "--site", restored)
+    assert invoke("status", "--json", "--site", restored).document["restored"] is None
+
+
+@pytest.mark.slow
+def test_a_restore_may_be_killed_at_any_instant(site: Path, tmp_path: Path, invoke: Command) -> None:
+    """The catalog is the one before or the one after, whole; and after, no token that lies on disk is given again."""
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    work(site, invoke)
+    after = {"first", "second", "broken"}
+    seen = set()
+    for number in range(12):
+        invoke("run", "--executor", "inline", "--site", site)  # the third item is there, at least for a while
+        command = [sys.executable, "-m", "towpath", "db", "restore", str(tmp_path / "backup"), "--replace"]
+        with subprocess.Popen([*command, "--site", str(site)], stdout=subprocess.DEVNULL) as restore:
+            time.sleep(0.4 + 0.1 * number)
+            restore.kill()
+        assert invoke("db", "check", "--site", site).code == 0
+        with closing(sqlite3.connect(site / "catalog.sqlite")) as connection:
+            keys = {row[0] for row in connection.execute('SELECT "key" FROM items')}
+            floors = connection.execute("SELECT value FROM counters WHERE name = 'token floor'").fetchall()
+        assert keys in (after, after | {"third"})
+        seen.add(len(keys))
+        if keys == after:
+            assert floors
+            assert floors[0][0] >= 2
+    assert 4 in seen
