@@ -5,8 +5,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,20 @@ def work(site: Path, invoke: Command) -> None:
     (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
     invoke("rerun", "first", "--stage", "clean", "--site", site)
     invoke("run", "--executor", "inline", "--site", site)
+
+
+@contextmanager
+def running(site: Path) -> Iterator[int]:
+    """The number of a process that runs the site."""
+    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
+    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield other.pid
+        other.communicate("end\n")
 
 
 def places(site: Path) -> set[str]:
@@ -133,17 +147,10 @@ def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, in
 
 def test_a_site_that_runs_is_not_restored(site: Path, tmp_path: Path, invoke: Command) -> None:
     invoke("db", "backup", tmp_path / "backup", "--site", site)
-    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
-    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+    with running(site) as pid:
         for verb in (("restore", tmp_path / "backup", "--replace"), ("restored",)):
             done = invoke("db", *verb, "--site", site)
-            assert (done.code, f"the site is running: process {other.pid}" in done.err) == (5, True), done.err
-        other.communicate("end\n")
+            assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
     with closing(sqlite3.connect(site / "catalog.sqlite", isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM items").fetchall()
@@ -241,6 +248,16 @@ def test_a_restore_by_other_means_is_said(site: Path, tmp_path: Path, invoke: Co
     done = invoke("db", "restored", "--site", site)
     assert "runs are numbered from 3 on" in done.out
     assert invoke("inventory", "reconcile", "--json", "--site", site).document["counts"] == {"newer": 2}
+
+
+def test_nothing_is_put_aside_while_the_site_runs(restored: Path, invoke: Command) -> None:
+    """What runs makes places, too."""
+    before = places(restored)
+    with running(restored) as pid:
+        for choice in ("adopt", "quarantine"):
+            done = invoke("inventory", "reconcile", "--newer", choice, "--write", "--site", restored)
+            assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
+    assert places(restored) == before
 
 
 def test_the_status_says_that_a_decision_is_open(restored: Path, invoke: Command) -> None:
