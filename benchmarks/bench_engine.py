@@ -14,13 +14,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from towpath.testing.postgres import Server
+from towpath.testing.postgres import NoServerError, Server, programs
 
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("TOWPATH_PEERS", HERE.parents[1] / "shared" / "bench" / "peers"))
@@ -37,6 +38,15 @@ ROWS = [
     ("dask distributed (keeps no state)", "peer_dask.py", "", "distributed"),
     ("huey (loses items)", "peer_huey.py", "", "huey"),
 ]
+
+
+def has_server() -> bool:
+    """Whether there is a PostgreSQL to start."""
+    try:
+        programs()
+    except NoServerError:
+        return False
+    return True
 
 
 def measure(peers: Path, script: str, option: str, n: int, folder: str, dsn: str) -> dict[str, Any]:
@@ -69,11 +79,13 @@ def main() -> int:
         sys.stderr.write(f"{chosen.peers}: the peers' harness is not there; name it with --peers\n")
         return 0
     rows = [row for row in ROWS if not row[3] or importlib.util.find_spec(row[3])]
+    rows = [row for row in rows if row[3] != "psycopg" or has_server()]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in rows}
-    with Server(durable=True) as server:
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(durable=True)) if has_server() else None
         for _ in range(chosen.rounds):
             for name, script, option, package in rows:
-                dsn = server.database() if package == "psycopg" else ""
+                dsn = server.database() if server and package == "psycopg" else ""
                 with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
                     found[name].append(measure(chosen.peers, script, option, chosen.n, folder, dsn))
     table = Table(title=f"N = {chosen.n}, medians of {chosen.rounds} rounds, {os.cpu_count()} cores")

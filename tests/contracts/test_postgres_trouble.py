@@ -1,6 +1,7 @@
 """What only PostgreSQL promises: a server that goes away is waited for, a commit counts once, and nothing is told in clear."""
 
 import logging
+import re
 import socket
 import threading
 import time
@@ -14,11 +15,13 @@ import psycopg
 import pytest
 
 from towpath.adapters.catalog import migrations
+from towpath.adapters.catalog.bulk import bulk
 from towpath.adapters.catalog.connecting import address, connect, translate
 from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
 from towpath.base.errors import SiteError
+from towpath.base.model import Product
 from towpath.base.states import Outcome
-from towpath.testing.plans import Bench, calibration, kind_plan
+from towpath.testing.plans import Bench, calibration, facts, kind_plan, product_of, sha
 from towpath.testing.postgres import Server
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
@@ -385,3 +388,117 @@ def test_what_libpq_is_told(url: str) -> None:
         "utf8",
         "towpath",
     )
+
+
+# ---- plans
+
+
+@pytest.fixture
+def told() -> Iterator[Server]:
+    """Give a server that logs the plan of every statement."""
+    settings = (
+        "session_preload_libraries=auto_explain",
+        "auto_explain.log_min_duration=0",
+        "log_line_prefix=",
+    )
+    with Server(*settings) as server:
+        yield server
+
+
+def test_the_hot_path_uses_indexes(told: Server) -> None:
+    """No claim, look, recomputation or search for inputs reads a whole large table."""
+    kind = kind_plan(
+        "item",
+        {"a": (), "b": ("a",), "c": ("b",)},
+        inputs={
+            "a": [product_of("")],
+            "c": [
+                product_of("b"),
+                facts("record"),
+                facts("flags"),
+                facts("verdicts"),
+                calibration(optional=True),
+            ],
+        },
+    )
+    url = told.database()
+    migrate(url)
+    with closing(PostgresCatalog(url)) as catalog:
+        bench = Bench(catalog, kind)
+        items = bench.add(*(f"i{number}" for number in range(3000)))
+        raw = [
+            Product(item, "", "file", "", "raw/file", "store", f"in/{item}", 4, 1, sha("x")) for item in items
+        ]
+        catalog.write(lambda tx: tx.add_raw(raw))
+        with closing(connect(url, "towpath")) as connection:
+            connection.execute("ANALYZE")
+        begin = len(told.log)
+        for stage in "abc":
+            claims = bench.claim(stage, 20)
+            assert len(claims) == 20
+            bench.finish(claims[1:], stage)
+            bench.finish(claims[:1], stage)
+            with catalog.read() as view:
+                view.claimable([("t", "item", name) for name in "abc"], only=items[:5])
+                view.next_due([("t", "item", name) for name in "abc"])
+                view.work(items[:20])
+                view.products(items[:20])
+                view.events(100, item=items[0])
+            catalog.write(lambda tx: tx.recompute(bench.kind(), items[:20]))
+            catalog.write(lambda tx, n=claims[0].work: tx.revise([n], "look"))  # type: ignore[misc]
+            bench.end(stage)
+    plans = told.log[begin:]
+    assert "work_claim" in plans
+    large = "work|items|products|runs|run_inputs|events|verdicts|flags|members"
+    assert re.findall(rf"Seq Scan on (?:{large})\b.*", plans) == []
+
+
+# ---- many rows at once
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows", "said", "arrays"),
+    [
+        (
+            "INSERT INTO t (a, b, c) VALUES (?, 'x', ?) ON CONFLICT DO NOTHING",
+            [(1, 'a "b" \\c'), (2, None)],
+            "INSERT INTO t (a, b, c) SELECT u.c1, 'x', u.c2 FROM unnest($1::bigint[], $2::text[]) AS u(c1, c2) "
+            "ON CONFLICT DO NOTHING",
+            ["{1,2}", '{"a \\"b\\" \\\\c",NULL}'],
+        ),
+        (
+            "UPDATE t SET a = ?, b = coalesce(?, b) WHERE id = ? AND state = 'x'",
+            [(0.5, None, 1), (2, None, 3)],
+            "UPDATE t SET a = u.c1, b = coalesce(NULL, b) FROM unnest($1::float8[], $2::bigint[]) AS u(c1, c3) "
+            "WHERE id = u.c3 AND state = 'x'",
+            ["{0.5,2}", "{1,3}"],
+        ),
+        (
+            "DELETE FROM t WHERE a = ? AND b = ?",
+            [(b"\x00\xff", True), (b"", False)],
+            "DELETE FROM t USING unnest($1::bytea[], $2::boolean[]) AS u(c1, c2) WHERE a = u.c1 AND b = u.c2",
+            ['{"\\\\x00ff","\\\\x"}', "{t,f}"],
+        ),
+    ],
+)
+def test_many_rows_are_said_at_once(
+    statement: str, rows: list[tuple[Any, ...]], said: str, arrays: list[str]
+) -> None:
+    assert bulk(statement, rows) == (said, arrays)
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("INSERT INTO t (a) SELECT b FROM u WHERE c = ?", [(1,), (2,)]),
+        ("UPDATE t SET a = ? WHERE b IN (?, ?)", [(1, 2, 3), (4, 5, 6)]),
+        (
+            "UPDATE t SET a = (SELECT b FROM u WHERE c = ?) WHERE d = (SELECT e FROM u WHERE f = ?)",
+            [(1, 2)] * 2,
+        ),
+        ("DELETE FROM t WHERE a = ?", [(1,), ("b",)]),
+        ("DELETE FROM t WHERE a = ?", [(None,), (None,)]),
+    ],
+)
+def test_what_has_another_form_is_run_row_by_row(statement: str, rows: list[tuple[Any, ...]]) -> None:
+    assert bulk(statement, rows) is None

@@ -130,6 +130,21 @@ def test_masking_never_adds_anything(name: str, value: str) -> None:
     assert masked(name, value) in (value, "***") or "***@" in masked(name, value)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:sesame@h/db", "postgresql://ann:***@h/db"),
+        ("postgresql://ann:ses@me/x@h/db", "postgresql://ann:***@h/db"),
+        ("postgresql://h/db?password=sesame&user=ann", "postgresql://h/db?password=***&user=ann"),
+        ("postgresql://ann@h/db?sslpassword=sesame", "postgresql://ann@h/db?sslpassword=***"),
+        ("postgresql://ann@h/db", "postgresql://ann@h/db"),
+        ("sqlite:///catalog.sqlite", "sqlite:///catalog.sqlite"),
+    ],
+)
+def test_a_password_in_a_url_is_not_shown(url: str, shown: str) -> None:
+    assert masked("site.catalog", url) == shown
+
+
 # ---- what is wrong
 
 

@@ -121,7 +121,7 @@ class Server:
             "trust",
             "-E",
             "UTF8",
-            "--locale=C.UTF-8",
+            "--locale=C",
             "-N",
         ]
         made = subprocess.run(

@@ -12,7 +12,7 @@ from typing import Any
 _Bulk = tuple[str, list[str]]  # the statement, and the array of each column as text
 
 _INSERT = re.compile(r"(INSERT INTO \w+ \([^()]*\)) VALUES \(([^()]*)\)( ON CONFLICT DO NOTHING)?")
-_UPDATE = re.compile(r"(UPDATE \w+ SET .*)( WHERE (?:(?!SELECT|WHERE).)*)")
+_UPDATE = re.compile(r"(UPDATE \w+ SET (?:(?!SELECT|WHERE).)*)( WHERE (?:(?!SELECT|WHERE).)*)")
 _DELETE = re.compile(r"(DELETE FROM \w+)( WHERE (?:(?!SELECT|WHERE).)*)")
 _LIST = re.compile(r"\bIN \(\?")
 

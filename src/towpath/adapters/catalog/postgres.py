@@ -168,7 +168,7 @@ class PostgresCatalog:
         self._writing, self._listening, self._local = threading.Lock(), threading.Lock(), threading.local()
         self._writer: Connection | None = None
         self._idle: list[Connection] = []
-        self._told_text = sql.SQL("NOTIFY {}").format(sql.Identifier(self._channel))
+        self._notify = sql.SQL("NOTIFY {}").format(sql.Identifier(self._channel))
         self._told = 0.0
         self._timer: threading.Timer | None = None
         self._is_closed = False
@@ -214,7 +214,7 @@ class PostgresCatalog:
         raise SiteError(f"{self.url}: a transaction met others {_TRIES} times; try again")
 
     def _transaction(self, work: Callable[[Transaction], T], is_alone: bool) -> T:
-        if self._writer is None or self._writer.broken:
+        if self._writer is None or self._writer.closed:
             self._drop_writer()
             self._writer = self._connect(writes=True)
         connection = self._writer
@@ -257,15 +257,19 @@ class PostgresCatalog:
 
     def _is_committed(self, number: str) -> bool:
         """Whether a transaction whose end was not heard of was committed."""
+        end = time.monotonic() + self._patience
         with closing(self._connect()) as connection:
-            while True:
+            while time.monotonic() < end:
                 try:
                     row = connection.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
                 except psycopg.DataError:  # this server never gave out such a number: it is another one
                     return False
                 if row is None or row[0] != "in progress":
                     return row is not None and row[0] == "committed"
-                time.sleep(0.1)
+                time.sleep(0.1)  # its former connection still has it
+        raise SiteError(
+            f"{self.url}: the end of transaction {number} is not known; see to the server and start again"
+        )
 
     def _roll_back(self, connection: Connection) -> None:
         self._names.clear()
@@ -296,6 +300,8 @@ class PostgresCatalog:
         view = self._local.view = _PostgresReading(cursor, self._committed_names, self.definitions, clock)
         try:
             yield view
+        except psycopg.OperationalError as error:
+            raise SiteError(f"{self.url}: the catalog could not be read: {told(error)}") from error
         finally:
             self._local.view = None
             self._leave(cursor.connection)
@@ -376,7 +382,7 @@ class PostgresCatalog:
         self._told = time.monotonic()
         if self._writer is not None:
             with suppress(psycopg.Error):  # it is a hint; who writes next finds the connection broken
-                self._writer.execute(self._told_text, prepare=False)
+                self._writer.execute(self._notify, prepare=False)
 
     def close(self) -> None:
         """Close all connections."""
