@@ -4,8 +4,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,20 @@ def work(site: Path, invoke: Command) -> None:
     (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
     invoke("rerun", "first", "--stage", "clean", "--site", site)
     invoke("run", "--executor", "inline", "--site", site)
+
+
+@contextmanager
+def running(site: Path) -> Iterator[int]:
+    """The number of a process that runs the site."""
+    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
+    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield other.pid
+        other.communicate("end\n")
 
 
 def places(site: Path) -> set[str]:
@@ -132,17 +147,10 @@ def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, in
 
 def test_a_site_that_runs_is_not_restored(site: Path, tmp_path: Path, invoke: Command) -> None:
     invoke("db", "backup", tmp_path / "backup", "--site", site)
-    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
-    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+    with running(site) as pid:
         for verb in (("restore", tmp_path / "backup", "--replace"), ("restored",)):
             done = invoke("db", *verb, "--site", site)
-            assert (done.code, f"the site is running: process {other.pid}" in done.err) == (5, True), done.err
-        other.communicate("end\n")
+            assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
     with closing(sqlite3.connect(site / "catalog.sqlite", isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM items").fetchall()
@@ -240,3 +248,45 @@ def test_a_restore_by_other_means_is_said(site: Path, tmp_path: Path, invoke: Co
     done = invoke("db", "restored", "--site", site)
     assert "runs are numbered from 3 on" in done.out
     assert invoke("inventory", "reconcile", "--json", "--site", site).document["counts"] == {"newer": 2}
+
+
+def test_nothing_is_put_aside_while_the_site_runs(restored: Path, invoke: Command) -> None:
+    """What runs makes places, too."""
+    before = places(restored)
+    with running(restored) as pid:
+        for choice in ("adopt", "quarantine"):
+            done = invoke("inventory", "reconcile", "--newer", choice, "--write", "--site", restored)
+            assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
+    assert places(restored) == before
+
+
+def test_the_status_says_that_a_decision_is_open(restored: Path, invoke: Command) -> None:
+    assert "`towpath inventory reconcile --newer` decides" in invoke("status", "--site", restored).out
+    assert invoke("status", "--json", "--site", restored).document["restored"] > 0
+    invoke("inventory", "reconcile", "--newer", "quarantine", "--write", "--site", restored)
+    assert invoke("status", "--json", "--site", restored).document["restored"] is None
+
+
+@pytest.mark.slow
+def test_a_restore_may_be_killed_at_any_instant(site: Path, tmp_path: Path, invoke: Command) -> None:
+    """The catalog is the one before or the one after, whole; and after, no token that lies on disk is given again."""
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    work(site, invoke)
+    after = {"first", "second", "broken"}
+    seen = set()
+    for number in range(12):
+        invoke("run", "--executor", "inline", "--site", site)  # the third item is there, at least for a while
+        command = [sys.executable, "-m", "towpath", "db", "restore", str(tmp_path / "backup"), "--replace"]
+        with subprocess.Popen([*command, "--site", str(site)], stdout=subprocess.DEVNULL) as restore:
+            time.sleep(0.4 + 0.1 * number)
+            restore.kill()
+        assert invoke("db", "check", "--site", site).code == 0
+        with closing(sqlite3.connect(site / "catalog.sqlite")) as connection:
+            keys = {row[0] for row in connection.execute('SELECT "key" FROM items')}
+            floors = connection.execute("SELECT value FROM counters WHERE name = 'token floor'").fetchall()
+        assert keys in (after, after | {"third"})
+        seen.add(len(keys))
+        if keys == after:
+            assert floors
+            assert floors[0][0] >= 2
+    assert 4 in seen

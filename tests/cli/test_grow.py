@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,10 @@ import pytest
 from towpath import Site
 from towpath.adapters.catalog import dumps, moving
 from towpath.adapters.catalog.sqlite import SqliteCatalog
+from towpath.app.moving import refuse_switch, switch
+from towpath.app.settings import load
+from towpath.base.errors import StateError
+from towpath.base.spacetime import Box
 from towpath.testing.postgres import Server
 
 Command = Callable[..., Any]
@@ -82,7 +87,7 @@ def test_without_switch_the_site_goes_on_with_its_file(site: Path, url: str, inv
         done.out.split()
     )
     assert (site / "towpath.toml").read_text() == text
-    assert ".sqlite" in invoke("db", "path", "--site", site).out
+    assert invoke("db", "path", "--json", "--site", site).document["path"].endswith("catalog.sqlite")
     again = invoke("db", "migrate", "--to", url, "--site", site)
     assert (again.code, "is not empty: " in again.err, "DROP SCHEMA" in again.err) == (5, True, True)
     other = invoke(
@@ -278,3 +283,74 @@ def test_a_host_that_is_gone_is_named(grown: Path, url: str, tmp_path: Path, inv
     assert (done.code, bool(re.search("process 7 on elsewhere.*--gone elsewhere", done.err))) == (5, True)
     done = invoke("db", "restore", tmp_path / "backup", "--replace", "--gone", "elsewhere", "--site", grown)
     assert done.code == 0, done.err
+
+
+def test_a_machine_of_the_same_name_is_another(
+    grown: Path, url: str, tmp_path: Path, invoke: Command
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(
+            "INSERT INTO towpath.sessions (host, pid, lock, attributable, opened) VALUES (%s, 7, '/x/y.lock', true, 0)",
+            (socket.gethostname(),),
+        )
+    done = invoke("db", "restored", "--site", grown)
+    assert (done.code, "process 7 on" in done.err, "--gone" in done.err) == (5, True, True)
+    assert invoke("db", "restored", "--gone", socket.gethostname(), "--site", grown).code == 0
+
+
+def test_a_database_that_gets_postgis_later(grown: Path, postgis: Server, url: str, invoke: Command) -> None:
+    """`db migrate` builds the index, and does nothing the next time."""
+    with Site.open(grown) as site:
+        item = site.find("first").id
+        site.catalog.write(lambda tx: tx.update_item(item, footprint=Box(170, 0, -170, 1)))
+        assert [one.key for one in site.items(box=(180, 0.5))] == ["first"]
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("CREATE EXTENSION postgis")
+    assert rows(url, "SELECT to_regclass('towpath.footprints')") == [(None,)]
+    for _ in range(2):
+        assert invoke("db", "migrate", "--site", grown).code == 0
+        assert rows(url, "SELECT ST_NumGeometries(shape) FROM towpath.footprints") == [(2,)]
+    with Site.open(grown) as site:
+        assert [one.key for one in site.items(box=(-180, 0.5))] == ["first"]
+
+
+# ---- the site file
+
+FILES = {
+    '[site]\nname = "x"\n\n[roots]\nstore = "s"\n': '[site]\ncatalog = "postgresql:///d"\nname = "x"\n\n[roots]\nstore = "s"\n',
+    '[site]\n  catalog = "sqlite:///c" # here\nname = "x"\n': '[site]\ncatalog = "postgresql:///d"\nname = "x"\n',
+    '[ site ] # ours\n# catalog = "sqlite:///c"\n': '[ site ] # ours\ncatalog = "postgresql:///d"\n# catalog = "sqlite:///c"\n',
+    "[site]": '[site]\ncatalog = "postgresql:///d"\n',
+    '[roots]\nstore = "s"\n': '[roots]\nstore = "s"\n\n[site]\ncatalog = "postgresql:///d"\n',
+    "": '\n\n[site]\ncatalog = "postgresql:///d"\n',
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_one_line_of_the_site_file_changes(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text(text)
+    file.chmod(0o640)
+    switch(load(file, {}), "postgresql:///d")
+    assert file.read_text() == FILES[text]
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert load(file, {}).site.catalog == "postgresql:///d"
+    assert [one.name for one in tmp_path.iterdir()] == ["towpath.toml"]
+
+
+@pytest.mark.parametrize("text", ['site.catalog = "sqlite:///c"\n', 'site = { name = "x" }\n'])
+def test_a_site_file_of_another_form_is_changed_by_hand(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text(text)
+    with pytest.raises(StateError, match=r'write under \[site\]: catalog = "postgresql:///d"'):
+        switch(load(file, {}), "postgresql:///d")
+    assert file.read_text() == text
+
+
+def test_a_catalog_named_elsewhere_is_switched_there(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('[site]\ncatalog = "sqlite:///c"\n')
+    (tmp_path / "towpath.toml").write_text('extends = "base.toml"\n')
+    with pytest.raises(StateError, match=r"site.catalog comes from base.toml:2"):
+        refuse_switch(load(tmp_path, {}))
+    refuse_switch(load(tmp_path / "base.toml", {}))

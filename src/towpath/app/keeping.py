@@ -15,7 +15,7 @@ from typing import Any
 from towpath.adapters.catalog import backups
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
 from towpath.app.catalogs import file_of, open_catalog
-from towpath.app.session import is_free
+from towpath.app.session import is_free, machine
 from towpath.app.settings import Settings, masked
 from towpath.app.wiring import STATE
 from towpath.base import clock
@@ -109,18 +109,22 @@ def bring_back(settings: Settings, catalog: Catalog, floor: int = 0) -> int:
 
 def refuse_running(settings: Settings, view: View, gone: Sequence[str] = ()) -> None:
     """Raise `StateError` if a process of the site lives. An SQLite site is one machine's, whatever that is called."""
-    here = socket.gethostname()
     is_local = file_of(settings) is not None
     alive = [
-        (pid, host)
+        (pid, host, is_local or _is_ours(host, lock))
         for _, host, pid, lock, _ in view.sessions()
-        if host not in gone and (not is_free(Path(lock)) if is_local or host == here else True)
+        if not (is_free(Path(lock)) and (is_local or host in gone or _is_ours(host, lock)))
     ]
     if alive:
-        told = ", ".join(f"process {pid} on {host}" for pid, host in alive)
-        others = sorted({host for _, host in alive if host != here and not is_local})
+        told = ", ".join(f"process {pid} on {host}" for pid, host, _ in alive)
+        others = sorted({host for _, host, is_ours in alive if not is_ours})
         hint = f"; if {others[0]} is gone for good: --gone {others[0]}" if others else ""
         raise StateError(f"the site is running: {told}; end it first{hint}")
+
+
+def _is_ours(host: str, lock: str) -> bool:
+    """Whether a session's lock can be looked at from this machine."""
+    return host == socket.gethostname() and Path(lock).name.startswith(f"{machine()}-")
 
 
 def _highest(settings: Settings, view: View | None) -> int:

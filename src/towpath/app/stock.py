@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from towpath.app.acting import Acting, user
+from towpath.app.keeping import refuse_running
 from towpath.app.sizes import Sizes, measure
 from towpath.app.wiring import gather
 from towpath.base.errors import NotFoundError, UsageError
@@ -90,6 +91,13 @@ class Stock(Acting):
         -------
         list of Finding
             What was found; with `write`, of what is newer only what still waits for a choice.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such root.
+        StateError
+            If `newer` is to be done while the site runs.
         """
         if newer not in ("", "adopt", "quarantine"):
             raise UsageError(f"newer: found {newer!r}; expected adopt or quarantine")
@@ -113,6 +121,9 @@ class Stock(Acting):
 
     def _after_restore(self, others: list[Finding], choice: str, why: str, write: bool) -> list[Finding]:
         """What is extra is newer than the restored catalog; once nothing is left to choose, sweeping may go on."""
+        if write and choice:
+            with self.catalog.read() as view:
+                refuse_running(self.settings, view)  # what runs makes places, too
         if write and choice == "adopt":
             self._parts.arrivals().look()  # raw files that came after the backup are items again
         paths = [one.path for one in others if one.what == "extra"]

@@ -91,22 +91,24 @@ def _side(low: str, high: str, most: str) -> tuple[str, str]:
     )
 
 
-def _envelope(postgis: str, west: str, east: str) -> str:
-    (left, right), (low, high) = _side(west, east, "180"), _side("south", "north", "90")
+def _envelope(postgis: str, row: str, west: str, east: str) -> str:
+    (left, right), (low, high) = _side(west, east, "180"), _side(f"{row}.south", f"{row}.north", "90")
     return f"{postgis}.ST_MakeEnvelope({left}, {low}, {right}, {high}, 4326)"
+
+
+def _shape(postgis: str, row: str) -> str:
+    """The footprint of a row of items as geometry."""
+    west, east = f"{row}.west", f"{row}.east"
+    one = f"{postgis}.ST_Multi({_envelope(postgis, row, west, east)})"
+    two = (
+        f"{postgis}.ST_Collect({_envelope(postgis, row, west, '180.0::float8')}, "
+        f"{_envelope(postgis, row, '(-180.0)::float8', east)})"
+    )
+    return f"CASE WHEN {west} > {east} THEN {two} ELSE {one} END"
 
 
 def _geometry(postgis: str) -> Sequence[str]:
     """The statements that build the table, its function and its triggers."""
-    one = f"{postgis}.ST_Multi({_envelope(postgis, 'west', 'east')})"
-    two = (
-        f"{postgis}.ST_Collect({_envelope(postgis, 'west', '180.0::float8')}, "
-        f"{_envelope(postgis, '(-180.0)::float8', 'east')})"
-    )
-    rows = (
-        f"SELECT id, CASE WHEN west > east THEN {two} ELSE {one} END FROM items "
-        "WHERE west IS NOT NULL AND south IS NOT NULL AND east IS NOT NULL AND north IS NOT NULL"
-    )
     return (
         "CREATE TABLE footprints ("
         "item_id bigint PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE, "
@@ -116,13 +118,12 @@ def _geometry(postgis: str) -> Sequence[str]:
         f"CONSTRAINT footprints_srid CHECK ({postgis}.ST_SRID(shape) = 4326), "
         f"CONSTRAINT footprints_longitude CHECK ({postgis}.ST_XMin(shape) >= -180 AND {postgis}.ST_XMax(shape) <= 180), "
         f"CONSTRAINT footprints_latitude CHECK ({postgis}.ST_YMin(shape) >= -90 AND {postgis}.ST_YMax(shape) <= 90))",
-        f"INSERT INTO footprints (item_id, shape) {rows}",
+        f"INSERT INTO footprints (item_id, shape) SELECT id, {_shape(postgis, 'i')} FROM items i WHERE west IS NOT NULL",
         "CREATE INDEX footprints_shape ON footprints USING gist (shape)",
-        # TG_TABLE_SCHEMA: a function finds the tables beside its own, whatever the search path of who writes.
-        "CREATE FUNCTION footprints_keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "EXECUTE format('DELETE FROM %I.footprints WHERE item_id = $1', TG_TABLE_SCHEMA) USING NEW.id; "
-        f"EXECUTE format('INSERT INTO %I.footprints (item_id, shape) {rows.replace('FROM items', 'FROM %I.items')} "
-        "AND id = $1', TG_TABLE_SCHEMA, TG_TABLE_SCHEMA) USING NEW.id; RETURN NULL; END $$",
+        "CREATE FUNCTION footprints_keep() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN "
+        "IF NEW.west IS NULL THEN DELETE FROM footprints WHERE item_id = NEW.id; "
+        f"ELSE INSERT INTO footprints (item_id, shape) VALUES (NEW.id, {_shape(postgis, 'NEW')}) "
+        "ON CONFLICT (item_id) DO UPDATE SET shape = excluded.shape; END IF; RETURN NULL; END $$",
         "CREATE TRIGGER footprints_added AFTER INSERT ON items FOR EACH ROW WHEN (NEW.west IS NOT NULL) "
         "EXECUTE FUNCTION footprints_keep()",
         "CREATE TRIGGER footprints_moved AFTER UPDATE OF west, south, east, north ON items FOR EACH ROW WHEN "
