@@ -18,10 +18,9 @@ _SMALL = 1 << 16  # asking for more costs more than reading a small file
 
 
 def canonical(value: Any) -> bytes:
-    """`value` as canonical JSON: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    """`value` as canonical JSON: sorted keys, no spaces, UTF-8 (half a character is spelled out), no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace")
 
 
 def digest(value: Any) -> bytes:

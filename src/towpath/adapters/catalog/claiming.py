@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.readiness import Readiness
-from towpath.adapters.catalog.sql import FIRST_OF_SUBJECT, chunks, dump, load, marks
+from towpath.adapters.catalog.sql import FIRST_OF_SUBJECT, chunks, dump, load, marks, storable
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Claimed
 from towpath.contracts.definition import KindPlan, StagePlan
@@ -253,7 +253,7 @@ class Claiming(Readiness):
             (
                 state.value,
                 self.now() if again is None else again,
-                error or None,
+                storable(error) or None,
                 bool(error),
                 claimed.work,
                 claimed.token,

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from towpath.adapters.catalog.claiming import Claiming
-from towpath.adapters.catalog.sql import LIVE, dump, load
+from towpath.adapters.catalog.sql import LIVE, dump, load, storable
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Claimed, Finished
@@ -40,7 +40,7 @@ class Completing(Claiming):
                 sorted(claimed.work for claimed, _ in reports),
             )
         }
-        fitting, others = _sort_out(reports, standing)
+        fitting, others = _sort_out([(claimed, _storable(report)) for claimed, report in reports], standing)
         moved = {c.work for c, _ in fitting if standing[c.work][3] != standing[c.work][4]}
         if others:
             self._write_stopped(stage, others)
@@ -271,6 +271,13 @@ class Completing(Claiming):
             if path.startswith(place):
                 return number, path[len(place) :]
         raise ValueError(f"{path} lies below no root; roots are {[place for place, _ in self.places()]}")
+
+
+def _storable(report: Report) -> Report:
+    """The report with words that every catalog can hold: they may quote names of files that are no UTF-8."""
+    if not (report.error or report.reasons):
+        return report
+    return replace(report, error=storable(report.error), reasons=tuple(map(storable, report.reasons)))
 
 
 def _sort_out(reports: Sequence[_Pair], standing: Mapping[int, Any]) -> tuple[list[_Pair], list[_Pair]]:

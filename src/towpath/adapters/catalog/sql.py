@@ -59,6 +59,11 @@ def dump(value: Any) -> str | None:
     return canonical(value).decode() if value else None
 
 
+def storable(text: str) -> str:
+    """`text` as it can be written: half a character, of a file's name that is no UTF-8, is spelled out."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def load(text: str | None, empty: Any) -> Any:
     """The value of a JSON text, `empty` for None."""
     return json.loads(text) if text else empty

@@ -244,6 +244,14 @@ class WorkSuite(Base):
         assert (row.state, row.note, row.deaths) == (State.FAILED, "ValueError: no", 0)
         assert runs_of(b, item)[0].error == "ValueError: no"
 
+    def test_an_error_about_a_name_that_is_no_text_is_kept(self, bench: MakeBench) -> None:
+        """A file's name need not be UTF-8; the run that says so is written all the same."""
+        b = bench(CHAIN)
+        (item,) = b.add("i")
+        b.end("a", Outcome.FAILED, error="no such file: caf\udce9.txt")
+        assert b.state("a", item) is State.FAILED
+        assert runs_of(b, item)[0].error == "no such file: caf\\udce9.txt"
+
     def test_transient_is_tried_again_with_backoff_until_attempts_are_used_up(self, bench: MakeBench) -> None:
         """Running → ready, due = backoff; the last attempt fails."""
         b = bench(kind_plan("item", {"a": ()}, settings={"a": {"attempts": 3, "backoff": 0.0}}))
