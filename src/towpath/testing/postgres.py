@@ -66,6 +66,18 @@ def programs() -> Path:
     return newest[1]
 
 
+def is_installed(extension: str) -> bool:
+    """Whether the server of `programs` can make an extension. Raises `NoServerError` if there is none."""
+    folder = programs()
+    places = [folder.parent / "share", folder.parent / "share" / "postgresql"]
+    if (folder / "pg_config").is_file():
+        told = subprocess.run(
+            [folder / "pg_config", "--sharedir"], capture_output=True, text=True, check=True
+        )
+        places.append(Path(told.stdout.strip()))
+    return any((place / "extension" / f"{extension}.control").is_file() for place in places)
+
+
 def _folders() -> Iterator[Path]:
     yield from Path(_PLACES).glob("*/bin")
     config = shutil.which("pg_config")
@@ -207,14 +219,6 @@ class Server:
         names = [sql.Identifier(one) for one in (name, template)]
         self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         return self.url(name)
-
-    def has(self, extension: str) -> bool:
-        """Whether an extension is installed on this machine."""
-        with closing(psycopg.connect(self.url("postgres"))) as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pg_available_extensions WHERE name = %s", (extension,)
-            ).fetchone()
-        return found is not None
 
     def empty(self, url: str, schema: str = "towpath") -> None:
         """Remove all rows of a migrated catalog and count anew: what a new schema is, in a tenth of the time."""
