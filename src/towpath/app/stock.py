@@ -7,8 +7,7 @@ from pathlib import Path
 from towpath.app.acting import Acting, user
 from towpath.app.keeping import refuse_running
 from towpath.app.wiring import gather
-from towpath.base import clock
-from towpath.base.errors import NotFoundError, StateError, UsageError
+from towpath.base.errors import NotFoundError, UsageError
 from towpath.flow import newer as later
 from towpath.flow import reconcile as disk
 from towpath.flow.reconcile import Finding
@@ -121,13 +120,6 @@ class Stock(Acting):
         StateError
             If the catalog was restored from a backup and it is open what becomes of what is newer on disk.
         """
-        with self.catalog.read() as view:
-            when = view.restored()
-        if when is not None:
-            raise StateError(
-                f"the catalog was restored at {clock.text(when)}, and what is newer on disk has no row in it; first "
-                "decide: `towpath inventory reconcile --newer adopt` (or quarantine), with --write"
-            )
         return disk.sweep(self.catalog, self.storage, older=older, grace=grace)
 
     def remap(self, root: str, place: str | os.PathLike[str], *, write: bool = False) -> dict[str, int]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from towpath.base import clock
+from towpath.base.errors import StateError
 from towpath.base.hashing import content
 from towpath.base.model import Product
 from towpath.base.states import Product as State
@@ -267,7 +269,19 @@ def sweep(
     """Remove orphans; move superseded products that nobody reads to trash; delete what was in trash for `grace` seconds.
 
     Returns how many of each.
+
+    Raises
+    ------
+    StateError
+        If the catalog was restored from a backup and it is open what becomes of what is newer on disk.
     """
+    with catalog.read() as view:
+        when = view.restored()
+    if when is not None:
+        raise StateError(
+            f"the catalog was restored at {clock.text(when)}, and what is newer on disk has no row in it; first "
+            "decide: `towpath inventory reconcile --newer adopt` (or quarantine), with --write"
+        )
     swept = orphans(catalog, storage, older=older, now=now)
     for path in swept:
         storage.remove(path)
