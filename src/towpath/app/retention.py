@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath.app.settings import RetentionTable
-from towpath.base import clock
-from towpath.base.errors import StateError, TowpathError
+from towpath.base.errors import TowpathError
 from towpath.base.states import Work
 from towpath.contracts.catalog import Catalog, Claimed, Transaction
 from towpath.contracts.storage import Storage
@@ -84,13 +83,6 @@ class Retention:
         StateError
             If the catalog was restored from a backup and it is open what becomes of what is newer on disk.
         """
-        with self._catalog.read() as view:
-            when = view.restored()
-        if when is not None:
-            raise StateError(
-                f"the catalog was restored at {clock.text(when)}, and what is newer on disk has no row in it; first "
-                "decide: `towpath inventory reconcile --newer adopt` (or quarantine), with --write"
-            )
         table, storage = self.table, self._storage()
         orphans = table.orphans if older is None else older
         policy = Policy(

@@ -156,7 +156,7 @@ def restore(
     with measured(answer, "copying") as progress:
         done = keeping.restore(_settings(call), file, replace=replace, gone=gone or (), progress=progress)
     until = f", as it was at {clock.text(done.until)}" if done.until else ""
-    kept = [Text(f"the former catalog is kept: {done.kept}")] if done.kept else []
+    kept = [Text(f"the former catalog is kept: {Path(done.kept).name}")] if done.kept else []
     answer.answer(done, Text(f"restored{until}"), *kept, *_after_restore())
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from towpath.base.errors import StorageError
+from towpath.base import clock
+from towpath.base.errors import StateError, StorageError
 from towpath.base.hashing import content
 from towpath.base.model import Product
 from towpath.base.states import Product as State
@@ -427,7 +428,20 @@ def _in_work(name: str, running: set[tuple[str, int]]) -> bool:
 def sweep(
     catalog: Catalog, storage: Storage, *, older: float = DAY, go_on: Callable[[], bool] = lambda: True
 ) -> int:
-    """Remove orphans; returns how many."""
+    """Remove orphans; returns how many.
+
+    Raises
+    ------
+    StateError
+        If the catalog was restored from a backup and it is open what becomes of what is newer on disk.
+    """
+    with catalog.read() as view:
+        when = view.restored()
+    if when is not None:
+        raise StateError(
+            f"the catalog was restored at {clock.text(when)}, and what is newer on disk has no row in it; first "
+            "decide: `towpath inventory reconcile --newer adopt` (or quarantine), with --write"
+        )
     count = 0
     for path in orphans(catalog, storage, older=older):
         if not go_on():
