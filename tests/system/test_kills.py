@@ -20,6 +20,10 @@ params = { delay = 0.004 }
 ENGINE = [name for name in sorted(faults.POINTS) if not name.startswith(("publish.", "transfer."))]
 FEW = ["catalog.committed", "staging.renamed", "process.complete"]
 EVERY = sorted(faults.POINTS)
+WRITES = [
+    "staging.open", "staging.close", "staging.rename", "catalog.commit",
+    "transfer.create", "publish.bytes", "publish.rename", "outbox.send",
+]  # fmt: skip
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,7 +47,7 @@ def is_clean(figures: Figures) -> None:
     assert figures.repeats <= figures.in_flight
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_instants_cost_what_was_in_flight(tmp_path: Path, kills: int, url: str):
     figures = random_kills(tmp_path, kills, kills, url)
     assert figures.kills.total() == kills
@@ -51,13 +55,15 @@ def test_kills_at_random_instants_cost_what_was_in_flight(tmp_path: Path, kills:
 
 
 @pytest.mark.parametrize(
-    ("points", "action"),
+    ("url", "points", "action"),
     [
-        (FEW, "kill"),
-        pytest.param(EVERY, "kill", marks=pytest.mark.slow),
-        pytest.param(ENGINE, "raise=ENOSPC", marks=pytest.mark.slow),
+        pytest.param("sqlite", FEW, "kill", id="few"),
+        pytest.param("postgresql", FEW, "kill", id="few on postgresql"),
+        pytest.param("sqlite", EVERY, "kill", id="every", marks=pytest.mark.slow),
+        pytest.param("postgresql", ENGINE, "kill", id="engine on postgresql", marks=pytest.mark.slow),
+        pytest.param("sqlite", WRITES, "raise=ENOSPC", id="full", marks=pytest.mark.slow),
     ],
-    ids=["few", "every", "full"],
+    indirect=["url"],
 )
 def test_a_kill_or_a_full_disk_at_each_fault_point_costs_what_was_in_flight(
     tmp_path: Path, points: list[str], action: str, url: str
