@@ -270,7 +270,7 @@ class Chaos:
             self._count(None)
             self._end(self.daemon, workers)
         with Daemon(self.folder) as last:
-            if last.wait() != 0:
+            if last.wait(1800.0) != 0:  # it has what all the killed ones left to do
                 raise AssertionError(last.text())
         figures, times = self.figures, self.executed()
         with Site.open(self.folder) as site:
