@@ -5,8 +5,10 @@ there a skipped test would look like one that passed; only what needs root is sk
 """
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -18,6 +20,10 @@ from towpath.testing.postgres import NoServerError, Server, is_installed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL_DISK_BYTES = 1024 * 1024
+
+# A shell ignores this signal in what it starts in the background, and so would every process that a test starts.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines differ in speed, and one test may wait for another: how long an example takes proves nothing.
 settings.register_profile(
