@@ -2,11 +2,11 @@
 #
 #   make PYTHON=/path/to/python ...    the interpreter to use, instead of the first one found that runs
 #   make demo PIPELINE=gam             the pipeline to show
-#   make test WORKERS=4                test processes at a time
+#   make test WORKERS=2                test processes at a time; most of them wait most of the time
 
 PYTHON ?=
 PIPELINE ?= gam
-WORKERS ?= 2
+WORKERS ?= 4
 , := ,
 
 .DEFAULT_GOAL := help
@@ -84,7 +84,7 @@ fast: $(READY_TEST)
 	@$(call phase,fast tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow")
 
 long: $(READY_TEST)
-	@$(call phase,long tests,$(BIN)/coverage run -m pytest -q -m slow --durations 10 --timeout 900)
+	@$(call phase,long tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m slow --durations 10)
 
 floors: $(READY_TEST)
 	@$(BIN)/coverage combine -q --append 2>/dev/null || test -f .coverage
