@@ -468,7 +468,9 @@ def _upgrade(connection: Connection, schema: str) -> None:
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: connection, poolclass=sqlalchemy.StaticPool
     )
-    with engine.begin() as within:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (site_key(schema),))
-        migrations.upgrade(within)
-    engine.dispose()
+    try:
+        with engine.begin() as within:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (site_key(schema),))
+            migrations.upgrade(within)
+    finally:
+        engine.dispose()

@@ -235,9 +235,11 @@ def migrate(path: Path) -> str:
         f"sqlite:///{path}", connect_args={"timeout": _PATIENCE, "isolation_level": None}
     )
     sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    with engine.begin() as connection:
-        migrations.upgrade(connection)
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            migrations.upgrade(connection)
+    finally:
+        engine.dispose()
     return found
 
 
