@@ -153,9 +153,8 @@ def test_the_log_of_a_running_run_can_be_followed(pool: Pool, tmp_path: Path) ->
 
     def look(one: Progress) -> None:
         told.append(one)
-        if (
-            one.fraction is not None
-        ):  # without one it only says that the run has begun, which may be before its first line
+        # Without a fraction it only says that the run has begun, which may be before its first line.
+        if one.fraction is not None:
             assert Path(one.log).read_bytes()[one.begin :].startswith(b"has begun\n")
 
     (report,) = collect(executor, 1, each=look)
