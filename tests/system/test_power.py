@@ -140,7 +140,7 @@ def test_the_check_finds_what_durability_crash_would_lose(traced: tuple[Path, Pa
     assert published == 0  # what is published is, at every level
 
 
-def test_a_batch_flushes_each_file_once_and_its_folder_once(traced: tuple[Path, Path]):
+def test_each_file_is_flushed_once_and_its_folder_at_most_once_for_each_run(traced: tuple[Path, Path]):
     folder, file = traced
     disk = disk_of(folder, "power")
     for name, arguments, result in calls(file):
@@ -154,4 +154,4 @@ def test_a_batch_flushes_each_file_once_and_its_folder_once(traced: tuple[Path, 
     assert set(files.values()) == {1}
     assert len(files) == 8 + 8 + 2
     for folder_ in ("store/plain/note/write", "store/plain/note/hash"):
-        assert 1 <= stores[folder_] <= 8  # at most one for each batch, and a batch is more than a run
+        assert 1 <= stores[folder_] <= 8  # once for all runs that are reported together
