@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,9 @@ class Outputs(Stage):
         with context.output(self.name, self.filename) as path:
             if self.how != "nothing":
                 path.write_text("whole")
+            if self.how == "remade":  # a person deletes the folder, and another run makes it again
+                shutil.rmtree(path.parent)
+                path.parent.mkdir()
         if self.how == "twice":
             with context.output(self.name, "again.txt"):
                 pass

@@ -220,6 +220,25 @@ def test_an_output_that_failed_may_be_opened_again(run: Run, store: Path) -> Non
     assert names(store) == ["a%20b.3.text.txt"]
 
 
+def test_a_folder_that_was_deleted_and_made_again_during_a_run_is_not_the_stages_fault(
+    run: Run, store: Path
+) -> None:
+    error = "declared outputs text: none made; the folder of the run is gone"
+    report = run("Outputs", params={"how": "remade"})
+    assert (report.outcome, report.error, names(store)) == (Outcome.TRANSIENT, error, [])
+    assert run("Outputs").outcome is Outcome.DONE
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_no_run_leaves_a_file_open(run: Run) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for how in ("", "nothing", "retry", "twice", "late", "remade"):
+        run("Outputs", params={"how": how})
+    run("Several", BOTH)
+    run("Raises", params={"kind": "value"})
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_files_beside_the_declared_ones_are_refused(run: Run, store: Path) -> None:
     report = run("Several", BOTH, params={"also": "notes.txt"})
     assert (report.outcome, names(store)) == (Outcome.FAILED, [])

@@ -4,6 +4,7 @@ A lone output is `<place>.<token>.<file>`, several are files of the folder `<pla
 and what a run that did not succeed wrote is removed.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -153,12 +154,12 @@ class Staging:
 
     __slots__ = (
         "_away",
+        "_fd",
         "_folder",
         "_folders",
         "_lone",
         "_made",
         "_names",
-        "_opened",
         "_parent",
         "_prefix",
         "_scratch",
@@ -171,7 +172,8 @@ class Staging:
         self._target = f"{place}.{token}"
         self._lone = lone
         self._folders = folders
-        self._folder = self._away = self._opened = False
+        self._folder = self._away = False
+        self._fd = -1  # the folder in which outputs are written, as it was when the first was opened
         self._scratch = ""
         self._names: dict[str, str] = {}
         self._made: dict[str, Content] = {}
@@ -204,7 +206,9 @@ class Staging:
         if not self._lone and not self._folder:
             self._make_folder(self._prefix)
             self._folder = True
-        self._away, self._opened = False, True
+        if self._fd < 0:
+            self._fd = os.open(self._prefix if self._folder else self._parent, os.O_RDONLY)
+        self._away = False
 
     def _make_folder(self, path: str) -> None:
         try:
@@ -241,9 +245,23 @@ class Staging:
         return f"{self._target}{'.' if self._lone else '/'}{self._names[output]}"
 
     def is_away(self) -> bool:
-        """Whether the folder in which outputs are written could not be made, or is gone with what was written."""
-        folder = self._prefix if self._folder else self._parent
-        return self._away or (self._opened and not os.path.isdir(folder))  # noqa: PTH112
+        """Whether the folder in which outputs are written could not be made, or is gone with what was written.
+
+        Another run may have made it anew since: its name alone proves nothing.
+        """
+        if self._away or self._fd < 0:
+            return self._away
+        try:
+            now = os.stat(self._prefix if self._folder else self._parent)  # noqa: PTH116  plain str, hot path
+        except OSError:
+            return True
+        return not os.path.samestat(now, os.fstat(self._fd))
+
+    def _release(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):  # user code closed it
+                os.close(self._fd)
+            self._fd = -1
 
     def scratch(self) -> str:
         """A folder for temporary files on the same file system, made on first use, gone after the run."""
@@ -283,6 +301,7 @@ class Staging:
             if self._folders.durable:
                 sync_file(self._prefix)
             rename_new(self._prefix, self._target)
+        self._release()
         faults.point("staging.renamed")
         self._folders.changed(self._parent)
 
@@ -298,6 +317,7 @@ class Staging:
 
     def discard(self) -> None:
         """Remove everything that was written."""
+        self._release()
         if self._away:
             self._folders.forget()
         if self._scratch:
