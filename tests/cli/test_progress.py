@@ -155,7 +155,11 @@ def test_the_log_of_a_run_that_goes_on_is_waited_for(spawn: Command, slow: Path)
 
 def test_the_log_of_a_run_is_followed_line_by_line(slow: Path) -> None:
     stages = slow / slow.name / "stages.py"
-    ticking = "print('tick', step, flush=True); time.sleep(0.3)"
+    seen = slow / "seen"
+    ticking = f"""print('tick', step, flush=True)
+            import pathlib
+            while step == 9 and not pathlib.Path({str(seen)!r}).exists():
+                time.sleep(0.05)"""
     stages.write_text(stages.read_text().replace("time.sleep(0.05)", ticking))
     running = Terminal("run", folder=slow)
     running.until("a ")
@@ -175,13 +179,12 @@ def test_the_log_of_a_run_is_followed_line_by_line(slow: Path) -> None:
             text=True,
             check=True,
         )
-        assert json.loads(shown.stdout)["work"][0]["state"] == "running", (
-            "its first line was there before it ended"
-        )
+        assert json.loads(shown.stdout)["work"][0]["state"] == "running", "it waits"
+        seen.touch()
         rest, _ = following.communicate(timeout=LIMIT)
     finally:
         following.kill()
-    assert rest.splitlines()[-1].startswith("tick")
+    assert rest.splitlines()[-1].startswith("tick 23")
     assert following.returncode == 0
     running.end()
 

@@ -227,14 +227,14 @@ def test_work_whose_processes_die_is_taken_over_and_poisoned_in_the_end(url: str
 def test_a_lease_that_is_extended_is_not_taken(url: str) -> None:
     with opened(url) as bench, opened(url) as other:
         bench.add("i")
-        (claimed,) = bench.claim("a", lease=0.3)
-        for _ in range(10):
-            time.sleep(0.1)
+        (claimed,) = bench.claim("a", lease=1.5)
+        for _ in range(4):
+            time.sleep(0.5)
             lost = bench.catalog.write(
-                lambda tx: tx.heartbeat([(claimed.work, claimed.token)], 0.3), concurrent=True
+                lambda tx: tx.heartbeat([(claimed.work, claimed.token)], 1.5), concurrent=True
             )
             assert (lost, other.claim("a")) == ([], [])
-        time.sleep(0.35)
+        time.sleep(1.6)
         (taken,) = other.claim("a")
         assert taken.token == 2
         assert bench.catalog.write(lambda tx: tx.heartbeat([(claimed.work, 1)], 60.0), concurrent=True) == [

@@ -154,4 +154,4 @@ def test_each_file_is_flushed_once_and_its_folder_at_most_once_for_each_run(trac
     assert set(files.values()) == {1}
     assert len(files) == 8 + 8 + 2
     for folder_ in ("store/plain/note/write", "store/plain/note/hash"):
-        assert 1 <= stores[folder_] <= 8  # once for all runs that are reported together
+        assert 1 <= stores[folder_] <= 8  # once for all runs of a batch

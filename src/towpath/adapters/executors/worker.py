@@ -1,6 +1,7 @@
 """A worker process of the local pool: takes batches from its pipe, does their runs, sends reports back in chunks.
 
-A report leaves at most 50 ms after its run ended. The process answers to nobody but its pool, which ends it by a
+A report leaves at the latest when its batch ends, and 40 ms after its run ended. Where a batch is durable its reports leave
+together, so that each folder is flushed once; of one that takes longer than a second, once a second. The process answers to nobody but its pool, which ends it by a
 signal; when the pool's end of the pipe closes it ends itself.
 """
 
@@ -22,6 +23,7 @@ from towpath.adapters.executors.board import Board
 from towpath.adapters.executors.context import Prepared
 from towpath.adapters.executors.logs import ROTATE, RunLog, log_handler, log_name
 from towpath.adapters.executors.processes import end_children, settle_in
+from towpath.adapters.executors.staging import Folders
 from towpath.adapters.executors.wire import batch_from_plain, dump, load, report_to_plain
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Progress, Report
@@ -38,7 +40,8 @@ THREADS = (
 BATCH, DROP = 0, 1  # what the pool sends
 REPORT, PROGRESS = 0, 1  # what the worker sends
 HEADER = struct.Struct("=I")
-_SOON = 0.04  # seconds that a report waits for others
+_SOON = 0.04  # seconds that a report waits for others of its batch
+_DURABLE = 1.0  # the same where a flush of their folders goes before: longer than a batch is meant to take
 _READ = 1 << 18
 CLOSED = 70  # exit status: user code closed what belongs to the worker
 _PREPARING = 60.0  # seconds that loading a stage may take beyond its time limit
@@ -77,15 +80,21 @@ class Outbox:
         self._channel = channel
         self._entries: deque[Any] = deque()
         self._wake = threading.Event()
-        self._armed = False
+        self._armed, self._due = False, 0.0
         self._lock = threading.Lock()
-        self.prepared: Prepared | Unprepared | None = None
+        self._folders: Folders | None = None
         threading.Thread(target=self._send_soon, daemon=True, name="towpath-outbox").start()
+
+    def begin(self, prepared: Prepared | Unprepared) -> None:
+        """What is put in from here on is of the runs of this batch."""
+        folders = prepared.folders if isinstance(prepared, Prepared) else None
+        self._folders = folders if folders is not None and folders.durable else None
 
     def add(self, entry: Any) -> None:
         """Put in one entry."""
         self._entries.append(entry)
         if not self._armed:
+            self._due = time.monotonic() + (_DURABLE if self._folders else _SOON)
             self._armed = True
             self._wake.set()
 
@@ -96,15 +105,16 @@ class Outbox:
             entries = [self._entries.popleft() for _ in range(len(self._entries))]
             if not entries:
                 return
-            if isinstance(self.prepared, Prepared):
-                self.prepared.folders.sync()
+            if self._folders:
+                self._folders.sync()
             self._channel.sendall(frame(entries))
 
     def _send_soon(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
-            time.sleep(_SOON)
+            while (rest := self._due - time.monotonic()) > 0:  # a batch that ended since put it off
+                time.sleep(rest)
             try:
                 self.flush()
             except OSError:  # the pool is gone, or user code closed the pipe
@@ -174,7 +184,8 @@ class Worker:
         self._board.begin(1, time.monotonic() + _PREPARING, begin or 0)
         batch = batch_from_plain(content)
         self._set_threads(batch.resources.cores)
-        prepared = self._outbox.prepared = self._attempts.prepare(batch)
+        prepared = self._attempts.prepare(batch)
+        self._outbox.begin(prepared)
         for row, task in enumerate(batch.tasks, 1):
             if self._board.called():
                 self._listen()

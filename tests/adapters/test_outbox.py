@@ -1,0 +1,99 @@
+"""When the reports of a worker leave, and what is flushed to disk before they do."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batches_for_tests import batch_of, tasks_of
+
+from towpath.adapters.executors import staging, worker
+from towpath.adapters.executors.attempt import Attempts, NoLog
+from towpath.adapters.executors.worker import Frames, Outbox
+
+Ends = tuple[Outbox, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Give an outbox, and the end of its channel at which its entries come out."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Outbox(ours), theirs
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the list of what has been flushed to disk."""
+    done: list[str] = []
+    real = staging.sync_file
+    monkeypatch.setattr(staging, "sync_file", lambda path: (done.append(str(path)), real(path)))
+    return done
+
+
+def came(theirs: socket.socket, seconds: float, count: int = 1 << 30) -> list[Any]:
+    """All entries of what comes within so many seconds, or until there are `count`."""
+    frames, found = Frames(), []
+    until = time.monotonic() + seconds
+    while len(found) < count and (rest := until - time.monotonic()) > 0:
+        theirs.settimeout(rest)
+        try:
+            found += [entry for message in frames.feed(theirs.recv(1 << 16)) for entry in message]
+        except TimeoutError:
+            break
+    return found
+
+
+def runs(outbox: Outbox, store: Path, *, durable: bool) -> Iterator[int]:
+    """Do the five runs of a batch in turn; nothing else is done while one is given."""
+    attempts = Attempts("here", NoLog(), lambda _: None)
+    tasks = tasks_of(store, "abcde")
+    prepared = attempts.prepare(batch_of("Write", tasks, {"text": "text"}, durable=durable))
+    outbox.begin(prepared)
+    for task in tasks:
+        assert attempts.run(prepared, task).error == ""
+        outbox.add(task.work)
+        yield task.work
+
+
+def test_reports_leave_soon_while_a_batch_goes_on(ends: Ends, tmp_path: Path, flushed: list[str]) -> None:
+    outbox, theirs = ends
+    for number in runs(outbox, tmp_path / "store", durable=False):
+        assert came(theirs, 10.0, 1) == [number]
+    outbox.flush()
+    assert came(theirs, 0.05) == []
+    assert flushed == []
+
+
+def test_a_durable_batch_flushes_its_folder_once_and_reports_when_it_has(
+    ends: Ends, tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_DURABLE", 1.5)
+    outbox, theirs = ends
+    for batch in ("a", "b"):
+        store = tmp_path / batch
+        list(runs(outbox, store, durable=True))
+        # the second time so long that what the first batch had put in would leave now
+        assert came(theirs, 1.0) == []
+        assert str(store) not in flushed
+        outbox.flush()
+        assert came(theirs, 10.0, 5) == [1, 2, 3, 4, 5]
+        assert flushed.count(str(store)) == 1
+
+
+def test_a_durable_batch_that_takes_longer_than_it_is_meant_to_reports_meanwhile(
+    ends: Ends, tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_DURABLE", 0.2)
+    outbox, theirs = ends
+    batch = runs(outbox, tmp_path / "store", durable=True)
+    next(batch), next(batch)
+    assert came(theirs, 10.0, 2) == [1, 2]
+    before = flushed.count(str(tmp_path / "store"))
+    assert before > 0
+    list(batch)
+    outbox.flush()
+    assert came(theirs, 10.0, 3) == [3, 4, 5]
+    assert flushed.count(str(tmp_path / "store")) > before
