@@ -24,6 +24,7 @@ from towpath.adapters.executors.wire import (
     report_from_plain,
     report_to_plain,
 )
+from towpath.base import renaming
 from towpath.base.hashing import Content, content, file_sha256
 from towpath.base.model import Measure, StepRecord
 from towpath.base.states import Outcome
@@ -272,13 +273,13 @@ def test_a_folder_is_never_replaced_nor_a_file_where_the_system_has_no_such_call
     def check() -> None:
         for kind in ("folder", "file"):
             with pytest.raises(FileExistsError):
-                staging.rename_new(str(tmp_path / f"new-{kind}"), str(tmp_path / f"old-{kind}"))
-            staging.rename_new(str(tmp_path / f"new-{kind}"), str(tmp_path / f"moved-{kind}"))
-            staging.rename_new(str(tmp_path / f"moved-{kind}"), str(tmp_path / f"new-{kind}"))
+                renaming.rename_new(str(tmp_path / f"new-{kind}"), str(tmp_path / f"old-{kind}"))
+            renaming.rename_new(str(tmp_path / f"new-{kind}"), str(tmp_path / f"moved-{kind}"))
+            renaming.rename_new(str(tmp_path / f"moved-{kind}"), str(tmp_path / f"new-{kind}"))
         assert (tmp_path / "old-file").read_text() == "old"
 
     check()
-    monkeypatch.setattr(staging, "_libc", object())
+    monkeypatch.setattr(renaming, "_libc", object())
     check()
 
 

@@ -1,1 +1,1 @@
-"""Floor 0: values, states, errors, hashing and time. Pure functions on the standard library; imports nothing of Towpath above."""
+"""Floor 0: values, states, errors, hashing, renaming and time, on the standard library; imports nothing of Towpath above."""

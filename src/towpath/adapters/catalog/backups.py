@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from towpath.adapters.catalog import migrations
-from towpath.adapters.executors.staging import rename_new
 from towpath.base.errors import SiteError, StateError
+from towpath.base.renaming import rename_new
 
 Progress = Callable[[int, int], None]  # pages copied, pages in all
 

@@ -23,8 +23,8 @@ from towpath.adapters.catalog.backups import flush, part_of
 from towpath.adapters.catalog.connecting import address, connect, site_key, told
 from towpath.adapters.catalog.postgres import place
 from towpath.adapters.catalog.schema import metadata
-from towpath.adapters.executors.staging import rename_new
 from towpath.base.errors import SiteError, StateError
+from towpath.base.renaming import rename_new
 
 _PLACES = "/usr/lib/postgresql"  # where Debian has them, one folder for each version
 _MAGIC = b"PGDMP"

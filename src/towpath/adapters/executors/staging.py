@@ -5,8 +5,6 @@ and what a run that did not succeed wrote is removed.
 """
 
 import contextlib
-import ctypes
-import errno
 import os
 import shutil
 import stat
@@ -14,43 +12,7 @@ from pathlib import Path
 
 from towpath.base import faults
 from towpath.base.hashing import Content, content, file_sha256
-
-_HERE = -100  # AT_FDCWD
-_NOREPLACE = 1
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def rename_new(source: str, target: str) -> None:
-    """Rename a file or folder within one file system to a place where there must be nothing.
-
-    Raises
-    ------
-    FileExistsError
-        If there is something at `target`.
-    """
-    try:
-        failed = _libc.renameat2(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NOREPLACE)
-    except AttributeError:  # not this system
-        failed, code = -1, errno.ENOSYS
-    else:
-        code = ctypes.get_errno() if failed else 0
-    if not failed:
-        return
-    if code not in _UNSUPPORTED:
-        raise OSError(code, os.strerror(code), source, None, target)
-    _rename_by_hand(source, target)
-
-
-def _rename_by_hand(source: str, target: str) -> None:
-    """The same where the file system has no such call: a file by `link`, a folder by look and rename."""
-    if stat.S_ISREG(os.lstat(source).st_mode):
-        os.link(source, target)
-        os.unlink(source)  # noqa: PTH108  plain str, hot path
-        return
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
-    os.rename(source, target)  # noqa: PTH104  plain str, hot path
+from towpath.base.renaming import rename_new
 
 
 def remove(path: str) -> None:

@@ -3,7 +3,6 @@
 Promises that what is at the target stays as it is. Never copies bytes.
 """
 
-import ctypes
 import errno
 import os
 import stat
@@ -11,11 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from towpath.base import faults
+from towpath.base.renaming import UNSUPPORTED, renameat2
 
-_AT_FDCWD = -100
-_NOREPLACE = 1
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _HOLE = b"towpath places a file here: "
 
@@ -44,23 +41,14 @@ def place_folder(temporary: Path, target: Path) -> bool:
 def _rename_new(temporary: Path, target: Path, otherwise: Callable[[Path, Path], bool]) -> bool:
     try:
         faults.point("transfer.rename")
-        _renameat2(temporary, target)
+        renameat2(str(temporary), str(target))
     except OSError as error:
         if error.errno in _TAKEN:
             return False
-        if error.errno in _UNSUPPORTED:
+        if error.errno in UNSUPPORTED:
             return otherwise(temporary, target)
         raise
     return True
-
-
-def _renameat2(temporary: Path, target: Path) -> None:
-    """Rename without replacing. Raises OSError, with ENOSYS where the C library has no such call."""
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(target))
-    if call is None or call(*names, ctypes.c_uint(_NOREPLACE)) != 0:
-        failure = errno.ENOSYS if call is None else ctypes.get_errno()
-        raise OSError(failure, os.strerror(failure), str(temporary), None, str(target))
 
 
 def _rename_plainly(temporary: Path, target: Path) -> bool:
