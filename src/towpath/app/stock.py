@@ -34,7 +34,7 @@ class Stock(Acting):
         rate: float = 0.0,
         restart: bool = False,
         until: Callable[[], bool] = lambda: False,
-        progress: Callable[[int], None] = lambda _count: None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> tuple[disk.Scrub, list[Finding]]:
         """Read all products and all that is published, compare by hash, and act on what differs as a check does.
 
@@ -47,7 +47,7 @@ class Stock(Acting):
         until
             Asked after every few products; true ends it for now.
         progress
-            Gets how many were looked at.
+            Gets how many bytes of this round were read, and of how many.
 
         Returns
         -------

@@ -18,7 +18,7 @@ from towpath.cli import opening, screen
 from towpath.cli.exits import Exit
 from towpath.cli.options import call_of
 from towpath.cli.plan import findings_table
-from towpath.cli.progress import counted
+from towpath.cli.progress import measured
 from towpath.cli.screen import Screen
 from towpath.contracts.pipeline import Memory
 
@@ -51,7 +51,7 @@ def verify(
     answer = Screen(call.is_json)
     bytes_per_second = _rate(rate) if rate else 0
     end = time.monotonic() + _seconds(at_most) if at_most else None
-    with opening.opened(call) as site, counted(answer, "read and compared") as progress:
+    with opening.opened(call) as site, measured(answer, "reading and comparing") as progress:
         state, found = site.verify(
             rate=bytes_per_second,
             restart=restart,

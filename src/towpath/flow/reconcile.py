@@ -197,19 +197,32 @@ def scrub(
     pace: Callable[[int], None],
     restart: bool = False,
     until: Callable[[], bool] = lambda: False,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Scrub, list[Finding]]:
     """Read every live product and everything published, compare it by hash, and let the catalog act on what differs.
 
     Where it stopped (`until`, a kill) is remembered in the catalog with what was found, and the next call goes on there.
-    `progress` gets how many were looked at.
+    `progress` gets how many bytes of this round were read, and of how many.
     """
     state = catalog.write(lambda tx: _begin_scrub(tx, restart))
     findings: list[Finding] = []
+    read, total = state.bytes, _all_bytes(catalog) if progress else 0
+
+    def tell(size: int) -> None:
+        nonlocal read
+        read += size
+        if progress:
+            progress(read, max(total, read))
+
     while not state.done and not until():
-        state, found = _scrub_step(catalog, storage, state, pace, progress)
+        state, found = _scrub_step(catalog, storage, state, pace, tell)
         findings += found
     return state, findings
+
+
+def _all_bytes(catalog: Catalog) -> int:
+    with catalog.read() as view:
+        return sum(one.bytes for one in view.kept() if one.state in LIVE) + view.published()[1]
 
 
 def _begin_scrub(tx: Transaction, restart: bool) -> Scrub:
@@ -222,7 +235,7 @@ def _scrub_step(
     storage: Storage,
     state: Scrub,
     pace: Callable[[int], None],
-    progress: Callable[[int], None],
+    tell: Callable[[int], None],
 ) -> tuple[Scrub, list[Finding]]:
     """One page: read, then tell the catalog what was found and how far that was, in one transaction."""
     is_products = state.part == "products"
@@ -236,7 +249,7 @@ def _scrub_step(
     for row in page:
         finding, size = _read_whole(row, storage, pace)
         read += size
-        progress(1)
+        tell(size)
         found += [finding] if finding else []
     now = replace(
         state,
