@@ -264,6 +264,30 @@ def test_a_restore_that_fails_leaves_the_catalog_as_it_was(
     assert invoke("db", "restore", tmp_path / "file", "--replace", "--site", grown).code == 6
 
 
+@pytest.mark.slow
+def test_a_restore_may_be_killed_at_any_instant(
+    grown: Path, url: str, tmp_path: Path, invoke: Command
+) -> None:
+    """The catalog is the one before or the one after, whole, and the next restore needs nobody's help."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    after = runs(grown)
+    work(grown, invoke)
+    command = [sys.executable, "-m", "towpath", "db", "restore", str(tmp_path / "backup"), "--replace"]
+    seen = set()
+    for number in range(8):
+        with subprocess.Popen([*command, "--site", str(grown)], stdout=subprocess.DEVNULL) as restore:
+            time.sleep(0.6 + 0.15 * number)
+            restore.kill()
+        assert invoke("db", "check", "--site", grown).code == 0
+        found = runs(grown)
+        seen.add(found == after)
+        assert found == after or set(found) == {*after, "third"}
+        work(grown, invoke)  # the third item is there again
+    assert False in seen
+    assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown).code == 0
+    assert runs(grown) == after
+
+
 def test_missing_programs_are_named(
     grown: Path, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

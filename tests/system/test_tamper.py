@@ -158,7 +158,9 @@ def test_a_round_goes_on_where_it_stopped_and_a_new_one_begins_anew(
         assert (second.done, second.looked, len(seen)) == (True, 24, 18)
         assert first.bytes < seen[0][0] and seen[-1] == (second.bytes, second.bytes)
         sizes = [row.size for item in site.items() for row in site.show(item.name).products]
-        assert seen[0][1] >= sum(sizes)  # known from the beginning, but for the documents of what is published
+        assert seen[0][1] >= sum(
+            sizes
+        )  # known from the beginning, but for the documents of what is published
         assert second.began == first.began
         assert [one.what for one in found] == ["changed"]
         third, found = site.verify()  # the last was at its end: a new round, in which nothing is new
