@@ -9,6 +9,9 @@ PIPELINE ?= gam
 WORKERS ?= 4
 , := ,
 
+# The tests start hundreds of processes: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test check docs server fast long floors newer bench clean
