@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from towpath.adapters.catalog import footprints, migrations, sqlite  # noqa: E40
 from towpath.adapters.catalog.schema import metadata  # noqa: E402
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate  # noqa: E402
 from towpath.adapters.catalog.standing import TABLES  # noqa: E402
+from towpath.base import states  # noqa: E402
 from towpath.base.errors import SiteError, StateError  # noqa: E402
 from towpath.base.model import Item, Product  # noqa: E402
 from towpath.base.spacetime import Box  # noqa: E402
@@ -534,6 +535,33 @@ def test_the_hot_path_uses_indexes(path: Path) -> None:
         scans = [plan for plan in plans if re.search(rf"SCAN ({large})(;|$)", plan)]
         assert scans == []
         assert any("work_claim" in plan for plan in plans)
+    catalog.close()
+
+
+def test_what_is_asked_of_the_whole_site_is_found_by_index(path: Path) -> None:
+    """Rows that are none of the answer are not looked at."""
+    catalog = SqliteCatalog(path)
+    b = Bench(catalog, CHAIN)
+    b.add("i", "j")
+    b.end("a")
+    kinds = states.Product
+    asked: list[tuple[str, Callable[[Any], object]]] = [
+        ("work_at_rest", lambda tx: tx.items(state=states.Work.FAILED)),
+        ("work_claim", lambda tx: tx.items(state=states.Work.RUNNING, kind="item")),
+        ("work_at_rest", lambda tx: tx.counts()),
+        ("work_at_rest", lambda tx: tx.open_work()),
+        ("work_at_rest", lambda tx: tx.stale(b.kind().stages["a"])),
+        ("publications_state", lambda tx: tx.publication_counts()),
+        ("products_bad", lambda tx: tx.products(states=(kinds.MISSING, kinds.CHANGED))),
+    ]
+    for index, ask in asked:
+        plans = _plans(catalog, ask)
+        assert any(index in plan for plan in plans)
+        without = [
+            plan for plan in plans if re.search(r"SCAN (work|items|products|runs|publications)(;|$)", plan)
+        ]
+        assert without == []
+        assert not any("SEARCH products USING INTEGER PRIMARY KEY (rowid>?)" in plan for plan in plans)
     catalog.close()
 
 

@@ -8,6 +8,7 @@ from plainpipe.site import make
 from towpath import Site
 from towpath.base.errors import NotFoundError
 from towpath.base.provenance import Difference, sentence
+from towpath.flow import plan as planning
 
 PIPELINE = """
 [pipeline]
@@ -203,3 +204,20 @@ def test_stale_work_tells_what_each_was_made_with(site: Site):
         }
         assert found == {"note/a": "params.length: 64 -> 9", "note/b": "params.length: 8 -> 9"}
         assert [one.item for one in again.plan("note/a").work] == ["note/a"]
+
+
+def test_a_plan_of_the_first_rows_says_the_same_of_them_as_the_whole(site: Site):
+    """Also where a stage that comes before one that waits is beyond them, or has ended."""
+    site.submit("note", [{"key": key} for key in "abcd"])
+    site.hold("b", "pair", why="let me look")
+    site.hold("c", "write", why="let me look")
+    site.run()
+    site.submit("note", [{"key": "e"}])
+    with site.catalog.read() as view:
+        definition = site.definitions["plain"]
+        open_work, whole = view.open_work(), planning.plan(view, definition)
+        assert len(whole) > 6 and {one.action for one in whole} == {"run", "wait", "decide"}
+        for limit in range(len(open_work) + 1):
+            listed = {row.id for row in open_work[:limit]}
+            expected = [one for one in whole if one.work in listed]
+            assert planning.plan(view, definition, limit=limit) == expected

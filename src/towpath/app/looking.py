@@ -97,14 +97,11 @@ class Looking:
         """The site at a glance."""
         with self.catalog.read() as view:
             bad = view.products(states=(states.Product.MISSING, states.Product.CHANGED))
-            published: dict[str, int] = {}
-            for row in view.publications(limit=1_000_000):
-                published[row.state.value] = published.get(row.state.value, 0) + 1
             return Status(
                 view.counts(),
                 tuple(view.sessions()),
                 len(bad),
-                published,
+                view.publication_counts(),
                 view.restored(),
                 self._parts.no_room(),
             )

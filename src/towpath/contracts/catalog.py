@@ -350,6 +350,9 @@ class View(Protocol):
     ) -> list[PublicationRow]:
         """The publication journal."""
 
+    def publication_counts(self) -> dict[str, int]:
+        """How many publications by state."""
+
     def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
         """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
 

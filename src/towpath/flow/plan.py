@@ -15,7 +15,7 @@ from towpath.base.provenance import differences, sentence
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import View
-from towpath.contracts.definition import GATHER, Definition, StagePlan
+from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 
 _SERVICES = 4  # pieces of work that a daemon does itself at the same time
 _EXACT = 200  # stale rows whose differences are told one by one
@@ -99,7 +99,7 @@ def _planned(row: WorkRow, key: str, before: tuple[list[WorkRow], bool] | None) 
     others, follows = before or ([], False)
     open_ = [one for one in others if one.state is not State.DONE]
     if open_ and not row.note:
-        why = "; ".join(f"it waits for {_named(one)}, which is {one.state.value}" for one in open_)
+        why = "; ".join(f"it waits for {_named(one)}, which is {one.state}" for one in open_)
     return Planned(f"{row.kind}/{key}", row.stage, action, why, row.id, row.item, follows, row.pipeline)
 
 
@@ -114,21 +114,44 @@ def _before(
 
     Left out are rows of stages that left the pipeline file, and first stages that wait for something else.
     """
-    waiting = sorted({row.item for row in rows if row.state is State.WAITING})
     found: dict[int, tuple[list[WorkRow], bool]] = {}
-    for known in view.work(waiting).values():
+    for known in _beside(view, definition, rows).values():
         named = {row.stage: row for row in known}
         kind = definition.kinds.get(known[0].kind)
         goes = {row.stage for row in known if row.state in _GOES_ON and row.stage != GATHER}
         for stage in kind.stages.values() if kind else ():
-            row = named.get(stage.name)
-            names = stage.before or ((GATHER,) if kind and kind.gathered else ())
+            row, names = named.get(stage.name), _names_before(kind, stage)
             if row is None or row.state is not State.WAITING or not all(name in named for name in names):
                 continue
             follows = bool(stage.before) and not row.note and goes.issuperset(stage.before)
             goes |= {stage.name} if follows else set()
             found[row.id] = [named[name] for name in names], follows
     return found
+
+
+def _names_before(kind: KindPlan | None, stage: StagePlan) -> tuple[str, ...]:
+    return stage.before or ((GATHER,) if kind and kind.gathered else ())
+
+
+def _beside(view: View, definition: Definition, rows: Sequence[WorkRow]) -> dict[int, list[WorkRow]]:
+    """The work of each item that has some waiting: what is listed, or all where a stage before it is not listed."""
+    listed: dict[int, list[WorkRow]] = {row.item: [] for row in rows if row.state is State.WAITING}
+    for row in rows:
+        if row.item in listed:
+            listed[row.item].append(row)
+    lacking = [item for item, known in listed.items() if _is_lacking(definition, known)]
+    return {**listed, **view.work(sorted(lacking))}
+
+
+def _is_lacking(definition: Definition, known: Sequence[WorkRow]) -> bool:
+    """Whether a stage that comes right before one that waits is none of these rows."""
+    kind, names = definition.kinds.get(known[0].kind), {row.stage for row in known}
+    stages = [
+        kind.stages[row.stage]
+        for row in known
+        if row.state is State.WAITING and kind and row.stage in kind.stages
+    ]
+    return not all(names.issuperset(_names_before(kind, stage)) for stage in stages)
 
 
 def estimate(

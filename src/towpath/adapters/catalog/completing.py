@@ -82,11 +82,19 @@ class Completing(Claiming):
     def _write_states(
         self, stage: StagePlan, pairs: Sequence[_Pair], standing: Mapping[int, Any], moved: set[int]
     ) -> None:
-        now = self.now()
+        now, part = self.now(), self.part_id(stage.fixed)
         self.cursor.executemany(
             'UPDATE work SET state = ?, due = ?, deaths = ?, attempts = ?, "key" = ?, '
-            "done_token = coalesce(?, done_token), note = ?, progress = NULL, owner = 0 WHERE id = ?",
-            [(*_next_row(stage, c, r, standing[c.work][5], c.work in moved, now), c.work) for c, r in pairs],
+            "done_token = coalesce(?, done_token), note = ?, progress = NULL, owner = 0, "
+            "done_part = coalesce(?, done_part) WHERE id = ?",
+            [
+                (
+                    *_next_row(stage, c, r, standing[c.work][5], c.work in moved, now),
+                    part if r.outcome in _MADE else None,
+                    c.work,
+                )
+                for c, r in pairs
+            ],
         )
 
     # ---- runs

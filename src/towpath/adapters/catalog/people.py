@@ -64,15 +64,15 @@ class People(Arrival):
 
     def _held_run(self, row: WorkRow) -> Any:
         return self.one(
-            'SELECT r.token, r."key" FROM runs r JOIN work w ON w.id = r.work_id AND w.token = r.token '
+            'SELECT r.token, r."key", r.part_id FROM runs r JOIN work w ON w.id = r.work_id AND w.token = r.token '
             "WHERE w.id = ? AND r.outcome = 'held' AND w.revision = w.claimed_revision",
             (row.id,),
         )
 
     def _accept(self, row: WorkRow, run: Any, who: str, why: str) -> None:
         self.cursor.execute(
-            "UPDATE work SET state = 'done', \"key\" = ?, done_token = ?, note = NULL WHERE id = ?",
-            (run[1], run[0], row.id),
+            "UPDATE work SET state = 'done', \"key\" = ?, done_token = ?, done_part = ?, note = NULL WHERE id = ?",
+            (run[1], run[0], run[2], row.id),
         )
         self.cursor.execute(
             "UPDATE verdicts SET accepted_by = ?, accepted_why = ? WHERE work_id = ? AND token = ?",
@@ -217,6 +217,7 @@ class People(Arrival):
         self, plan: KindPlan, stage: StagePlan, row: WorkRow, claimed: Claimed, former: Any
     ) -> None:
         """A run `adopted` with the new key, the same products and the same measures; then what follows."""
+        part = self._intern_part(stage)
         self.cursor.execute(
             'INSERT INTO runs (work_id, token, outcome, began, seconds, part_id, "key", manual, measures) '
             "VALUES (?, ?, 'adopted', ?, 0, ?, ?, ?, ?)",
@@ -224,7 +225,7 @@ class People(Arrival):
                 claimed.work,
                 claimed.token,
                 self.now(),
-                self._intern_part(stage),
+                part,
                 claimed.key,
                 True,
                 former[0],
@@ -232,7 +233,7 @@ class People(Arrival):
         )
         self._insert_inputs([claimed])
         self.cursor.execute(
-            "UPDATE work SET state = 'done', token = ?, \"key\" = ?, done_token = ?, note = NULL WHERE id = ?",
-            (claimed.token, claimed.key, claimed.token, claimed.work),
+            "UPDATE work SET state = 'done', token = ?, \"key\" = ?, done_token = ?, done_part = ?, note = NULL WHERE id = ?",
+            (claimed.token, claimed.key, claimed.token, part, claimed.work),
         )
         self._follow(plan, stage, [row.item])

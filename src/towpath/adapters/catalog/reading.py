@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from towpath.adapters.catalog import footprints
+from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.sql import (
     FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
     LIVE,
     PRODUCT_COLUMNS,
     WORK_COLUMNS,
-    Session,
     chunks,
     load,
     marks,
@@ -30,9 +29,8 @@ from towpath.base.model import (
     Verdict,
     WorkRow,
 )
-from towpath.base.spacetime import Box
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
-from towpath.contracts.definition import GATHER, KindPlan, StagePlan
+from towpath.contracts.definition import GATHER, KindPlan
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
 _RUN_COLUMNS = (
@@ -45,7 +43,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Session):
+class Reading(Listing):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site
@@ -99,57 +97,6 @@ class Reading(Session):
             (pipeline, kind, key),
         )
         return to_item(row) if row else None
-
-    def items(
-        self,
-        *,
-        pipeline: str = "",
-        kind: str = "",
-        state: states.Work | None = None,
-        stage: str = "",
-        keys: Sequence[str] = (),
-        text: str = "",
-        box: Box | None = None,
-        after: int = 0,
-        limit: int = 100,
-    ) -> list[Item]:
-        """Items by filter; `state` (with or without `stage`) means: has work in that state.
-
-        `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
-        """
-        where: list[str] = ["id > ?"]
-        values: list[Any] = [after]
-        conditions: list[tuple[str, Any]] = [("pipeline = ?", pipeline), ("kind = ?", kind)]
-        for clause, value in conditions:
-            if value:
-                where.append(clause)
-                values.append(value)
-        if keys:
-            where.append(f'"key" IN ({marks(keys)})')
-            values += keys
-        if text:
-            where.append("\"key\" LIKE ? ESCAPE '!'")
-            values.append(f"%{text.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")
-        if state or stage:
-            queues = [number for number, name in self._queues() if not stage or name[2] == stage]
-            clause = (
-                f"EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND w.queue_id IN ({marks(queues)})"
-            )
-            where.append(clause + (" AND w.state = ?)" if state else ")"))
-            values += [*queues, *([state.value] if state else [])]
-        for clause, bounds in (self.near(box), footprints.meeting(box)) if box else ():
-            where.append(clause)
-            values += bounds
-        statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
-        return [to_item(row) for row in self.rows(statement, (*values, limit))]
-
-    def near(self, box: Box) -> tuple[str, list[float]]:
-        """A condition that an index on footprints knows to be true of all items that meet the box, and its values."""
-        return "true", []
-
-    def _queues(self) -> list[tuple[int, tuple[str, str, str]]]:
-        rows = self.rows("SELECT id, pipeline, kind, stage FROM queues ORDER BY id")
-        return [(row[0], (row[1], row[2], row[3])) for row in rows]
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in the order of the route."""
@@ -206,27 +153,6 @@ class Reading(Session):
                 found.append(Queue(*queue, row[0], row[1]))
         return found
 
-    def open_work(self, pipeline: str = "", *, after: int = 0, limit: int = 1000) -> list[WorkRow]:
-        """Work rows of stages that are neither done, rejected nor retired, by id."""
-        queues = [number for number, name in self._queues() if not pipeline or name[0] == pipeline]
-        rows = self.rows(
-            f"SELECT {WORK_COLUMNS} FROM work WHERE id > ? AND subject = '' AND item_id > 0 AND queue_id IN ({marks(queues)}) "
-            "AND state NOT IN ('done', 'rejected', 'retired') ORDER BY id LIMIT ?",
-            (after, *queues, limit),
-        )
-        return [self.to_work(row) for row in rows]
-
-    def stale(self, stage: StagePlan, items: Sequence[int] = ()) -> list[tuple[int, int]]:
-        """Finished work (work, item) of a stage whose version, parameters or environment are no longer those given."""
-        queue, part = self.queue_id(stage.queue), self.part_id(stage.fixed)
-        among = f" AND w.item_id IN ({marks(items)})" if items else ""
-        rows = self.rows(
-            "SELECT w.id, w.item_id FROM work w JOIN runs r ON r.work_id = w.id AND r.token = w.done_token "
-            f"WHERE w.queue_id = ? AND w.state = 'done' AND r.part_id <> ?{among} ORDER BY w.id",
-            (queue, part or 0, *items),
-        )
-        return [(row[0], row[1]) for row in rows]
-
     def unrouted(self, kind: KindPlan) -> tuple[list[int], list[int]]:
         """Items of the kind that lack work for a stage of its route, and work whose stage left the route."""
         names = [*kind.stages, *([GATHER] if kind.gathered else [])]
@@ -275,14 +201,6 @@ class Reading(Session):
             if (number := self.queue_id(queue)) is not None
         ]
         return min((due for due in dues if due is not None), default=None)
-
-    def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
-        """How many work rows by (pipeline, kind, stage, state)."""
-        rows = self.rows(
-            "SELECT queue_id, state, count(*) FROM work WHERE subject = '' GROUP BY queue_id, state"
-        )
-        named = {(*self.queue_name(row[0]), row[1]): row[2] for row in rows}
-        return {name: count for name, count in sorted(named.items()) if not pipeline or name[0] == pipeline}
 
     # ---- runs
     def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
@@ -358,7 +276,8 @@ class Reading(Session):
         limit: int = 1_000_000,
     ) -> list[Product]:
         """Products by item, stage and state, by id."""
-        where = f"state IN ({marks(states)}) AND id > ?{_indexed(states)}"
+        order = _number(states)
+        where = f"state IN ({marks(states)}) AND {order} > ?{_indexed(states)}"
         values: list[Any] = [*(state.value for state in states), after]
         if stages is not None:
             queues = [number for number, name in self._queues() if name[2] in stages] + [0] * ("" in stages)
@@ -366,13 +285,13 @@ class Reading(Session):
             values += queues
         head = f"SELECT {PRODUCT_COLUMNS} FROM products WHERE "
         if not items:
-            rows = self.rows(f"{head}{where} ORDER BY id LIMIT ?", (*values, limit))
+            rows = self.rows(f"{head}{where} ORDER BY {order} LIMIT ?", (*values, limit))
         else:
             rows = [
                 row
                 for part in chunks(items)
                 for row in self.rows(
-                    f"{head}{where} AND item_id IN ({marks(part)}) ORDER BY id LIMIT ?",
+                    f"{head}{where} AND item_id IN ({marks(part)}) ORDER BY {order} LIMIT ?",
                     (*values, *part, limit),
                 )
             ]
@@ -514,6 +433,11 @@ class Reading(Session):
         """Open sessions: number, host, pid, lock file, attributable."""
         rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _number(wanted: Iterable[states.Product]) -> str:
+    """A product's number in a statement: `+` where few are meant, so that they are not sought in the order of all."""
+    return "+id" if {states.Product.MISSING, states.Product.CHANGED}.issuperset(wanted) else "id"
 
 
 def _indexed(wanted: Iterable[states.Product]) -> str:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from towpath.adapters.catalog import footprints
+from towpath.adapters.catalog.sql import AT_REST
 
 metadata = MetaData()
 
@@ -143,6 +144,7 @@ work = Table(
     Column("deaths", Integer, nullable=False, server_default="0"),
     Column("key", LargeBinary),
     Column("done_token", Integer, nullable=False, server_default="0"),  # the run that made what is current
+    Column("done_part", _ID, nullable=False, server_default="0"),  # the fixed part of that run's key
     Column("began", Float),
     Column("progress", Float),
     Column("note", Text),
@@ -150,8 +152,12 @@ work = Table(
     Column("payload", Text),
     UniqueConstraint("item_id", "queue_id", "subject", name="work_row"),
     _partial(
-        "work_claim", "queue_id", text("priority DESC"), "due", "id", where="state IN ('ready', 'running')"
+        "work_claim",
+        *("queue_id", text("priority DESC"), "due", "id", "state", "item_id", "subject"),
+        where="state IN ('ready', 'running')",
     ),
+    _partial("work_at_rest", "queue_id", "state", "done_part", "item_id", where=AT_REST),
+    _partial("work_named", "queue_id", "state", "item_id", where="subject <> '' AND item_id > 0"),
     _partial("work_blocked", "queue_id", "item_id", where="state = 'waiting' AND note IS NOT NULL"),
     _partial(
         "work_unsent",
@@ -273,6 +279,7 @@ publications = Table(
     Column("updated", Float, nullable=False),
     Index("publications_item", "item_id"),
     Index("publications_work", "work_id"),
+    Index("publications_state", "state"),
     _partial(
         "publications_target",
         "archive",

@@ -19,6 +19,9 @@ from towpath.contracts.definition import Definition
 CHUNK = 500  # bound values per statement
 # Written as the index on it is; `OR`, because a longer IN list in an index costs 2 us in each insert.
 LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
+# Work of stages that is not ready and does not run, written as the index on it is: what rests costs nothing to claim.
+AT_REST = "state <> 'ready' AND state <> 'running' AND subject = ''"
+ACTIVE = "state IN ('ready', 'running')"
 
 PRODUCT_COLUMNS = (
     "id, item_id, queue_id, output, part, type, root_id, path, size, mtime_ns, sha256, tree, state, work_id, token, "
@@ -41,6 +44,7 @@ WORK_COLUMNS = (
 
 
 _PRODUCT_STATES = {state.value: state for state in states.Product}
+_WORK_STATES = {state.value: state for state in states.Work}
 
 
 class Cursor(Protocol):
@@ -215,7 +219,7 @@ class Session:
             row[0],
             row[1],
             stage,
-            states.Work(row[3]),
+            _WORK_STATES[row[3]],
             row[4],
             row[5],
             str(row[6] or ""),

@@ -5,6 +5,7 @@ An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. N
 
 from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
+from towpath.testing.catalog.listing import ListingSuite
 from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
@@ -14,6 +15,14 @@ from towpath.testing.catalog.work import WorkSuite
 
 
 class CatalogSuite(
-    WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite, PlaceSuite, RestoringSuite, StandingSuite
+    WorkSuite,
+    KeySuite,
+    PeopleSuite,
+    ProductSuite,
+    LeavingSuite,
+    PlaceSuite,
+    RestoringSuite,
+    StandingSuite,
+    ListingSuite,
 ):
     """All parts of the suite."""
