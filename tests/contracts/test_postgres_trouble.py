@@ -233,7 +233,8 @@ def test_transactions_that_lock_crosswise_are_run_again(url: str) -> None:
             thread.start()
         for thread in threads:
             thread.join(60.0)
-        assert len(runs) == 3
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(runs) >= 3  # the server ends one of the two, at times both
 
 
 def test_what_only_one_may_do_is_begun_anew_alone(catalog: PostgresCatalog) -> None:
