@@ -20,6 +20,8 @@ from towpath.contracts.executor import Output, Report
 
 T = TypeVar("T")
 
+SPREAD = ("", "spread", "site")  # the queue of what large changes have still to do
+
 
 @dataclass(frozen=True, slots=True)
 class RootRow:
@@ -356,6 +358,9 @@ class View(Protocol):
     def last_event(self) -> int:
         """The seq of the newest event."""
 
+    def spreading(self) -> bool:
+        """Whether a change that touches very much work has not reached all of it yet; nothing is published meanwhile."""
+
     def behind(self) -> float:
         """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
 
@@ -498,8 +503,12 @@ class Transaction(View, Protocol):
     def revise(self, works: Sequence[int], why: str, *, force: bool = False) -> int:
         """What these depend on changed: revision + 1, back to waiting, and all after them waits; returns rows touched.
 
-        With `force` the finished key is forgotten, so that they run again even if nothing differs.
+        With `force` the finished key is forgotten, so that they run again even if nothing differs. Of very much work
+        this transaction reaches `LoadedCatalog.at_once` rows, and `spread` the others.
         """
+
+    def spread(self) -> bool:
+        """Go on with what large changes have still to do, as far as one transaction goes; whether anything is left."""
 
     def hold(self, works: Sequence[int], why: str, who: str = "") -> int:
         """Hold work that is not running."""
@@ -637,3 +646,4 @@ class LoadedCatalog(Catalog, Protocol):
     """A catalog with the definitions that its process has loaded."""
 
     definitions: dict[str, Definition]
+    at_once: int  # rows of work that one transaction takes back or looks at again

@@ -31,7 +31,7 @@ from towpath.base.model import (
     WorkRow,
 )
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
+from towpath.contracts.catalog import SPREAD, CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
@@ -275,6 +275,14 @@ class Reading(Session):
             if (number := self.queue_id(queue)) is not None
         ]
         return min((due for due in dues if due is not None), default=None)
+
+    def spreading(self) -> bool:
+        """Whether a change that touches very much work has not reached all of it yet."""
+        found = self.one(
+            "SELECT 1 FROM work WHERE queue_id = ? AND state IN ('ready', 'running') LIMIT 1",
+            (self.queue_id(SPREAD) or 0,),
+        )
+        return found is not None
 
     def counts(self, pipeline: str = "") -> dict[tuple[str, str, str, str], int]:
         """How many work rows by (pipeline, kind, stage, state)."""

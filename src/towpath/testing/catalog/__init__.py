@@ -9,11 +9,20 @@ from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.restoring import RestoringSuite
+from towpath.testing.catalog.spreading import SpreadSuite
 from towpath.testing.catalog.standing import StandingSuite
 from towpath.testing.catalog.work import WorkSuite
 
 
 class CatalogSuite(
-    WorkSuite, KeySuite, PeopleSuite, ProductSuite, LeavingSuite, PlaceSuite, RestoringSuite, StandingSuite
+    WorkSuite,
+    KeySuite,
+    PeopleSuite,
+    ProductSuite,
+    LeavingSuite,
+    PlaceSuite,
+    RestoringSuite,
+    SpreadSuite,
+    StandingSuite,
 ):
     """All parts of the suite."""
