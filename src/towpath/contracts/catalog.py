@@ -7,7 +7,7 @@ user code, a disk or a network inside a transaction.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box, Span
@@ -77,6 +77,21 @@ class Claimed:
     attempts: int = 0
     subject: str = ""
     payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Outline(NamedTuple):
+    """What a member tells of its group: order, time (seconds since the epoch), and place (degrees), if it has them.
+
+    A bare tuple, for a group may have very many members; `box` is west, south, east, north.
+    """
+
+    item: int
+    key: str
+    registered: float
+    begin: float | None
+    end: float | None
+    box: tuple[float, float, float, float] | None
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +341,9 @@ class View(Protocol):
 
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
+
+    def outlines(self, group: int) -> list[Outline]:
+        """What the members of a group tell of it, in order."""
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""

@@ -31,7 +31,15 @@ from towpath.base.model import (
     WorkRow,
 )
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import SPREAD, CalibrationRow, InputRow, PublicationRow, Queue, RootRow
+from towpath.contracts.catalog import (
+    SPREAD,
+    CalibrationRow,
+    InputRow,
+    Outline,
+    PublicationRow,
+    Queue,
+    RootRow,
+)
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
@@ -168,15 +176,25 @@ class Reading(Session):
 
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
-        ids = [
-            row[0]
-            for row in self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
+        rows = self.rows(
+            f"SELECT {ITEM_COLUMNS} FROM items JOIN members ON item_id = id WHERE group_id = ? ORDER BY position",
+            (group,),
+        )
+        return [to_item(row) for row in rows]
+
+    def outlines(self, group: int) -> list[Outline]:
+        """What the members of a group tell of it, in order."""
+        rows = self.rows(
+            'SELECT id, "key", registered, begins, ends, west, south, east, north, attributes FROM items '
+            "JOIN members ON item_id = id WHERE group_id = ? ORDER BY position",
+            (group,),
+        )
+        # All in one call: a group may have very many members.
+        attributes = load(f"[{','.join([row[9] or '{}' for row in rows])}]", [])
+        return [
+            Outline(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else row[5:9], own)
+            for row, own in zip(rows, attributes, strict=True)
         ]
-        known = {
-            row[0]: to_item(row)
-            for row in self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", ids)
-        }
-        return [known[item] for item in ids]
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
