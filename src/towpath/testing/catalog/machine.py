@@ -97,9 +97,12 @@ class CatalogMachine(RuleBasedStateMachine):
         """Every change of a state since the last call: table, was, now; nothing where it cannot be watched."""
         return ()
 
-    @initialize(is_calibrated=st.booleans(), at_once=st.sampled_from([1, 2, 1000]))
-    def begin(self, is_calibrated: bool, at_once: int) -> None:
-        """A site with two items and a frame, perhaps certified; large changes are those of more rows than `at_once`."""
+    @initialize(is_calibrated=st.booleans(), is_made=st.booleans(), at_once=st.sampled_from([1, 2, 1000]))
+    def begin(self, is_calibrated: bool, is_made: bool, at_once: int) -> None:
+        """A site with two items and a frame, perhaps certified, perhaps with a group of them, and all of it done.
+
+        Large changes are those of more rows than `at_once`.
+        """
         self.inside: View | None = None
         self.bench = Bench(self.make(), _item_kind("1"), GROUP, FRAME)
         self.version = "1"
@@ -120,6 +123,10 @@ class CatalogMachine(RuleBasedStateMachine):
             self.runs[claimed.work, claimed.token] = "done"
             (product,) = self.bench.products(frame)
             self.certified[self.write(lambda tx: tx.certify(product.id, "bias", "", 0, 10))] = product.id
+        if is_made:
+            self.groups.append(self.bench.add_group("g0", self.items))
+            self.bench.drain()
+            self.runs = self._recorded()
         self.bench.catalog.at_once = at_once
 
     def teardown(self) -> None:
@@ -557,12 +564,14 @@ class CatalogMachine(RuleBasedStateMachine):
     @invariant()
     def every_attempt_that_ended_has_its_run(self) -> None:
         """And nothing else has one."""
-        found = {
+        assert self._recorded() == self.runs
+
+    def _recorded(self) -> dict[_Run, str]:
+        return {
             (run.work, run.token): run.outcome.value
             for item in self.read(lambda view: view.items(limit=1000))
             for run in self.read(lambda view, n=item.id: view.runs(n, limit=10_000))  # type: ignore[misc]
         }
-        assert found == self.runs
 
     @invariant()
     def what_is_done_is_done_with_what_is_there(self) -> None:
