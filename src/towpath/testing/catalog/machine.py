@@ -310,6 +310,13 @@ class CatalogMachine(RuleBasedStateMachine):
                 )
         raise AssertionError("work does not come to an end")
 
+    @precondition(lambda self: self.items)
+    @rule(data=st.data(), content=st.sampled_from("xyz"))
+    def work_on_another_file(self, data: st.DataObject, content: str) -> None:
+        """A raw file is replaced, and all that follows from it is done."""
+        self.replace_raw(data, content)
+        self.work_to_the_end(data, "key")
+
     @precondition(lambda self: self.held)
     @rule(data=st.data(), content=st.sampled_from(["key", "key", "same", "random"]))
     def complete(self, data: st.DataObject, content: str) -> None:
