@@ -1,8 +1,8 @@
 """A site with very many items: status, pages of items by state, explain, plans, and moving a root must stay quick.
 
 One item goes through a real site; its rows are then multiplied by SQL (an item of three stages with runs, inputs,
-products and events; the last tenth has work that is ready or waits, and a few items before them need a person). Prints one table: medians in milliseconds, beside
-the budgets. What has no budget is measured once and only told.
+products and events; the last tenth has work that is ready or waits, and a few items before them need a person).
+Prints one table: medians in milliseconds, beside the budgets. What has no budget is measured once and only told.
 
     python benchmarks/bench_large.py [--n 1000000] [--dir FOLDER] [--rounds 20]
 """

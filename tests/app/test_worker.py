@@ -36,6 +36,35 @@ def test_an_empty_site_runs_at_once(site: Site):
     assert time.monotonic() - started < 5
 
 
+def test_a_run_goes_on_with_a_large_change_that_somebody_left(site: Site):
+    site.submit("note", notes(8))
+    site.run()
+    site.catalog.at_once = 2
+    with site.catalog.read() as view:
+        rows = [
+            row
+            for found in view.work([item.id for item in site.items(kind="note")]).values()
+            for row in found
+        ]
+    works = [row.id for row in rows if row.stage == "write"]
+    site.catalog.write(lambda tx: tx.revise(works, "look again", force=True))
+    with site.catalog.read() as view:
+        assert view.spreading()
+    assert site.run().runs["done"] >= 8
+    with site.catalog.read() as view:
+        assert not view.spreading()
+    assert all(set(states(site, item.name).values()) == {"done"} for item in site.items(kind="note"))
+
+
+def test_a_verb_takes_its_change_to_the_end(site: Site):
+    site.submit("note", notes(4))
+    site.run()
+    site.catalog.at_once = 1
+    site.rerun(site.items(kind="note")[0].name)
+    with site.catalog.read() as view:
+        assert not view.spreading()
+
+
 def test_signals_end_a_run_in_good_order(site: Site):
     site.submit("note", notes(10))
     count = 0

@@ -17,10 +17,20 @@ from towpath.base.model import Item
 from towpath.base.provenance import Fixed
 from towpath.base.spacetime import Box, Span, cover, hull
 from towpath.base.states import Outcome, Work
-from towpath.contracts.catalog import Claimed
+from towpath.contracts.catalog import Claimed, Outline
 from towpath.contracts.definition import GATHER, Definition, GroupPlan, KindPlan, StagePlan
 from towpath.contracts.executor import Report
-from towpath.contracts.grouping import Extend, Group, Late, Member, Partition, Start, decide, judge_time_out
+from towpath.contracts.grouping import (
+    Extend,
+    Group,
+    Late,
+    Member,
+    Partition,
+    Start,
+    decide,
+    judge_time_out,
+    rank,
+)
 from towpath.flow import group as grouping
 
 T0 = 1759665600.0
@@ -472,6 +482,21 @@ def test_the_order_may_be_a_text_a_time_or_nothing() -> None:
     model = Model(GroupPlan("o", size=3))
     model.add([Member(None, 1), Member("b", 2), Member(7.0, 3)])
     assert [member.item for member in model.groups[1]] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["time.mid", "time.begin", "time.end", "key", "registered", "scan", "attributes.scan", "deep.x", "none"],
+)
+def test_a_member_stands_in_its_group_where_its_facts_put_it(name: str) -> None:
+    plan = GroupPlan("o", order_by=name)
+    for span in (None, Span(1, 5)):
+        attributes = {"scan": 3, "deep": {"x": "y"}, "key": "other"}
+        item = Item("p", "o", "k", attributes, span, id=7, registered=9.0)
+        begin, end = (span.begin, span.end) if span else (None, None)
+        outline = Outline(7, "k", 9.0, begin, end, None, attributes)
+        order = grouping.order_of(plan, grouping.facts_of(item))
+        assert grouping.place_in(plan, "o", outline) == (*rank(order), "k")
 
 
 def test_a_large_group_of_anything(sites: Any) -> None:

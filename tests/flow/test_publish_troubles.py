@@ -531,3 +531,24 @@ def test_a_temporary_of_a_publication_that_was_given_up_goes_with_the_sweep(
     assert site.hidden() == [others.name]
     site.archive.rename(site.archive.with_name("away"))
     assert tidy(site.catalog, site.storage, site.transfers) == 0
+
+
+# ---- a change that spreads
+
+
+def test_nothing_is_placed_while_a_change_spreads_and_afterwards_it_is(world: Callable[..., World]) -> None:
+    site = world()
+    site.make()
+    others = [site.add(f"S-{number}") for number in (2, 3, 4)]
+    site.catalog.at_once = 1  # type: ignore[attr-defined]  # the protocol of one that has definitions
+    with site.catalog.read() as view:
+        works = [rows[0].id for rows in view.work(others).values()]
+    site.catalog.write(lambda tx: tx.revise(works, "look again"))
+    report = site.publish()
+    assert report.outcome is Outcome.BLOCKED
+    assert "a change spreads" in f"{report.error} {report.reasons}"
+    while site.catalog.write(lambda tx: tx.spread()):
+        assert not (site.archive / "line/survey/S-1").exists()
+    site.later()
+    assert site.publish().outcome is Outcome.DONE
+    site.assert_right()

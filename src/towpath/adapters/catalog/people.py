@@ -42,9 +42,9 @@ class People(Arrival):
         self, rows: Sequence[WorkRow], state: State, event: str, who: str, why: str, *, note: str = ""
     ) -> int:
         """Move work on; all after what was done before waits."""
-        after = self._after([row for row in rows if row.state is State.DONE])
         count = self._move(rows, state, event, who, why, note=note)
-        self._set_back([row for row in after if row.id not in {one.id for one in rows}])
+        done = [row for row in rows if row.state is State.DONE]
+        self._wait_after(done, but={row.id for row in rows})
         return count
 
     def release(self, works: Sequence[int], who: str = "", why: str = "", *, accept: bool = False) -> int:

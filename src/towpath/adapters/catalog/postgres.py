@@ -28,6 +28,7 @@ from towpath.adapters.catalog.connecting import (
 )
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
+from towpath.adapters.catalog.spreading import AT_ONCE
 from towpath.adapters.catalog.sql import Names
 from towpath.base import faults
 from towpath.base.errors import SiteError
@@ -164,6 +165,7 @@ class PostgresCatalog:
         self.schema, self._address, self._now, self._patience = schema, url, now, patience
         self.url = place(url)
         self.definitions: dict[str, Definition] = {}
+        self.at_once = AT_ONCE
         self._names, self._committed_names = Names(), Names()
         self._key, self._channel = site_key(schema), f"towpath_{site_key(schema) & (2**64 - 1):x}"
         self._writing, self._listening, self._local = threading.Lock(), threading.Lock(), threading.local()
@@ -226,6 +228,7 @@ class PostgresCatalog:
             clock = self._now or (lambda: now + time.monotonic() - began)
             transaction = _PostgresTransaction(cursor, self._names, self.definitions, clock)
             transaction.is_alone = is_alone
+            transaction.limit(self.at_once)
             result = work(transaction)
             transaction.flush_events()
             faults.point("catalog.commit")

@@ -66,7 +66,8 @@ class Changing(Retaining):
         Raises
         ------
         StateError
-            If it does not, if a step that only the work's owner may take has no token, or if the place is taken.
+            If it does not, if a step that only the work's owner may take has no token, if the place is taken, or if it
+        would be placed while a change spreads.
         """
         if token is not None:
             self._fence(row.work, token)
@@ -77,6 +78,8 @@ class Changing(Retaining):
             raise StateError(f"publication {row.id} is {now.state.value}; it cannot become {state.value}")
         if state is State.INTENDED and self._is_taken(now):
             raise _taken(now)
+        if state is State.PLACING and self.spreading():
+            raise StateError(f"publication {row.id} is not placed while a change spreads, which may reach it")
         self.cursor.execute(
             "UPDATE publications SET state = ?, error = ?, updated = ? WHERE id = ?",
             (state.value, error, self.now(), row.id),

@@ -29,7 +29,15 @@ from towpath.base.model import (
     Verdict,
     WorkRow,
 )
-from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
+from towpath.contracts.catalog import (
+    SPREAD,
+    CalibrationRow,
+    InputRow,
+    Outline,
+    PublicationRow,
+    Queue,
+    RootRow,
+)
 from towpath.contracts.definition import GATHER, KindPlan
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
@@ -115,15 +123,25 @@ class Reading(Listing):
 
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
-        ids = [
-            row[0]
-            for row in self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
+        rows = self.rows(
+            f"SELECT {ITEM_COLUMNS} FROM items JOIN members ON item_id = id WHERE group_id = ? ORDER BY position",
+            (group,),
+        )
+        return [to_item(row) for row in rows]
+
+    def outlines(self, group: int) -> list[Outline]:
+        """What the members of a group tell of it, in order."""
+        rows = self.rows(
+            'SELECT id, "key", registered, begins, ends, west, south, east, north, attributes FROM items '
+            "JOIN members ON item_id = id WHERE group_id = ? ORDER BY position",
+            (group,),
+        )
+        # All in one call: a group may have very many members.
+        attributes = load(f"[{','.join([row[9] or '{}' for row in rows])}]", [])
+        return [
+            Outline(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else row[5:9], own)
+            for row, own in zip(rows, attributes, strict=True)
         ]
-        known = {
-            row[0]: to_item(row)
-            for row in self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", ids)
-        }
-        return [known[item] for item in ids]
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
@@ -201,6 +219,14 @@ class Reading(Listing):
             if (number := self.queue_id(queue)) is not None
         ]
         return min((due for due in dues if due is not None), default=None)
+
+    def spreading(self) -> bool:
+        """Whether a change that touches very much work has not reached all of it yet."""
+        found = self.one(
+            "SELECT 1 FROM work WHERE queue_id = ? AND state IN ('ready', 'running') LIMIT 1",
+            (self.queue_id(SPREAD) or 0,),
+        )
+        return found is not None
 
     # ---- runs
     def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:

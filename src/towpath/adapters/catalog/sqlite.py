@@ -16,6 +16,7 @@ from typing import TypeVar
 from towpath.adapters.catalog import footprints, migrations
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
+from towpath.adapters.catalog.spreading import AT_ONCE
 from towpath.adapters.catalog.sql import Names
 from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock, faults
@@ -76,6 +77,7 @@ class SqliteCatalog:
         _refuse_network(path)
         self.path, self.url = path, f"sqlite:///{path}"
         self.definitions: dict[str, Definition] = {}
+        self.at_once = AT_ONCE
         self._now, self._names, self._committed_names = now, Names(), Names()
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
@@ -117,6 +119,7 @@ class SqliteCatalog:
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             transaction = _SqliteTransaction(cursor, self._names, self.definitions, self._now)
+            transaction.limit(self.at_once)
             result = work(transaction)
             transaction.flush_events()
             faults.point("catalog.commit")

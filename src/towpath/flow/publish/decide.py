@@ -85,6 +85,10 @@ def objections(
 ) -> list[Objection]:
     """All that speaks against publishing products of this lineage now, what may pass by itself last."""
     found = [Objection(Outcome.BLOCKED, reason) for reason in outdated(view, lineage)]
+    if view.spreading():
+        found.append(
+            Objection(Outcome.BLOCKED, "a change spreads, which may take back what this is made from")
+        )
     stated = statements(lineage)
     refused = [*closed(stated, chosen.licence.waive), *_unjudged(view, chosen, kind, item)]
     if chosen.licence_required and not (licence or any(one.licence for one in stated)):

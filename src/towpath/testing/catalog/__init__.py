@@ -10,6 +10,7 @@ from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.restoring import RestoringSuite
+from towpath.testing.catalog.spreading import SpreadSuite
 from towpath.testing.catalog.standing import StandingSuite
 from towpath.testing.catalog.work import WorkSuite
 
@@ -22,6 +23,7 @@ class CatalogSuite(
     LeavingSuite,
     PlaceSuite,
     RestoringSuite,
+    SpreadSuite,
     StandingSuite,
     ListingSuite,
 ):

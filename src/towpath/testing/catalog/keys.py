@@ -350,6 +350,27 @@ class KeySuite(Base):
         with b.catalog.read() as view:
             assert [item.id for item in view.members(group)] == [items[1], items[0]]
 
+    def test_outlines_say_of_members_what_items_do(self, bench: MakeBench) -> None:
+        """In the same order, with or without time, place and attributes."""
+        b = bench(MEMBER, GROUP)
+        (bare,), (timed,) = b.add("i"), b.add("j", span=Span(1, 3), name='a "b", c')
+        (placed,) = b.catalog.write(
+            lambda tx: tx.add_items(
+                MEMBER, [Item(PIPELINE, "item", "k", {"n": 1}, None, Box(170, -1, -170, 1))]
+            )
+        )
+        group = b.add_group("g", [placed, bare, timed])
+        with b.catalog.read() as view:
+            told, members = view.outlines(group), view.members(group)
+        assert [one.item for one in told] == [placed, bare, timed]
+        for one, item in zip(told, members, strict=True):
+            assert (one.item, one.key, one.registered) == (item.id, item.key, item.registered)
+            assert one.attributes == item.attributes
+            assert (
+                Span(one.begin, one.end) if one.begin is not None and one.end is not None else None
+            ) == item.span
+            assert (Box(*one.box) if one.box else None) == item.footprint
+
     def test_groups_of_groups_wait_and_wake(self, bench: MakeBench) -> None:
         """What leaves done makes all after it wait, through groups of groups; an equal result ends it there."""
         b = bench(MEMBER, GROUP, OVER_GROUPS)

@@ -97,9 +97,13 @@ class CatalogMachine(RuleBasedStateMachine):
         """Every change of a state since the last call: table, was, now; nothing where it cannot be watched."""
         return ()
 
-    @initialize(is_calibrated=st.booleans())
-    def begin(self, is_calibrated: bool) -> None:
-        """A site with two items and a frame, perhaps certified."""
+    @initialize(is_calibrated=st.booleans(), is_made=st.booleans(), at_once=st.sampled_from([1, 2, 1000]))
+    def begin(self, is_calibrated: bool, is_made: bool, at_once: int) -> None:
+        """A site with two items and a frame, perhaps certified, perhaps with a group of them, and all of it done.
+
+        Large changes are those of more rows than `at_once`.
+        """
+        self.inside: View | None = None
         self.bench = Bench(self.make(), _item_kind("1"), GROUP, FRAME)
         self.version = "1"
         self.items: list[int] = []
@@ -119,6 +123,11 @@ class CatalogMachine(RuleBasedStateMachine):
             self.runs[claimed.work, claimed.token] = "done"
             (product,) = self.bench.products(frame)
             self.certified[self.write(lambda tx: tx.certify(product.id, "bias", "", 0, 10))] = product.id
+        if is_made:
+            self.groups.append(self.bench.add_group("g0", self.items))
+            self.bench.drain()
+            self.runs = self._recorded()
+        self.bench.catalog.at_once = at_once
 
     def teardown(self) -> None:
         """Close the catalog."""
@@ -127,13 +136,34 @@ class CatalogMachine(RuleBasedStateMachine):
 
     # ---- looking
     def read(self, look: Callable[[View], T]) -> T:
-        """What a short read gives."""
+        """What a short read gives, or the transaction that we are in."""
+        if self.inside is not None:
+            return look(self.inside)
         with self.bench.catalog.read() as view:
             return look(view)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What a transaction returns."""
         return self.bench.catalog.write(work)
+
+    def settled(self, check: Callable[[], None]) -> None:
+        """Check what must hold once the changes that spread have reached all, and leave them as far as they are."""
+
+        def write(tx: Transaction) -> None:
+            while tx.spread():
+                pass
+            self.inside = tx
+            try:
+                check()
+            finally:
+                self.inside = None
+            raise _Undone
+
+        if self.read(lambda view: view.spreading()):
+            with suppress(_Undone):
+                self.write(write)
+        else:
+            check()
 
     def rows(self) -> list[WorkRow]:
         """All work rows of stages."""
@@ -269,6 +299,7 @@ class CatalogMachine(RuleBasedStateMachine):
             tx.add_route(GROUP, self.groups)
 
         self.write(put_right)
+        self.bench.spread()
         for _ in range(60):
             if not self.open_stages():
                 return
@@ -278,6 +309,13 @@ class CatalogMachine(RuleBasedStateMachine):
                     self.held[-1][0], lambda claimed: self._report(data, claimed, Outcome.DONE, content)
                 )
         raise AssertionError("work does not come to an end")
+
+    @precondition(lambda self: self.items)
+    @rule(data=st.data(), content=st.sampled_from("xyz"))
+    def work_on_another_file(self, data: st.DataObject, content: str) -> None:
+        """A raw file is replaced, and all that follows from it is done."""
+        self.replace_raw(data, content)
+        self.work_to_the_end(data, "key")
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), content=st.sampled_from(["key", "key", "same", "random"]))
@@ -317,6 +355,18 @@ class CatalogMachine(RuleBasedStateMachine):
     def die(self, give_back: bool) -> None:
         """The process dies: its leases expire."""
         self.write(lambda tx: tx.expire(self.bench.owner, give_back=give_back))
+
+    @rule(is_killed=st.booleans())
+    def spread(self, is_killed: bool) -> None:
+        """Somebody goes on with large changes, perhaps to be killed before it is committed."""
+
+        def write(tx: Transaction) -> None:
+            tx.spread()
+            if is_killed:
+                raise _Undone
+
+        with suppress(_Undone):
+            self.write(write)
 
     @rule()
     def roll_back(self) -> None:
@@ -474,6 +524,7 @@ class CatalogMachine(RuleBasedStateMachine):
                     if after
                     else now
                 )
+                assert now.state is not Publication.PLACING or not tx.spreading()
 
         with suppress(StateError):
             self.write(write)
@@ -520,16 +571,21 @@ class CatalogMachine(RuleBasedStateMachine):
     @invariant()
     def every_attempt_that_ended_has_its_run(self) -> None:
         """And nothing else has one."""
-        found = {
+        assert self._recorded() == self.runs
+
+    def _recorded(self) -> dict[_Run, str]:
+        return {
             (run.work, run.token): run.outcome.value
             for item in self.read(lambda view: view.items(limit=1000))
             for run in self.read(lambda view, n=item.id: view.runs(n, limit=10_000))  # type: ignore[misc]
         }
-        assert found == self.runs
 
     @invariant()
     def what_is_done_is_done_with_what_is_there(self) -> None:
         """R8: its key is that of its inputs now, all before it is done, and its products are there."""
+        self.settled(self._done_is_done)
+
+    def _done_is_done(self) -> None:
         standing = {(row.item, row.stage): row for row in self.rows()}
         for kind in self.bench.definition.kinds.values():
             for stage in kind.stages.values():
@@ -556,6 +612,9 @@ class CatalogMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_ready_may_begin(self) -> None:
         """All before it is done, members have passed, and its inputs are good."""
+        self.settled(self._ready_may_begin)
+
+    def _ready_may_begin(self) -> None:
         standing = {(row.item, row.stage): row for row in self.rows()}
         for row in standing.values():
             kind = self.bench.definition.kinds[row.kind]
@@ -574,6 +633,8 @@ class CatalogMachine(RuleBasedStateMachine):
         """R1: recomputing all of it finds nothing to repair."""
 
         def count(tx: Transaction) -> None:
+            while tx.spread():
+                pass
             found = [tx.recompute(kind, ()) for kind in self.bench.definition.kinds.values()]
             assert found == [0] * len(found)
             raise _Undone
@@ -587,6 +648,9 @@ class CatalogMachine(RuleBasedStateMachine):
         rows = self.read(lambda view: view.calibrations())
         spans = sorted((row.begin, row.end) for row in rows)
         assert all(one[1] <= other[0] for one, other in pairwise(spans))
+        self.settled(self._withdrawn_is_not_used)
+
+    def _withdrawn_is_not_used(self) -> None:
         bad = {product for number, product in self.certified.items() if number in self.withdrawn}
         good = {product for number, product in self.certified.items() if number not in self.withdrawn}
         for row in self.rows():
