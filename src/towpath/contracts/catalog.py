@@ -17,6 +17,7 @@ from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
+from towpath.contracts.storage import Said
 
 T = TypeVar("T")
 
@@ -315,6 +316,9 @@ class View(Protocol):
         limit: int = 1_000_000,
     ) -> list[Product]:
         """Products by item, stage and state, by id."""
+
+    def said(self, *, after: int = 0, limit: int) -> list[Said]:
+        """What is said of the places of products that are current, missing or changed, by id."""
 
     def product(self, product: int) -> Product:
         """One product. Raises `NotFoundError`."""

@@ -33,6 +33,7 @@ from towpath.base.model import (
 from towpath.base.spacetime import Box
 from towpath.contracts.catalog import CalibrationRow, InputRow, PublicationRow, Queue, RootRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
+from towpath.contracts.storage import Said
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
 _RUN_COLUMNS = (
@@ -377,6 +378,15 @@ class Reading(Session):
                 )
             ]
         return [self.to_product(row) for row in sorted(rows, key=lambda row: row[0])[:limit]]
+
+    def said(self, *, after: int = 0, limit: int) -> list[Said]:
+        """What is said of the places of products that are current, missing or changed, by id."""
+        rows = self.rows(
+            "SELECT p.id, r.name, p.path, p.size, p.mtime_ns, p.tree, p.state = 'current' FROM products p "
+            f"JOIN roots r ON r.id = p.root_id WHERE {LIVE} AND p.id > ? ORDER BY p.id LIMIT ?",
+            (after, limit),
+        )
+        return list(map(Said._make, rows))
 
     def product(self, product: int) -> Product:
         """One product. Raises `NotFoundError`."""

@@ -1,8 +1,8 @@
 """A worker process of the local pool: takes batches from its pipe, does their runs, sends reports back in chunks.
 
 A report leaves at the latest when its batch ends, and 40 ms after its run ended. Where a batch is durable its reports leave
-together, so that each folder is flushed once; of one that takes longer than a second, once a second. The process answers to nobody but its pool, which ends it by a
-signal; when the pool's end of the pipe closes it ends itself.
+together, so that each folder is flushed once; of one that takes longer than a second, once a second. The process answers to
+nobody but its pool, which ends it by a signal; when the pool's end of the pipe closes it ends itself.
 """
 
 import faulthandler
