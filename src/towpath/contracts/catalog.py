@@ -4,7 +4,7 @@ All changes happen in a transaction, on one writer, in the order given. Time is 
 user code, a disk or a network inside a transaction.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -50,7 +50,7 @@ class Need:
     `lacking` has each input that is not there, with what is wrong; `problem` is the first of them.
     """
 
-    inputs: tuple[InputRow, ...] = ()
+    inputs: Sequence[InputRow] = ()
     key: bytes | None = None
     problem: str = ""
     lacking: tuple[tuple[str, str], ...] = ()
@@ -70,7 +70,7 @@ class Claimed:
     due: float
     key: bytes | None = None
     done_key: bytes | None = None
-    inputs: tuple[InputRow, ...] = ()
+    inputs: Sequence[InputRow] = ()
     unchanged: bool = False
     deaths: int = 0
     attempts: int = 0
@@ -328,6 +328,9 @@ class View(Protocol):
 
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
+
+    def each_member(self, group: int) -> Iterator[Item]:
+        """The members of a group, in order, read bit by bit: for groups of very many, while this view is open."""
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""

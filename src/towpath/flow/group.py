@@ -14,7 +14,7 @@ from towpath.base import clock
 from towpath.base.errors import StateError
 from towpath.base.hashing import canonical
 from towpath.base.model import Item
-from towpath.base.spacetime import cover, hull
+from towpath.base.spacetime import Box, Span, cover, hull
 from towpath.base.states import Outcome, Work
 from towpath.base.template import lookup, render
 from towpath.contracts.catalog import Claimed, Slot, Transaction
@@ -274,12 +274,18 @@ class _Grouping:
 
     def _settle(self, group: int) -> None:
         """Put the members in order, and give the group the time and place of all of them."""
-        members = self.tx.members(group)
-        ordered = sorted(members, key=lambda item: (*rank(order_of(self.plan, facts_of(item))), item.key))
-        if ordered != members:
-            self.tx.order_members(group, [item.id for item in ordered])
+        places: list[tuple[Any, ...]] = []
+        spans: list[Span] = []
+        footprints: list[Box] = []
+        for member in self.tx.each_member(group):
+            places.append((*rank(order_of(self.plan, facts_of(member))), member.key, member.id))
+            spans += [member.span] if member.span else []
+            footprints += [member.footprint] if member.footprint else []
+        ordered = sorted(places)
+        if ordered != places:
+            self.tx.order_members(group, [place[-1] for place in ordered])
         item = self.tx.item(group)
-        span, footprint = hull(m.span for m in members), cover(m.footprint for m in members)
+        span, footprint = hull(spans), cover(footprints)
         if (span, footprint) != (item.span, item.footprint):
             self.tx.update_item(group, span=span, footprint=footprint)
 

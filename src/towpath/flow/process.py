@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from towpath.base import clock, faults, ids
 from towpath.base.model import Product
+from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
@@ -358,7 +359,10 @@ class Process:
         former: Sequence[Product],
     ) -> Task:
         """`names` are the inputs that are products."""
-        files: dict[str, list[TaskFile]] = {name: [] for name in names}
+        is_long = isinstance(row.inputs, Packed)
+        files: dict[str, list[TaskFile] | Packed[TaskFile]] = {
+            name: Packed() if is_long else [] for name in names
+        }
         values = {}
         for given in row.inputs:
             if given.product is not None:

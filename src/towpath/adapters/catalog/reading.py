@@ -1,6 +1,6 @@
 """Reading the catalog: every list is ordered by id and paged by key. Never changes a row."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog import footprints
@@ -169,15 +169,15 @@ class Reading(Session):
 
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
-        ids = [
-            row[0]
-            for row in self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
-        ]
-        known = {
-            row[0]: to_item(row)
-            for row in self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", ids)
-        }
-        return [known[item] for item in ids]
+        return list(self.each_member(group))
+
+    def each_member(self, group: int) -> Iterator[Item]:
+        """The members of a group, in order, read bit by bit: for groups of very many, while this view is open."""
+        rows = self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
+        for part in chunks([row[0] for row in rows]):
+            found = self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", part)
+            known = {row[0]: to_item(row) for row in found}
+            yield from (known[item] for item in part)
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
