@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
 from towpath.adapters.executors.processes import describe_exit
 from towpath.base.errors import SiteError
-from towpath.base.packed import PAGE, Packed
+from towpath.base.packed import PAGE
 from towpath.base.states import Outcome
-from towpath.contracts.executor import Executor, Progress, Report, Resources
+from towpath.contracts.executor import Executor, Progress, Report, Resources, many_files
 
 TEXT = {"text": "text"}
 Pool = Callable[..., LocalExecutor]
@@ -612,7 +612,9 @@ def test_inputs_of_very_many_files_arrive_whole_and_in_order(pool: Pool, tmp_pat
     executor = pool()
     for length in (PAGE + 1, 3 * PAGE):
         items = [f"i{number}" for number in range(length)]
-        many = Packed(replace(file, item=item) for item in items)
+        many = many_files()
+        for item in items:
+            many.append(astuple(replace(file, item=item)))
         tasks = tasks_of(tmp_path / "store", ["a", "b"], files={"many": many}, values={"flags": []})
         executor.submit(batch_of("Tells", tasks, {}, single=["maybe"]))
         for report in collect(executor, 2):

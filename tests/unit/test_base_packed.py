@@ -12,14 +12,14 @@ from towpath.base.packed import PAGE, Packed
 @example(PAGE + 1)
 def test_what_enters_comes_out_in_order(count: int) -> None:
     values = [(number, f"name {number}", bytes([number % 256])) for number in range(count)]
-    packed = Packed(values)
+    packed = Packed(tuple, values)
     assert (len(packed), list(packed)) == (count, values)
     assert [value for page in packed.pages() for value in page] == values
 
 
 def test_it_is_read_at_any_place_as_a_list_is() -> None:
     values = list(range(2 * PAGE + 10))
-    packed = Packed(values)
+    packed = Packed(int, values)
     for place in (0, PAGE - 1, PAGE, 2 * PAGE, -1, -len(values)):
         assert packed[place] == values[place]
     assert packed[PAGE - 2 : PAGE + 2] == values[PAGE - 2 : PAGE + 2]
@@ -29,7 +29,7 @@ def test_it_is_read_at_any_place_as_a_list_is() -> None:
 
 
 def test_it_grows_while_it_is_read_page_by_page() -> None:
-    packed = Packed(range(PAGE))
+    packed = Packed(int, range(PAGE))
     assert list(packed.pages()) == [list(range(PAGE))]
     packed.append(PAGE)
     assert [len(page) for page in packed.pages()] == [PAGE, 1]

@@ -1,45 +1,55 @@
-"""Long lists of values in little memory: pages that are compressed as the list grows, and read again in order.
+"""Long lists in little memory: pages that are compressed as the list grows, and read again in order.
 
-What enters is what comes out, equal and in order. Nothing is ever taken out again, and nothing leaves the process.
+What is kept is plain (tuples of numbers, texts and the like); the values are made of it as they are read, so that equal
+ones come out each time. Nothing is ever taken out again, and nothing leaves the process.
 """
 
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, overload
 
-PAGE = 1000  # values that are compressed together; a list that is no longer than this stays as it is
+PAGE = 1000  # values that are compressed together; a list that is no longer than this need not be packed
 
 T = TypeVar("T")
 
 
 class Packed(Sequence[T]):
-    """A list that grows at its end, and takes about a tenth of the memory once it is longer than a page."""
+    """A list that grows at its end, and takes about a tenth of the memory once it is longer than a page.
 
-    __slots__ = ("_pages", "_tail")
+    Parameters
+    ----------
+    make
+        Makes a value of what is kept of it.
+    kept
+        What is kept of the first values.
+    """
 
-    def __init__(self, values: Iterable[T] = ()) -> None:
+    __slots__ = ("_make", "_pages", "_tail")
+
+    def __init__(self, make: Callable[[Any], T], kept: Iterable[Any] = ()) -> None:
+        self._make = make
         self._pages: list[bytes] = []
-        self._tail: list[T] = []
-        for value in values:
-            self.append(value)
+        self._tail: list[Any] = []
+        for one in kept:
+            self.append(one)
 
-    def append(self, value: T) -> None:
-        """Add a value at the end."""
+    def append(self, kept: Any) -> None:
+        """Add a value at the end, as it is kept."""
         if len(self._tail) == PAGE:
             self._pages.append(zlib.compress(pickle.dumps(self._tail, pickle.HIGHEST_PROTOCOL), 1))
             self._tail = []
-        self._tail.append(value)
+        self._tail.append(kept)
 
-    def pages(self) -> Iterator[Sequence[T]]:
-        """The values, a page at a time."""
+    def pages(self) -> Iterator[Sequence[Any]]:
+        """The values as they are kept, a page at a time."""
         for page in self._pages:
             yield _opened(page)
         yield self._tail
 
     def __iter__(self) -> Iterator[T]:
         for page in self.pages():
-            yield from page
+            yield from map(self._make, page)
 
     def __len__(self) -> int:
         return PAGE * len(self._pages) + len(self._tail)
@@ -52,10 +62,10 @@ class Packed(Sequence[T]):
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         page, number = divmod(range(len(self))[index], PAGE)
-        found: Sequence[T] = self._tail if page == len(self._pages) else _opened(self._pages[page])
-        return found[number]
+        kept = self._tail if page == len(self._pages) else _opened(self._pages[page])
+        return self._make(kept[number])
 
 
-def _opened(page: bytes) -> list[T]:
-    values: list[T] = pickle.loads(zlib.decompress(page))
-    return values
+def _opened(page: bytes) -> list[Any]:
+    kept: list[Any] = pickle.loads(zlib.decompress(page))
+    return kept

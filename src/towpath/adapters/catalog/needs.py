@@ -113,7 +113,7 @@ class Needs(Standing):
                 of_groups = offered.setdefault(source, {})
                 for group, item, name in part:
                     if found := of_members.get(item):
-                        given = of_groups.setdefault(group, Packed())
+                        given = of_groups.setdefault(group, Packed(tuple))
                         for _, row in sorted(found, key=lambda one: one[1][3:5]):
                             given.append((name, row))
         return offered
@@ -146,9 +146,10 @@ class Needs(Standing):
             return f"{len(rows)} products of type {plan.type!r}; at least {plan.least} are needed"
         if not plan.members:
             rows = sorted(rows, key=lambda one: one[1][3:5])
-        products = ((name, self.to_product(row)) for name, row in rows)
-        found = (InputRow(plan.name, product.sha256, product, name) for name, product in products)
-        return Packed(found) if len(rows) > PAGE else list(found)
+        if len(rows) > PAGE:
+            return Packed(_input_row, ((plan.name, name, *self.product_values(row)) for name, row in rows))
+        products = [(name, self.to_product(row)) for name, row in rows]
+        return [InputRow(plan.name, product.sha256, product, name) for name, product in products]
 
     # ---- calibrations
     def _calibrated(self, plan: InputPlan, items: Sequence[int]) -> dict[int, _Found]:
@@ -250,11 +251,32 @@ def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
         else:
             given.append(rows)
             pairs += _pairs(plan, rows)
-    is_long = any(isinstance(rows, Packed) for rows in given)
-    inputs = Packed(chain.from_iterable(given)) if is_long else tuple(chain.from_iterable(given))
+    inputs = _joined(given)
     if lacking:
         return Need(inputs, None, lacking[0][1], tuple(lacking))
     return Need(inputs, key(stage.fixed, pairs))
+
+
+def _joined(given: Sequence[Sequence[InputRow]]) -> Sequence[InputRow]:
+    """The inputs one after the other; packed if one of them is."""
+    if not any(isinstance(rows, Packed) for rows in given):
+        return tuple(chain.from_iterable(given))
+    if len(given) == 1:
+        return given[0]
+    joined: Packed[InputRow] = Packed(_input_row)
+    for rows in given:
+        for kept in chain.from_iterable(rows.pages()) if isinstance(rows, Packed) else rows:
+            joined.append(kept)
+    return joined
+
+
+def _input_row(kept: Any) -> InputRow:
+    """What is read, of what is kept of it: names of input and item with the values of a product, or the row itself."""
+    if isinstance(kept, InputRow):
+        return kept
+    name, item, *values = kept
+    product = Product(*values)
+    return InputRow(name, product.sha256, product, item)
 
 
 def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]:

@@ -71,7 +71,7 @@ def long_inputs(batch: Batch) -> Iterator[tuple[int, str, list[Any]]]:
         for name, files in task.files.items():
             if isinstance(files, Packed):
                 for page in files.pages():
-                    yield row, name, [_FILE(file) for file in page]
+                    yield row, name, list(page)
 
 
 def batch_to_plain(batch: Batch) -> list[Any]:
