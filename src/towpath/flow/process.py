@@ -359,7 +359,7 @@ class Process:
         former: Sequence[Product],
     ) -> Task:
         """`names` are the inputs that are products."""
-        is_long = isinstance(row.inputs, Packed)
+        is_long = type(row.inputs) is Packed
         files: dict[str, Any] = {name: many_files() if is_long else [] for name in names}
         enter = file_values if is_long else task_file
         values = {}

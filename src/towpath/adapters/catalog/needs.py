@@ -259,7 +259,7 @@ def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
 
 def _joined(given: Sequence[Sequence[InputRow]]) -> Sequence[InputRow]:
     """The inputs one after the other; packed if one of them is."""
-    if not any(isinstance(rows, Packed) for rows in given):
+    if not any(type(rows) is Packed for rows in given):
         return tuple(chain.from_iterable(given))
     if len(given) == 1:
         return given[0]

@@ -69,7 +69,7 @@ def long_inputs(batch: Batch) -> Iterator[tuple[int, str, list[Any]]]:
     """What `batch_to_plain` leaves out, a page at a time: the row (from 1), the input's name, and files of it in order."""
     for row, task in enumerate(batch.tasks, 1):
         for name, files in task.files.items():
-            if isinstance(files, Packed):
+            if type(files) is Packed:
                 for page in files.pages():
                     yield row, name, list(page)
 
@@ -83,7 +83,7 @@ def batch_to_plain(batch: Batch) -> list[Any]:
             task.item,
             task.place,
             {
-                name: [] if isinstance(files, Packed) else [_FILE(file) for file in files]
+                name: [] if type(files) is Packed else [_FILE(file) for file in files]
                 for name, files in task.files.items()
             },
             task.values,
