@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
 from towpath.adapters.executors.processes import describe_exit
 from towpath.base.errors import SiteError
+from towpath.base.packed import PAGE
 from towpath.base.states import Outcome
-from towpath.contracts.executor import Executor, Progress, Report, Resources
+from towpath.contracts.executor import Executor, Progress, Report, Resources, many_files
 
 TEXT = {"text": "text"}
 Pool = Callable[..., LocalExecutor]
@@ -601,6 +603,23 @@ def test_what_a_full_pipe_does_not_take_is_sent_later(pool: Pool, tmp_path: Path
         executor.submit(batch_of("Write", tasks, TEXT))
         reports = collect(executor, 100)
     assert {report.outcome for report in reports} <= {Outcome.DONE, Outcome.TRANSIENT}
+
+
+def test_inputs_of_very_many_files_arrive_whole_and_in_order(pool: Pool, tmp_path: Path) -> None:
+    """They go before their batch, a page at a time, and are those of its runs alone."""
+    (tmp_path / "text").write_text("one file for all")
+    file = task_file(tmp_path / "text")
+    executor = pool()
+    for length in (PAGE + 1, 3 * PAGE):
+        items = [f"i{number}" for number in range(length)]
+        many = many_files()
+        for item in items:
+            many.append(astuple(replace(file, item=item)))
+        tasks = tasks_of(tmp_path / "store", ["a", "b"], files={"many": many}, values={"flags": []})
+        executor.submit(batch_of("Tells", tasks, {}, single=["maybe"]))
+        for report in collect(executor, 2):
+            told = {measure.name: measure.value for measure in report.measures}
+            assert (report.error, told["items"]) == ("", ",".join(items))
 
 
 # ---- parts

@@ -11,6 +11,7 @@ import pytest
 from towpath.adapters.storage.local import LocalStorage
 from towpath.base.errors import NotFoundError, StorageError
 from towpath.base.hashing import content
+from towpath.contracts.storage import Said
 
 
 @pytest.fixture
@@ -166,3 +167,27 @@ except StorageError as error:
 def test_a_place_that_cannot_be_looked_at(storage: LocalStorage) -> None:
     with pytest.raises(StorageError, match="cannot be looked at: File name too long"):
         storage.stat("store", "x" * 300, False)
+
+
+def test_of_many_places_those_are_named_that_are_not_as_said(storage: LocalStorage, tmp_path: Path) -> None:
+    (tmp_path / "store/f.dat").write_bytes(b"12345")
+    (tmp_path / "store/t").mkdir()
+    (tmp_path / "store/t/a").write_bytes(b"123")
+    file, tree = storage.content("store", "f.dat"), storage.content("store", "t")
+    as_said = [
+        Said(1, "store", "f.dat", file.size, file.mtime_ns, False, True),
+        Said(2, "store", "t", tree.size, tree.mtime_ns, True, True),
+    ]
+    assert storage.unlike(as_said) == set()
+    others = {
+        "another size": as_said[0]._replace(size=4),
+        "another time": as_said[0]._replace(mtime_ns=file.mtime_ns + 1),
+        "another size of the tree": as_said[1]._replace(size=4),
+        "missing": as_said[0]._replace(path="none"),
+        "below a file": as_said[0]._replace(path="f.dat/x"),
+        "outside its root": as_said[0]._replace(path="../f.dat"),
+        "of a root that is not there": as_said[0]._replace(root="other"),
+        "with a name that is too long": as_said[0]._replace(path="x" * 300),
+    }
+    wrong = [one._replace(product=10 + number) for number, one in enumerate(others.values())]
+    assert storage.unlike([*as_said, *wrong]) == {one.product for one in wrong}

@@ -279,7 +279,7 @@ class Acting(Looking):
         with self.catalog.read() as view:
             item = self._find(view, name)
             live = view.products([item.id], states=disk.LIVE, stages=[stage])
-        disk.check_these(self.catalog, self.storage, [live])
+        disk.check_these(self.catalog, self.storage, live)
         with self.catalog.read() as view:
             changed = view.products([item.id], states=(states.Product.CHANGED,), stages=[stage])
         if changed:

@@ -227,7 +227,7 @@ class Looking:
             return self.check(write=False)
         with self.catalog.read() as view:
             live = view.products([item.id], states=disk.LIVE)
-        return disk.check_these(self.catalog, self.storage, [live], write=False)
+        return disk.check_these(self.catalog, self.storage, live, write=False)
 
     def _workers(self) -> int:
         """How many cores runs may use."""

@@ -4,7 +4,7 @@ All changes happen in a transaction, on one writer, in the order given. Time is 
 user code, a disk or a network inside a transaction.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,6 +17,7 @@ from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
+from towpath.contracts.storage import Said
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class Need:
     `lacking` has each input that is not there, with what is wrong; `problem` is the first of them.
     """
 
-    inputs: tuple[InputRow, ...] = ()
+    inputs: Sequence[InputRow] = ()
     key: bytes | None = None
     problem: str = ""
     lacking: tuple[tuple[str, str], ...] = ()
@@ -71,7 +72,7 @@ class Claimed:
     due: float
     key: bytes | None = None
     done_key: bytes | None = None
-    inputs: tuple[InputRow, ...] = ()
+    inputs: Sequence[InputRow] = ()
     unchanged: bool = False
     deaths: int = 0
     attempts: int = 0
@@ -333,6 +334,9 @@ class View(Protocol):
     ) -> list[Product]:
         """Products by item, stage and state, by id."""
 
+    def said(self, *, after: int = 0, limit: int) -> list[Said]:
+        """What is said of the places of products that are current, missing or changed, by id."""
+
     def product(self, product: int) -> Product:
         """One product. Raises `NotFoundError`."""
 
@@ -342,8 +346,8 @@ class View(Protocol):
     def members(self, group: int) -> list[Item]:
         """The members of a group, in order."""
 
-    def outlines(self, group: int) -> list[Outline]:
-        """What the members of a group tell of it, in order."""
+    def outlines(self, group: int) -> Iterator[Outline]:
+        """What the members of a group tell of it, in order, read bit by bit while this view is open."""
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from towpath.base.hashing import Content
 from towpath.base.model import Measure, StepRecord
+from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 
 
@@ -39,6 +40,11 @@ class TaskFile:
     stage: str = ""
     output: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def many_files() -> Packed[TaskFile]:
+    """The files of an input that has very many, none yet; what is kept of each are its values, in order."""
+    return Packed(lambda values: TaskFile(*values))
 
 
 @dataclass(frozen=True, slots=True)

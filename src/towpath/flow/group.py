@@ -37,6 +37,7 @@ from towpath.contracts.grouping import (
 
 # ---- facts of members
 
+_Extent = tuple[float | None, float | None, tuple[float, float, float, float] | None]  # begin, end, box
 _OWN = frozenset({"key", "kind", "attributes", "registered", "time"})  # what is no attribute, or not first
 
 
@@ -60,11 +61,12 @@ def place_in(plan: GroupPlan, kind: str, member: Outline) -> tuple[Any, ...]:
     return (*rank(order_of(plan, facts)), member.key)
 
 
-def extent_of(members: Sequence[Outline]) -> tuple[Span | None, Box | None]:
+def extent_of(extents: Iterable[_Extent]) -> tuple[Span | None, Box | None]:
     """The time and the place of all members together."""
-    begins = [member.begin for member in members if member.begin is not None]
-    ends = [member.end for member in members if member.end is not None]
-    boxes = {member.box for member in members if member.box is not None}
+    every = list(extents)
+    begins = [begin for begin, _, _ in every if begin is not None]
+    ends = [end for _, end, _ in every if end is not None]
+    boxes = {box for _, _, box in every if box is not None}
     return (Span(min(begins), max(ends)) if begins else None), cover(Box(*box) for box in sorted(boxes))
 
 
@@ -296,12 +298,16 @@ class _Grouping:
 
     def _settle(self, group: int) -> None:
         """Put the members in order, and give the group the time and place of all of them."""
-        members = self.tx.outlines(group)
-        ordered = sorted(members, key=lambda member: place_in(self.plan, self.plan.of, member))
-        if ordered != members:
-            self.tx.order_members(group, [member.item for member in ordered])
+        places: list[tuple[Any, ...]] = []
+        extents: set[_Extent] = set()
+        for member in self.tx.outlines(group):
+            places.append((*place_in(self.plan, self.plan.of, member), member.item))
+            extents.add((member.begin, member.end, member.box))
+        ordered = sorted(places)
+        if ordered != places:
+            self.tx.order_members(group, [place[-1] for place in ordered])
         item = self.tx.item(group)
-        span, footprint = extent_of(members)
+        span, footprint = extent_of(extents)
         if (span, footprint) != (item.span, item.footprint):
             self.tx.update_item(group, span=span, footprint=footprint)
 

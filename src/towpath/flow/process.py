@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeVar
 
 from towpath.base import clock, faults, ids
 from towpath.base.model import Product
+from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Batch, Executor, Progress, Report, Task, TaskFile
+from towpath.contracts.executor import Batch, Executor, Progress, Report, Task, TaskFile, many_files
 from towpath.contracts.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -371,11 +372,13 @@ class Process:
         former: Sequence[Product],
     ) -> Task:
         """`names` are the inputs that are products."""
-        files: dict[str, list[TaskFile]] = {name: [] for name in names}
+        is_long = type(row.inputs) is Packed
+        files: dict[str, Any] = {name: many_files() if is_long else [] for name in names}
+        enter = file_values if is_long else task_file
         values = {}
         for given in row.inputs:
             if given.product is not None:
-                files[given.name].append(task_file(given.product, given.item or row.item_key, places))
+                files[given.name].append(enter(given.product, given.item or row.item_key, places))
             else:
                 values[given.name] = given.value
         previous = {product.output: task_file(product, row.item_key, places) for product in former}
@@ -540,7 +543,12 @@ def _offset() -> float:
 
 def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:
     """A product as a run reads it."""
-    return TaskFile(
+    return TaskFile(*file_values(product, item, places))
+
+
+def file_values(product: Product, item: str, places: Mapping[str, str]) -> tuple[Any, ...]:
+    """The values of `task_file`."""
+    return (
         places[product.root] + product.path,
         product.type,
         item,

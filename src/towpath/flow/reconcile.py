@@ -19,7 +19,7 @@ from towpath.base.model import Product
 from towpath.base.states import Product as State
 from towpath.base.states import Publication
 from towpath.contracts.catalog import Catalog, PublicationRow, Transaction
-from towpath.contracts.storage import QUARANTINE, Storage
+from towpath.contracts.storage import QUARANTINE, Said, Storage
 
 LIVE = (State.CURRENT, State.MISSING, State.CHANGED)
 DAY = 86400.0
@@ -30,7 +30,7 @@ _STANDING = tuple(
     if state not in (Publication.INTENDED, Publication.FAILED, Publication.CONFLICT)
 )
 _PUBLISHED = (Publication.COMMITTED, Publication.RELEASED, Publication.SUPERSEDED)
-_PAGE = 20_000
+_PAGE = 5_000
 _STEP = 50  # what is read before where it stopped is remembered
 _SCRUB = ("scrub", "")
 # <item>.<token> or <item>.<token>.<name>, staged with a dot before it
@@ -80,38 +80,43 @@ def check(
     progress: Callable[[int], None] | None = None,
 ) -> list[Finding]:
     """Compare every live product with the disk, by stat (`scrub`: by hash), and let the catalog act on what differs."""
-    return check_these(catalog, storage, _pages(catalog), write=write, scrub=scrub, progress=progress)
-
-
-def check_these(
-    catalog: Catalog,
-    storage: Storage,
-    pages: Iterable[Sequence[Product]],
-    *,
-    write: bool = True,
-    scrub: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> list[Finding]:
-    """The same for some products, in pages."""
     found: list[Finding] = []
-    for page in pages:
-        found += [finding for product in page if (finding := _look(product, storage, scrub))]
+    after = 0
+    while True:
+        with catalog.read() as view:
+            said = view.said(after=after, limit=_PAGE)
+        if not said:
+            break
+        doubted = {row.product for row in said} if scrub else _doubted(said, storage)
+        if doubted:
+            with catalog.read() as view:
+                page = view.products(states=LIVE, after=after, limit=_PAGE)
+            found += _looked([product for product in page if product.id in doubted], storage, scrub)
         if progress:
-            progress(len(page))
-    if write and found:
+            progress(len(said))
+        after = said[-1].product
+    if write:
         _write(catalog, found)
     return found
 
 
-def _pages(catalog: Catalog) -> Iterator[list[Product]]:
-    after = 0
-    while True:
-        with catalog.read() as view:
-            page = view.products(states=LIVE, after=after, limit=_PAGE)
-        if not page:
-            return
-        yield page
-        after = page[-1].id
+def check_these(
+    catalog: Catalog, storage: Storage, products: Sequence[Product], *, write: bool = True
+) -> list[Finding]:
+    """The same for some products."""
+    found = _looked(products, storage, False)
+    if write:
+        _write(catalog, found)
+    return found
+
+
+def _doubted(said: Sequence[Said], storage: Storage) -> set[int]:
+    """The few that are worth a close look: what is not current, or not on disk as it is said."""
+    return storage.unlike(said) | {row.product for row in said if not row.current}
+
+
+def _looked(products: Iterable[Product], storage: Storage, scrub: bool) -> list[Finding]:
+    return [finding for product in products if (finding := _look(product, storage, scrub))]
 
 
 def _look(

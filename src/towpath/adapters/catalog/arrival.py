@@ -275,7 +275,7 @@ class Arrival(Completing):
         """Put the members of a group in this order."""
         self.cursor.executemany(
             "UPDATE members SET position = ? WHERE group_id = ? AND item_id = ?",
-            [(number, group, item) for number, item in enumerate(items, 1)],
+            ((number, group, item) for number, item in enumerate(items, 1)),
         )
 
     def _members_changed(self, group: int) -> None:

@@ -152,7 +152,7 @@ class Completing(Claiming):
         self.cursor.executemany(
             "INSERT INTO run_inputs (work_id, token, position, name, product_id, sha256, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            [values for claimed in claims for values in _input_values(claimed)],
+            (values for claimed in claims for values in _input_values(claimed)),
         )
 
     def _write_judgements(self, pairs: Sequence[_Pair]) -> None:

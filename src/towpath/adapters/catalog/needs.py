@@ -4,12 +4,14 @@ The one place where inputs are found: claim, plan and explain all ask here. Read
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from towpath.adapters.catalog.sql import (
     ITEM_COLUMNS,
     LIVE,
     PRODUCT_COLUMNS,
+    chunks,
     flags_value,
     load,
     marks,
@@ -19,14 +21,16 @@ from towpath.adapters.catalog.standing import Standing
 from towpath.base import clock
 from towpath.base.hashing import digest
 from towpath.base.model import Item, Product
+from towpath.base.packed import PAGE, Packed
 from towpath.base.provenance import key
 from towpath.base.states import Product as State
 from towpath.contracts.catalog import InputRow, Need
 from towpath.contracts.definition import InputPlan, KindPlan, StagePlan
 
-_Found = list[InputRow] | str  # the rows of one input, or what is wrong
+_Found = Sequence[InputRow] | str  # the rows of one input, or what is wrong
 _Source = tuple[int, str]  # a product's queue and output; (0, type) of a raw file
-_Offered = dict[_Source, dict[int, list[tuple[str, Any]]]]  # source → item → (member's key, product row)
+_Rows = Sequence[tuple[str, Any]]  # (member's key, product row)
+_Offered = Mapping[_Source, Mapping[int, _Rows]]  # source → item → its rows
 
 
 def upstream(kind: KindPlan, stage: StagePlan) -> list[str]:
@@ -87,7 +91,7 @@ class Needs(Standing):
             f"SELECT {PRODUCT_COLUMNS} FROM products WHERE {LIVE} AND queue_id IN ({marks(queues)}) "
             "AND item_id IN ({in})"
         )
-        offered: _Offered = {}
+        offered: dict[_Source, dict[int, list[tuple[str, Any]]]] = {}
         for row in self.rows_in(statement, items, *queues):
             of_source = offered.setdefault((row[2], row[3] if row[2] else row[5]), {})
             if row[1] in of_source:
@@ -102,14 +106,16 @@ class Needs(Standing):
             "WHERE m.group_id IN ({in}) ORDER BY m.group_id, m.position",
             groups,
         )
-        products = self._own_products(sorted({row[1] for row in rows}), sources)
-        offered: _Offered = {}
-        for source, of_members in products.items():
-            of_groups = offered[source] = {}
-            for group, item, name in rows:
-                if found := of_members.get(item):
-                    given = of_groups.setdefault(group, [])
-                    given += [(name, row) for _, row in sorted(found, key=lambda one: one[1][3:5])]
+        offered: dict[_Source, dict[int, Packed[tuple[str, Any]]]] = {}
+        for part in chunks(rows):  # a group may have very many
+            products = self._own_products(sorted({row[1] for row in part}), sources)
+            for source, of_members in products.items():
+                of_groups = offered.setdefault(source, {})
+                for group, item, name in part:
+                    if found := of_members.get(item):
+                        given = of_groups.setdefault(group, Packed(tuple))
+                        for _, row in sorted(found, key=lambda one: one[1][3:5]):
+                            given.append((name, row))
         return offered
 
     def _chosen(
@@ -126,7 +132,7 @@ class Needs(Standing):
             found[item] = self._checked(plan, rows) if rows else none
         return found
 
-    def _checked(self, plan: InputPlan, rows: list[tuple[str, Any]]) -> _Found:
+    def _checked(self, plan: InputPlan, rows: _Rows) -> _Found:
         if len(rows) == 1 and plan.least <= 1:
             ((item, row),) = rows
             if row[12] == "current":
@@ -140,6 +146,8 @@ class Needs(Standing):
             return f"{len(rows)} products of type {plan.type!r}; at least {plan.least} are needed"
         if not plan.members:
             rows = sorted(rows, key=lambda one: one[1][3:5])
+        if len(rows) > PAGE:
+            return Packed(_input_row, ((plan.name, name, *self.product_values(row)) for name, row in rows))
         products = [(name, self.to_product(row)) for name, row in rows]
         return [InputRow(plan.name, product.sha256, product, name) for name, product in products]
 
@@ -234,18 +242,41 @@ _LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED})
 
 
 def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
-    inputs: list[InputRow] = []
+    given: list[Sequence[InputRow]] = []
     pairs: list[tuple[str, bytes]] = []
     lacking: list[tuple[str, str]] = []
     for plan, rows in found:
         if isinstance(rows, str):
             lacking.append((plan.name, f"input {plan.name}: {rows}"))
         else:
-            inputs += rows
+            given.append(rows)
             pairs += _pairs(plan, rows)
+    inputs = _joined(given)
     if lacking:
-        return Need(tuple(inputs), None, lacking[0][1], tuple(lacking))
-    return Need(tuple(inputs), key(stage.fixed, pairs))
+        return Need(inputs, None, lacking[0][1], tuple(lacking))
+    return Need(inputs, key(stage.fixed, pairs))
+
+
+def _joined(given: Sequence[Sequence[InputRow]]) -> Sequence[InputRow]:
+    """The inputs one after the other; packed if one of them is."""
+    if not any(type(rows) is Packed for rows in given):
+        return tuple(chain.from_iterable(given))
+    if len(given) == 1:
+        return given[0]
+    joined: Packed[InputRow] = Packed(_input_row)
+    for rows in given:
+        for kept in chain.from_iterable(rows.pages()) if isinstance(rows, Packed) else rows:
+            joined.append(kept)
+    return joined
+
+
+def _input_row(kept: Any) -> InputRow:
+    """What is read, of what is kept of it: names of input and item with the values of a product, or the row itself."""
+    if isinstance(kept, InputRow):
+        return kept
+    name, item, *values = kept
+    product = Product(*values)
+    return InputRow(name, product.sha256, product, item)
 
 
 def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]:

@@ -1,6 +1,6 @@
 """Reading the catalog: every list is ordered by id and paged by key. Never changes a row."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.listing import Listing
@@ -39,6 +39,7 @@ from towpath.contracts.catalog import (
     RootRow,
 )
 from towpath.contracts.definition import GATHER, KindPlan
+from towpath.contracts.storage import Said
 
 _SLEW = 5.0  # seconds: a clock that is corrected by less was not set back
 _RUN_COLUMNS = (
@@ -129,19 +130,26 @@ class Reading(Listing):
         )
         return [to_item(row) for row in rows]
 
-    def outlines(self, group: int) -> list[Outline]:
-        """What the members of a group tell of it, in order."""
-        rows = self.rows(
-            'SELECT id, "key", registered, begins, ends, west, south, east, north, attributes FROM items '
-            "JOIN members ON item_id = id WHERE group_id = ? ORDER BY position",
-            (group,),
-        )
-        # All in one call: a group may have very many members.
-        attributes = load(f"[{','.join([row[9] or '{}' for row in rows])}]", [])
-        return [
-            Outline(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else row[5:9], own)
-            for row, own in zip(rows, attributes, strict=True)
+    def outlines(self, group: int) -> Iterator[Outline]:
+        """What the members of a group tell of it, in order, read bit by bit: it may have very many."""
+        ids = [
+            row[0]
+            for row in self.rows("SELECT item_id FROM members WHERE group_id = ? ORDER BY position", (group,))
         ]
+        for part in chunks(ids):
+            rows = self.rows_in(
+                'SELECT id, "key", registered, begins, ends, west, south, east, north, attributes FROM items '
+                "WHERE id IN ({in})",
+                part,
+            )
+            attributes = load(f"[{','.join([row[9] or '{}' for row in rows])}]", [])  # one call is faster
+            known = {
+                row[0]: Outline(
+                    row[0], row[1], row[2], row[3], row[4], None if row[5] is None else row[5:9], own
+                )
+                for row, own in zip(rows, attributes, strict=True)
+            }
+            yield from (known[item] for item in part)
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
@@ -322,6 +330,15 @@ class Reading(Listing):
                 )
             ]
         return [self.to_product(row) for row in sorted(rows, key=lambda row: row[0])[:limit]]
+
+    def said(self, *, after: int = 0, limit: int) -> list[Said]:
+        """What is said of the places of products that are current, missing or changed, by id."""
+        rows = self.rows(
+            "SELECT p.id, r.name, p.path, p.size, p.mtime_ns, p.tree, p.state = 'current' FROM products p "
+            f"JOIN roots r ON r.id = p.root_id WHERE {LIVE} AND p.id > ? ORDER BY p.id LIMIT ?",
+            (after, limit),
+        )
+        return list(map(Said._make, rows))
 
     def product(self, product: int) -> Product:
         """One product. Raises `NotFoundError`."""

@@ -192,8 +192,12 @@ class Session:
         return self.names.parts[fixed.sha256]
 
     def to_product(self, row: Any) -> Product:
-        """A product from a row of `PRODUCT_COLUMNS`; a group of many holds the names of outputs and types once."""
-        return Product(
+        """A product from a row of `PRODUCT_COLUMNS`."""
+        return Product(*self.product_values(row))
+
+    def product_values(self, row: Any) -> tuple[Any, ...]:
+        """The values of a product, from a row of `PRODUCT_COLUMNS`; the names of outputs and types are held once."""
+        return (
             row[1],
             self.queue_name(row[2])[2],
             sys.intern(row[3]),

@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,8 @@ from towpath.adapters.executors import guard
 from towpath.adapters.executors.board import Board, create
 from towpath.adapters.executors.logs import log_name
 from towpath.adapters.executors.processes import describe_exit
-from towpath.adapters.executors.wire import dump
-from towpath.adapters.executors.worker import BATCH, CLOSED, DROP, HEADER, THREADS, Frames
+from towpath.adapters.executors.wire import batch_to_plain, long_inputs
+from towpath.adapters.executors.worker import BATCH, CLOSED, DROP, FILES, THREADS, Frames, frame
 from towpath.contracts.executor import Batch, Task
 
 _READ = 1 << 18
@@ -102,6 +103,7 @@ class Child:
         self._log = f"{settings.log}-{number}"
         self._marker = f"{settings.marker}{number}."
         self._out = bytearray()
+        self._unsent: deque[Iterator[Any]] = deque()
         self._frames = Frames()
         self.channel, theirs = socket.socketpair()
         page = create()
@@ -173,23 +175,30 @@ class Child:
 
     # ---- talking
 
-    def give(self, job: Job, content: list[Any]) -> None:
+    def give(self, job: Job) -> None:
         """Hand over a batch."""
         job.heard = time.monotonic()
         self.jobs.append(job)
         self.has_run = True
-        self._send((BATCH, job.number, content))
+        self._send(_messages(job.number, job.batch))
 
     def drop(self, job: Job, rows: dict[int, str]) -> None:
         """Ask that rows which have not begun are not run; each is reported with the outcome given."""
-        self._send((DROP, job.number, list(rows.items())))
+        self._send([(DROP, job.number, list(rows.items()))])
         self.board.call()
 
-    def _send(self, message: Any) -> None:
-        data = dump(message)  # may be large: the inputs of a group of many
-        self._out += HEADER.pack(len(data))
-        self._out += data
+    def _send(self, messages: Iterable[Any]) -> None:
+        self._unsent.append(iter(messages))
         self.push()
+
+    def _next(self) -> bool:
+        """Write out the next message, once those before it are sent; False if there is none."""
+        while self._unsent:
+            for message in self._unsent[0]:
+                self._out += frame(message)
+                return True
+            self._unsent.popleft()
+        return False
 
     def take_back(self, job: Job) -> bool:
         """Take back a batch that waits behind another; False if it has begun."""
@@ -200,13 +209,14 @@ class Child:
 
     def push(self) -> bool:
         """Send what the pipe takes; True if something is left."""
-        while self._out:
+        while self._out or self._next():
             try:
                 sent = self.channel.send(self._out)
             except BlockingIOError:
                 return True
             except OSError:  # it is gone: its end will be seen
                 self._out.clear()
+                self._unsent.clear()
                 return False
             del self._out[:sent]
             self.board.call()
@@ -281,6 +291,13 @@ class Child:
         self.board.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
+
+
+def _messages(number: int, batch: Batch) -> Iterator[Any]:
+    """A batch as messages: first the files of inputs that have very many, then all else."""
+    for page in long_inputs(batch):
+        yield FILES, number, page
+    yield BATCH, number, batch_to_plain(batch)
 
 
 def _resident(process: psutil.Process, *, shared: bool) -> int:

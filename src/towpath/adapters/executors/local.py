@@ -30,7 +30,7 @@ from towpath.adapters.executors.child import Cause, Child, Job, Settings
 from towpath.adapters.executors.logs import LIMIT, tail
 from towpath.adapters.executors.processes import megabytes
 from towpath.adapters.executors.staging import clear
-from towpath.adapters.executors.wire import batch_to_plain, report_from_plain
+from towpath.adapters.executors.wire import report_from_plain
 from towpath.adapters.executors.worker import REPORT
 from towpath.base.errors import SiteError
 from towpath.base.states import Outcome
@@ -163,7 +163,7 @@ class LocalExecutor:
             if child is None:
                 return
             job = self._backlog.popleft()
-            child.give(job, batch_to_plain(job.batch))
+            child.give(job)
             self._watch_writing(child)
 
     def _choose(self, job: Job, *, idle: bool = False) -> Child | None:
@@ -328,7 +328,7 @@ class LocalExecutor:
         if taker is not None and child.take_back(job):
             self._numbers += 1
             job.number = self._numbers
-            taker.give(job, batch_to_plain(job.batch))
+            taker.give(job)
             self._watch_writing(taker)
 
     def _forget(self, child: Child) -> str:

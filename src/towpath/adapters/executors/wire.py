@@ -5,12 +5,13 @@ path of small runs. Nothing here opens a file or a socket.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
 from towpath.base.hashing import Content
 from towpath.base.model import Measure, StepRecord
+from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Report, Resources, Task, TaskFile
 
@@ -64,15 +65,27 @@ def load(data: bytes | bytearray | memoryview) -> Any:
     return json.loads(str(data, "ascii"))
 
 
+def long_inputs(batch: Batch) -> Iterator[tuple[int, str, list[Any]]]:
+    """What `batch_to_plain` leaves out, a page at a time: the row (from 1), the input's name, and files of it in order."""
+    for row, task in enumerate(batch.tasks, 1):
+        for name, files in task.files.items():
+            if type(files) is Packed:
+                for page in files.pages():
+                    yield row, name, list(page)
+
+
 def batch_to_plain(batch: Batch) -> list[Any]:
-    """A batch as a list that `dump` takes."""
+    """A batch as a list that `dump` takes, without the inputs of very many files (`long_inputs`)."""
     tasks = [
         (
             task.work,
             task.token,
             task.item,
             task.place,
-            {name: [_FILE(file) for file in files] for name, files in task.files.items()},
+            {
+                name: [] if type(files) is Packed else [_FILE(file) for file in files]
+                for name, files in task.files.items()
+            },
             task.values,
             {name: _FILE(file) for name, file in task.previous.items()},
         )
@@ -95,9 +108,11 @@ def batch_to_plain(batch: Batch) -> list[Any]:
     ]
 
 
-def batch_from_plain(data: list[Any]) -> Batch:
-    """The batch that `batch_to_plain` made a list of."""
+def batch_from_plain(data: list[Any], long: Iterable[tuple[int, str, list[Any]]] = ()) -> Batch:
+    """The batch that `batch_to_plain` made a list of, with its `long_inputs`."""
     pipeline, kind, stage, target, params, outputs, single, tasks, optional, need, durable, verify = data
+    for row, name, files in long:
+        tasks[row - 1][4][name] += files
     return Batch(
         pipeline,
         kind,

@@ -37,7 +37,7 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-BATCH, DROP = 0, 1  # what the pool sends
+BATCH, DROP, FILES = 0, 1, 2  # what the pool sends; files of a batch go before it
 REPORT, PROGRESS = 0, 1  # what the worker sends
 HEADER = struct.Struct("=I")
 _SOON = 0.04  # seconds that a report waits for others of its batch
@@ -131,6 +131,7 @@ class Worker:
         self._log = RunLog(log_name(self._base, 0))
         self._frames = Frames()
         self._waiting: deque[tuple[int, list[Any]]] = deque()
+        self._files: dict[int, list[Any]] = {}
         self._dropped: dict[tuple[int, int], str] = {}
         self._batch, self._row = 0, 0
         self._cores = settings["cores"]
@@ -162,6 +163,8 @@ class Worker:
         for kind, batch, content in self._frames.feed(data):
             if kind == BATCH:
                 self._waiting.append((batch, content))
+            elif kind == FILES:
+                self._files.setdefault(batch, []).append(content)
             else:
                 self._dropped.update({(batch, row): outcome for row, outcome in content})
 
@@ -177,12 +180,13 @@ class Worker:
             self._sort(data)
 
     def _do(self, number: int, content: list[Any]) -> None:
+        long = self._files.pop(number, ())
         if not self._board.take(number):
             return
         self._batch = number
         begin: int | None = self._log.begin()
         self._board.begin(1, time.monotonic() + _PREPARING, begin or 0)
-        batch = batch_from_plain(content)
+        batch = batch_from_plain(content, long)
         self._set_threads(batch.resources.cores)
         prepared = self._attempts.prepare(batch)
         self._outbox.begin(prepared)

@@ -7,11 +7,13 @@ Never writes a product.
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from towpath.base import hashing
-from towpath.base.errors import NotFoundError, StorageError
+from towpath.base.errors import NotFoundError, StorageError, TowpathError
+from towpath.contracts.storage import Said
 
 
 class LocalStorage:
@@ -73,6 +75,17 @@ class LocalStorage:
             raise StorageError(f"{path}: cannot be looked at: {error.strerror}") from error
         return status.st_size, status.st_mtime_ns
 
+    def unlike(self, said: Iterable[Said]) -> set[int]:
+        """The products whose place is not as said by stat, or cannot be looked at. Never reads content, never raises."""
+        found = set()
+        for product, root, path, size, mtime_ns, tree, _ in said:
+            try:
+                if self.stat(root, path, tree) != (size, mtime_ns):
+                    found.add(product)
+            except (OSError, TowpathError):
+                found.add(product)
+        return found
+
     def content(
         self, root: str, relative: str, progress: Callable[[int], None] | None = None
     ) -> hashing.Content:
@@ -114,7 +127,7 @@ class LocalStorage:
 
     def _place(self, root: str) -> str:
         try:
-            return os.path.normpath(self.places[root])
+            return _normal(self.places[root])
         except KeyError:
             raise NotFoundError(
                 f"no root {root!r}; the roots are {', '.join(self.places) or 'none'}"
@@ -124,6 +137,12 @@ class LocalStorage:
         real = os.path.realpath(path)
         if not _below(real, os.path.realpath(place)):
             raise StorageError(f"{path} leaves root {root!r} ({place}): links followed, it is {real}")
+
+
+@lru_cache
+def _normal(place: str | Path) -> str:
+    """A site has few roots, and they are asked for with each path."""
+    return os.path.normpath(place)
 
 
 def _below(path: str, place: str) -> bool:

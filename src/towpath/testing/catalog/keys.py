@@ -4,6 +4,8 @@ import pytest
 
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.model import Flag, Item
+from towpath.base.packed import PAGE
+from towpath.base.provenance import key
 from towpath.base.spacetime import Box, Span
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
@@ -323,6 +325,32 @@ class KeySuite(Base):
             assert [item.id for item in view.members(group)] == items
             assert view.groups_of(items) == [group]
 
+    def test_a_group_of_very_many_reads_all_in_order(self, bench: MakeBench) -> None:
+        """Their inputs are kept packed; what is read, recorded and given as the key is what it would be otherwise."""
+        b = bench(MEMBER, GROUP)
+        items = b.add(*[f"i{number:04}" for number in range(PAGE + 5)])[::-1]
+        b.finish(b.claim("a", 2 * PAGE), "a")
+        group = b.add_group("g", items)
+        (claimed,) = b.claim("sum", kind="group")
+        with b.catalog.read() as view:
+            assert [one.item for one in view.outlines(group)] == items
+            products = {one.item: one for one in view.products(items)}
+        given = [(row.name, row.product) for row in claimed.inputs if row.product]
+        assert given == [("members", products[item]) for item in items]
+        pairs = [
+            (f"members[{number}:{row.item}/]", row.sha256)
+            for number, row in enumerate(claimed.inputs)
+            if row.product
+        ]
+        record = claimed.inputs[-1]
+        assert claimed.key == key(GROUP.stages["sum"].fixed, [*pairs, ("record", record.sha256)])
+        b.finish([claimed], "sum", kind="group")
+        with b.catalog.read() as view:
+            read = [row.product.id for row in view.inputs(claimed.work, 1) if row.product]
+            assert read == [products[item].id for item in items]
+        b.revise("sum", group)
+        assert b.end("sum", kind="group").ended == {Outcome.UNCHANGED: 1}
+
     def test_a_group_waits_for_its_members(self, bench: MakeBench) -> None:
         """All must have passed the stage; the last one wakes it; a new one that has not makes it wait."""
         b = bench(MEMBER, GROUP)
@@ -361,7 +389,7 @@ class KeySuite(Base):
         )
         group = b.add_group("g", [placed, bare, timed])
         with b.catalog.read() as view:
-            told, members = view.outlines(group), view.members(group)
+            told, members = list(view.outlines(group)), view.members(group)
         assert [one.item for one in told] == [placed, bare, timed]
         for one, item in zip(told, members, strict=True):
             assert (one.item, one.key, one.registered) == (item.id, item.key, item.registered)

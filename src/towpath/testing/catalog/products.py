@@ -76,6 +76,36 @@ class ProductSuite(Base):
         b.complete("a", [(claimed, Report(claimed.work, claimed.token, Outcome.DONE, outputs=(inside,)))])
         assert [(one.root, one.path) for one in b.products(item, "a")] == [("inner", "f")]
 
+    def test_what_is_said_of_places_is_that_of_live_products(self, bench: MakeBench) -> None:
+        """By id and in pages: where, size, time and kind, and whether it is current; what was superseded is left out."""
+        b = bench(CHAIN)
+        item, number = made(b)
+        b.revise("a", item, force=True)
+        b.end("a", content="other")
+        mark(b, b.products(item, "b")[0].id, ProductState.MISSING)
+        with b.catalog.read() as view:
+            live = view.products([item], states=LIVE)
+            said = view.said(limit=100)
+            paged = [*view.said(limit=2), *view.said(after=live[1].id, limit=100)]
+        assert number not in {one.product for one in said}
+        assert (
+            said
+            == paged
+            == [
+                (
+                    one.id,
+                    one.root,
+                    one.path,
+                    one.size,
+                    one.mtime_ns,
+                    one.tree,
+                    one.state is ProductState.CURRENT,
+                )
+                for one in live
+            ]
+        )
+        assert [one.current for one in said].count(False) == 1
+
     def test_another_result_supersedes(self, bench: MakeBench) -> None:
         """One current per item, stage and output; the former is kept, superseded."""
         b = bench(CHAIN)
