@@ -9,17 +9,15 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-pytest.register_assert_rewrite("towpath.testing.catalog")
-
-from towpath.adapters.catalog import footprints  # noqa: E402
-from towpath.adapters.catalog.connecting import connect  # noqa: E402
-from towpath.adapters.catalog.postgres import PostgresCatalog, migrate  # noqa: E402
-from towpath.base.spacetime import Box  # noqa: E402
-from towpath.testing.catalog import CatalogSuite  # noqa: E402
-from towpath.testing.catalog.machine import CatalogMachine  # noqa: E402
-from towpath.testing.catalog.places import CHAIN, PlaceSuite  # noqa: E402
-from towpath.testing.plans import Bench  # noqa: E402
-from towpath.testing.postgres import Server  # noqa: E402
+from towpath.adapters.catalog import footprints
+from towpath.adapters.catalog.connecting import connect
+from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
+from towpath.base.spacetime import Box
+from towpath.testing.catalog import CatalogSuite
+from towpath.testing.catalog.machine import CatalogMachine
+from towpath.testing.catalog.places import CHAIN, PlaceSuite
+from towpath.testing.plans import Bench
+from towpath.testing.postgres import Server
 
 
 @pytest.fixture(scope="session")

@@ -21,20 +21,18 @@ from alembic.script import ScriptDirectory
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-pytest.register_assert_rewrite("towpath.testing.catalog")
-
-from towpath.adapters.catalog import footprints, migrations, sqlite  # noqa: E402
-from towpath.adapters.catalog.schema import metadata  # noqa: E402
-from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate  # noqa: E402
-from towpath.adapters.catalog.standing import TABLES  # noqa: E402
-from towpath.base import states  # noqa: E402
-from towpath.base.errors import SiteError, StateError  # noqa: E402
-from towpath.base.model import Item, Product  # noqa: E402
-from towpath.base.spacetime import Box  # noqa: E402
-from towpath.contracts.catalog import Transaction  # noqa: E402
-from towpath.testing.catalog import CatalogSuite  # noqa: E402
-from towpath.testing.catalog.machine import CatalogMachine  # noqa: E402
-from towpath.testing.plans import Bench, calibration, facts, kind_plan, product_of, sha  # noqa: E402
+from towpath.adapters.catalog import footprints, migrations, sqlite
+from towpath.adapters.catalog.schema import metadata
+from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
+from towpath.adapters.catalog.standing import TABLES
+from towpath.base import states
+from towpath.base.errors import SiteError, StateError
+from towpath.base.model import Item, Product
+from towpath.base.spacetime import Box
+from towpath.contracts.catalog import Transaction
+from towpath.testing.catalog import CatalogSuite
+from towpath.testing.catalog.machine import CatalogMachine
+from towpath.testing.plans import Bench, calibration, facts, kind_plan, product_of, sha
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
 
