@@ -31,6 +31,7 @@ AIM = 0.3  # seconds of work per claim
 LARGEST = 256
 _THREADS = 4  # for work that the daemon does itself
 _SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
+_SPREAD_EVERY = 0.2  # seconds between two looks for a change that spreads, while there is other work
 _TOLD = 1.0  # seconds between two notes of how running attempts get on
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ class Process:
         self._chore_futures: dict[Future[None], Claimed] = {}
         self._threads = _Threads(_THREADS)
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
-        self._clock = _offset()
+        self._clock, self._spread_looked = _offset(), 0.0
         self._only = only
         self.tally = Tally()
         self.progress: dict[tuple[int, int], _Held] = self._held
@@ -184,7 +185,7 @@ class Process:
         The beat comes before claims: after a pause (a machine that slept, a catalog that was away) no lease of ours has
         expired when they are made.
         """
-        spread = self._spread()
+        spread = time.monotonic() - self._spread_looked > _SPREAD_EVERY and self._spread()
         claimed = self._fill()
         busy = bool(self._held) or bool(self._futures) or bool(self._chore_futures)
         wait = (
@@ -193,7 +194,7 @@ class Process:
             else min(timeout, 0.05 if self._futures or self._chore_futures else timeout)
         )
         came = self._take_in(self._executor.poll(wait) if busy else ())
-        return spread or claimed or came or busy
+        return spread or claimed or came or busy or self._spread()
 
     def _spread(self) -> bool:
         """One part of a change that touches very much work, whoever began it; False if there is none."""
@@ -201,6 +202,8 @@ class Process:
             is_spreading = view.spreading()
         if is_spreading:
             self._catalog.write(lambda tx: tx.spread())
+        else:
+            self._spread_looked = time.monotonic()
         return is_spreading
 
     def idle(self) -> bool:

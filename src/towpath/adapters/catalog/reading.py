@@ -230,11 +230,9 @@ class Reading(Listing):
 
     def spreading(self) -> bool:
         """Whether a change that touches very much work has not reached all of it yet."""
-        found = self.one(
-            "SELECT 1 FROM work WHERE queue_id = ? AND state IN ('ready', 'running') LIMIT 1",
-            (self.queue_id(SPREAD) or 0,),
-        )
-        return found is not None
+        queue = self.queue_id(SPREAD)
+        statement = "SELECT 1 FROM work WHERE queue_id = ? AND state IN ('ready', 'running') LIMIT 1"
+        return queue is not None and self.one(statement, (queue,)) is not None
 
     # ---- runs
     def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
