@@ -28,6 +28,11 @@ pytest.register_assert_rewrite("towpath.testing.catalog")
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Coverage is that of the processes that run tests. What they start goes unmeasured: it would take a third longer.
+for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS_")]:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        del os.environ[name]
+
 # Machines differ in speed, and one test may wait for another: how long an example takes proves nothing.
 settings.register_profile(
     "towpath", settings.get_profile("ci" if os.environ.get("CI") else "default"), deadline=None
