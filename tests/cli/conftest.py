@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -119,3 +120,22 @@ def _filled(folder: Path) -> Path:
     done = _invoked("run", "--executor", "inline", "--site", folder)
     assert done.code == 1, done.out + done.err
     return folder
+
+
+@pytest.fixture
+def running() -> Callable[[Path], AbstractContextManager[int]]:
+    """Give a context in which another process runs a site; its value is the number of that process."""
+
+    @contextmanager
+    def other(site: Path) -> Iterator[int]:
+        code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
+        code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+            process.communicate("end\n")
+
+    return other

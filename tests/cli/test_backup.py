@@ -5,8 +5,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from towpath.adapters.catalog import backups
 from towpath.base.states import Product as State
 
 Command = Callable[..., Any]
+Running = Callable[[Path], AbstractContextManager[int]]
 
 
 def work(site: Path, invoke: Command) -> None:
@@ -24,20 +25,6 @@ def work(site: Path, invoke: Command) -> None:
     (site / "incoming" / "third.csv").write_text("time,value\n0,3.0\n1,3.1\n2,3.2\n")
     invoke("rerun", "first", "--stage", "clean", "--site", site)
     invoke("run", "--executor", "inline", "--site", site)
-
-
-@contextmanager
-def running(site: Path) -> Iterator[int]:
-    """The number of a process that runs the site."""
-    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
-    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        yield other.pid
-        other.communicate("end\n")
 
 
 def places(site: Path) -> set[str]:
@@ -145,7 +132,9 @@ def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, in
     assert set(runs(site)) == {"first", "second", "broken"}
 
 
-def test_a_site_that_runs_is_not_restored(site: Path, tmp_path: Path, invoke: Command) -> None:
+def test_a_site_that_runs_is_not_restored(
+    site: Path, tmp_path: Path, invoke: Command, running: Running
+) -> None:
     invoke("db", "backup", tmp_path / "backup", "--site", site)
     with running(site) as pid:
         for verb in (("restore", tmp_path / "backup", "--replace"), ("restored",)):
@@ -250,7 +239,7 @@ def test_a_restore_by_other_means_is_said(site: Path, tmp_path: Path, invoke: Co
     assert invoke("inventory", "reconcile", "--json", "--site", site).document["counts"] == {"newer": 2}
 
 
-def test_nothing_is_put_aside_while_the_site_runs(restored: Path, invoke: Command) -> None:
+def test_nothing_is_put_aside_while_the_site_runs(restored: Path, invoke: Command, running: Running) -> None:
     """What runs makes places, too."""
     before = places(restored)
     with running(restored) as pid:

@@ -9,7 +9,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from towpath.base.spacetime import Box
 from towpath.testing.postgres import Server
 
 Command = Callable[..., Any]
+Running = Callable[[Path], AbstractContextManager[int]]
 
 
 @pytest.fixture
@@ -100,17 +101,10 @@ def test_without_switch_the_site_goes_on_with_its_file(site: Path, url: str, inv
     assert invoke("db", "migrate", "--to", url, "--site", site).code == 5
 
 
-def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command) -> None:
-    code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
-    code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command, running: Running) -> None:
+    with running(site) as pid:
         done = invoke("db", "migrate", "--to", url, "--site", site)
-        assert (done.code, f"the site is running: process {other.pid}" in done.err) == (5, True), done.err
-        other.communicate("end\n")
+        assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
     assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
 
 

@@ -21,7 +21,7 @@ from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
 from towpath.base.errors import SiteError
 from towpath.base.model import Product
 from towpath.base.states import Outcome
-from towpath.testing.plans import Bench, calibration, facts, kind_plan, product_of, sha
+from towpath.testing.plans import Bench, calibration, kind_of_every_input, kind_plan, sha
 from towpath.testing.postgres import Server
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
@@ -408,20 +408,7 @@ def told() -> Iterator[Server]:
 
 def test_the_hot_path_uses_indexes(told: Server) -> None:
     """No claim, look, recomputation or search for inputs reads a whole large table."""
-    kind = kind_plan(
-        "item",
-        {"a": (), "b": ("a",), "c": ("b",)},
-        inputs={
-            "a": [product_of("")],
-            "c": [
-                product_of("b"),
-                facts("record"),
-                facts("flags"),
-                facts("verdicts"),
-                calibration(optional=True),
-            ],
-        },
-    )
+    kind = kind_of_every_input()
     url = told.database()
     migrate(url)
     with closing(PostgresCatalog(url)) as catalog:

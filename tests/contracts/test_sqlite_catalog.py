@@ -32,7 +32,7 @@ from towpath.base.spacetime import Box
 from towpath.contracts.catalog import Transaction
 from towpath.testing.catalog import CatalogSuite
 from towpath.testing.catalog.machine import CatalogMachine
-from towpath.testing.plans import Bench, calibration, facts, kind_plan, product_of, sha
+from towpath.testing.plans import Bench, kind_of_every_input, kind_plan, sha
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
 
@@ -494,20 +494,7 @@ def _plans(catalog: SqliteCatalog, work: Any) -> list[str]:
 
 def test_the_hot_path_uses_indexes(path: Path) -> None:
     """No claim, look, recomputation or search for inputs reads a whole large table."""
-    kind = kind_plan(
-        "item",
-        {"a": (), "b": ("a",), "c": ("b",)},
-        inputs={
-            "a": [product_of("")],
-            "c": [
-                product_of("b"),
-                facts("record"),
-                facts("flags"),
-                facts("verdicts"),
-                calibration(optional=True),
-            ],
-        },
-    )
+    kind = kind_of_every_input()
     catalog = SqliteCatalog(path)
     b = Bench(catalog, kind)
     items = b.add(*(f"i{number}" for number in range(3000)))

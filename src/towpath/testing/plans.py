@@ -84,6 +84,12 @@ def kind_plan(
     return KindPlan(PIPELINE, name, stages, group, gathered or group is not None, reaches=reaches)
 
 
+def kind_of_every_input() -> KindPlan:
+    """Items of the stages a → b → c; a takes a raw file, c an input of each other form."""
+    given = [product_of("b"), facts("record"), facts("flags"), facts("verdicts"), calibration(optional=True)]
+    return kind_plan("item", {"a": (), "b": ("a",), "c": ("b",)}, inputs={"a": [product_of("")], "c": given})
+
+
 def definition(*kinds: KindPlan, version: str = "1") -> Definition:
     """A definition of these kinds; its digest is of routes, versions and parameters."""
     content = {
