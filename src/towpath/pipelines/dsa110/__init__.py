@@ -1,0 +1,1 @@
+"""The dsa110 pipeline: from subbands dropped in a folder to published radio mosaics."""
