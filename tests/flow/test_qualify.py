@@ -167,6 +167,22 @@ def test_a_measure_that_nothing_measured_is_told() -> None:
     assert report.reasons == ("kept not measured: nothing measured it",)
 
 
+def test_a_rule_may_be_skipped_where_its_measure_has_no_value_but_not_where_nothing_measured() -> None:
+    record = {**RECORD, "measures": {"compare": {"completeness": None}}}
+    rule = {"measure": "completeness", "op": ">=", "limit": 0.6, "missing": "skip"}
+    report = run(params(rule, upstream=["compare"]), Assess, record)
+    assert report.outcome is Outcome.DONE and report.verdict is not None
+    assert [one["result"] for one in report.verdict["rules"]] == ["skip"]
+    assert report.verdict["result"] == "pass" and report.caveats == ()
+    assert (
+        run(params({**rule, "missing": "fail"}, upstream=["compare"]), Assess, record).outcome is Outcome.HELD
+    )
+    assert (
+        run(params({**rule, "measure": "unknown"}, upstream=["compare"]), Assess, record).outcome
+        is Outcome.HELD
+    )
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     assert [m.value for m in run(params({"measure": "scalar", "op": "<", "limit": 3})).measures] == [2.5]
 

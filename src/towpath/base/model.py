@@ -67,7 +67,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule judged: the value that was measured, the limit, and pass, warn or fail with what follows from it."""
+    """One rule judged: the value that was measured, the limit, and pass, warn, fail or skip with what follows."""
 
     rule: str
     measure: str

@@ -33,7 +33,8 @@ class Rule(Model):
     """One rule: the value of `measure` must stand in relation `op` to `limit`, or else `fail` follows.
 
     `limit` is a list for ``in`` (the allowed values) and for ``between`` (lowest and highest, both allowed). `unit`,
-    where given, must be that of the measure.
+    where given, must be that of the measure. `missing` says what becomes of the rule when the measure was taken and
+    has no value (there was too little to judge by): it fails, or it is skipped.
     """
 
     measure: str
@@ -42,6 +43,7 @@ class Rule(Model):
     name: str = ""
     unit: str = ""
     fail: Fail = "hold"
+    missing: Literal["fail", "skip"] = "fail"
 
     @model_validator(mode="after")
     def _limit_fits(self) -> Self:
@@ -107,6 +109,8 @@ def judge(
 
 def _judged(rule: Rule, measure: Measure | None, fault: str) -> RuleResult:
     value, unit = (measure.value, measure.unit) if measure else (None, rule.unit)
+    if measure is not None and value is None and not fault and rule.missing == "skip":
+        return RuleResult(rule.title, rule.measure, None, rule.op, _limit(rule), "skip", rule.unit or unit)
     passed = measure is not None and not fault and holds(rule.op, value, rule.limit)
     if passed and rule.unit and rule.unit != unit:
         fault = f"its unit is {unit or 'none'}, the rule's is {rule.unit}"
@@ -117,10 +121,16 @@ def _judged(rule: Rule, measure: Measure | None, fault: str) -> RuleResult:
         value = f"not measured: {fault}"
     elif isinstance(value, float) and not math.isfinite(value):
         value = str(value)  # JSON has no NaN
-    limit = list(rule.limit) if isinstance(rule.limit, tuple) else rule.limit
     action = "" if passed else rule.fail
     result = "pass" if passed else "warn" if rule.fail == "warn" else "fail"
-    return RuleResult(rule.title, rule.measure, value, rule.op, limit, result, rule.unit or unit, action)
+    return RuleResult(
+        rule.title, rule.measure, value, rule.op, _limit(rule), result, rule.unit or unit, action
+    )
+
+
+def _limit(rule: Rule) -> Any:
+    """The limit as JSON has it."""
+    return list(rule.limit) if isinstance(rule.limit, tuple) else rule.limit
 
 
 def reason(result: RuleResult) -> str:
