@@ -4,10 +4,7 @@ Promises that a profile is checked when it is read, and that its digest changes 
 instrument is a second profile.
 """
 
-import hashlib
-import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +15,7 @@ import numpy.typing as npt
 from astropy import units
 from astropy.coordinates import EarthLocation
 
-PROFILES = Path(__file__).parent.parent / "instruments"
-
-
-class ProfileError(ValueError):
-    """A profile is wrong: correct the file at the place that the message names."""
+from .profiles import ProfileError, digest_of, read_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +113,7 @@ def load_profile(name: str | Path) -> Profile:
     ProfileError
         If there is none, or it is wrong; the message names file, place, what was found and what was expected.
     """
-    path = Path(name) if str(name).endswith(".toml") else PROFILES / f"{name}.toml"
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except FileNotFoundError:
-        known = ", ".join(sorted(found.stem for found in PROFILES.glob("*.toml")))
-        raise ProfileError(
-            f"instrument profile {str(name)!r}: no such file; expected one of {known}, or a path that ends in .toml"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"instrument profile {path}: not TOML: {error}") from None
+    path, content = read_profile(name)
     return _profile(path, content)
 
 
@@ -173,7 +156,7 @@ def _profile(path: Path, content: Mapping[str, Any]) -> Profile:
         uvw=read.pair(limits, "uvw"),
         position=read.positive(limits, "position", "limits"),
         phase_centre=read.positive(limits, "phase_centre", "limits"),
-        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        digest=digest_of(content),
     )
 
 
