@@ -50,6 +50,7 @@ def draw_bandpass(path: str | Path, solutions: Solutions) -> None:
             axes.set_visible(False)
             continue
         turned = axes.twinx()
+        _tidy(turned)
         turned.set(ylim=(-180, 180), yticks=(-180, 0, 180))
         turned.tick_params(labelsize=6, colors=MUTED, length=2, labelright=number % across == across - 1)
         for p, colour in zip(range(len(solutions.polarisations)), RECEPTORS, strict=False):

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import median_filter
 
 from . import stefcal, sumthreshold
 from .visibilities import Visibilities
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+
+SMOOTH, WIDE = 9, 257  # channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class FlagSettings:
         Share of flagged samples above which the whole is flagged; a station above is called dead.
     dead_level : float
         A station is dead whose amplitude is below this share of the array's median.
+    broad : float
+        Channels whose amplitude, over the whole array and all times, is above that of the band around them by more
+        than this share (and by 7 standard deviations) are flagged: interference too wide and steady for the rest.
     bad_channels
         Ranges (first, last) in Hz, both included, that are always flagged.
     """
@@ -48,6 +55,7 @@ class FlagSettings:
     baseline: float = 0.8
     station: float = 0.95
     dead_level: float = 0.02
+    broad: float = 0.5
     bad_channels: tuple[tuple[float, float], ...] = ()
 
 
@@ -106,11 +114,17 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         vis.flags[:, (vis.frequency >= low) & (vis.frequency <= high)] = True
     dead = _silent(vis, n, settings)
     vis.flags[dead[vis.antenna1] | dead[vis.antenna2]] = True
+    shape, broad = _bandpass_shape(
+        sumthreshold.spectra(order, starts, vis.data, vis.flags), pairs, n, settings
+    )
+    vis.flags[:, broad] = True
     sumthreshold.flag_pairs(
         order,
         starts,
+        pairs,
         vis.data,
         vis.flags,
+        shape,
         settings.clip,
         settings.threshold,
         settings.longest,
@@ -133,6 +147,34 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         times=found.times,
         dead=tuple(name for name, is_dead in zip(vis.stations.names, dead, strict=True) if is_dead),
     )
+
+
+def _bandpass_shape(
+    spectra: npt.NDArray[np.float32], pairs: Integers, stations: int, settings: FlagSettings
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """The amplitude of every station's bandpass (station, channel, polarisation), and channels that stand out in all.
+
+    A baseline's spectrum is the product of two shapes. Interference of few channels is not in them: they are smoothed
+    by medians of `SMOOTH` channels.
+    """
+    total = np.zeros((stations, *spectra.shape[1:]), np.float32)
+    count = np.zeros_like(total)
+    known = np.isfinite(spectra)
+    values = np.where(known, spectra, 0.0).astype(np.float32)
+    for side in (0, 1):
+        np.add.at(total, pairs[:, side], values)
+        np.add.at(count, pairs[:, side], known)
+    station = np.where(count > 0.0, total / np.maximum(count, 1.0), 1.0)
+    array = np.where(known.any(axis=0), values.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 1.0)
+    channels = len(array)
+    around = median_filter(array, (min(2 * (channels // 2) + 1, WIDE), 1), mode="nearest")
+    above = array / around - 1.0
+    limit = np.maximum(settings.broad, 7.0 * 1.4826 * np.median(np.abs(above), axis=0))
+    broad = (above > limit).any(axis=1)
+    smooth = median_filter(station, (1, min(SMOOTH, channels), 1), mode="nearest")
+    whole = median_filter(array, (min(SMOOTH, channels), 1), mode="nearest")
+    shape = smooth / np.sqrt(np.maximum(whole, 1e-6))[None]
+    return np.maximum(shape, 1e-3).astype(np.float32), broad
 
 
 @dataclass(frozen=True, slots=True)

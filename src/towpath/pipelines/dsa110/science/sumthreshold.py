@@ -236,21 +236,61 @@ def grow(mask: Bools, share: float) -> None:
 
 
 @njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
+def spectra(order: Indices, starts: Indices, data: Complex64, flags: Bools) -> Float32:
+    """Spectrum of every baseline: medians of the amplitude over time, relative to their mean over channels.
+
+    Shape (pair, channel, polarisation); NaN where all is flagged.
+    """
+    channels, polarisations = data.shape[1], data.shape[2]
+    found = np.full((len(starts) - 1, channels, polarisations), np.nan, np.float32)
+    for pair in prange(len(starts) - 1):
+        kept = np.empty(starts[pair + 1] - starts[pair], np.float32)
+        for p in range(polarisations):
+            total, known = 0.0, 0
+            for c in range(channels):
+                count = 0
+                for place in range(starts[pair], starts[pair + 1]):
+                    d = data[order[place], c, p]
+                    size = d.real * d.real + d.imag * d.imag
+                    if 0.0 < size < np.inf and not flags[order[place], c, p]:
+                        at = count
+                        while at > 0 and kept[at - 1] > size:
+                            kept[at] = kept[at - 1]
+                            at -= 1
+                        kept[at] = size
+                        count += 1
+                if count > 0:
+                    found[pair, c, p] = np.sqrt(kept[count // 2])
+                    total += found[pair, c, p]
+                    known += 1
+            if known > 0:
+                for c in range(channels):
+                    found[pair, c, p] *= np.float32(known / total)
+    return found
+
+
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
 def flag_pairs(
     order: Indices,
     starts: Indices,
+    pairs: Indices,
     data: Complex64,
     flags: Bools,
+    shape: Float32,
     clip: float,
     first: float,
     longest: int,
     share: float,
 ) -> None:
-    """Flag every baseline and polarisation in place; `order` holds the rows of each baseline in time order."""
+    """Flag every baseline and polarisation in place; `order` holds the rows of each baseline in time order.
+
+    Amplitudes are divided by the `shape` (station, channel, polarisation) of both stations' bandpasses first.
+    """
     channels, polarisations = data.shape[1], data.shape[2]
     for task in prange((len(starts) - 1) * polarisations):
         pair, p = task // polarisations, task % polarisations
         begin, times = starts[pair], starts[pair + 1] - starts[pair]
+        low, high = pairs[pair, 0], pairs[pair, 1]
         values = np.empty((times, channels), np.float32)
         known, mask = np.empty((times, channels), np.bool_), np.empty((times, channels), np.bool_)
         for t in range(times):
@@ -261,7 +301,7 @@ def flag_pairs(
                 if not (0.0 < size < np.inf):
                     flags[row, c, p] = True
                     size = np.float32(0.0)
-                values[t, c] = np.sqrt(size)
+                values[t, c] = np.sqrt(size) / (shape[low, c, p] * shape[high, c, p])
                 known[t, c] = flags[row, c, p]
         middle, spread = middle_and_spread(values, known)
         spread = max(spread, 1e-5 * middle)
