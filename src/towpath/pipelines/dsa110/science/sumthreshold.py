@@ -1,0 +1,366 @@
+"""Numerical kernels of the flagger: one plane of time and frequency per baseline and polarisation.
+
+SumThreshold is Offringa et al. 2010, MNRAS 405, 155, section 2.3; the scale-invariant rank operator, by which flags grow
+where they are dense, is Offringa, van de Gronde & Roerdink 2012, A&A 539, A95. Threads are those of numba.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+Complex64 = npt.NDArray[np.complex64]
+Float32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
+
+GAUSSIAN = 1.4826  # standard deviation over median absolute deviation of a Gaussian
+BLOCK_TIMES, BLOCK_CHANNELS = 4, 8  # of the medians that the smooth surface goes through
+SAMPLES = 4096  # of a plane, from which its median and spread are taken
+CAUTION = 5.0  # standard deviations of structure that is not noise, by which thresholds are raised
+SHRINK = 1.5  # threshold of a window of 2n over that of n (section 2.3)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def middle_and_spread(values: Float32, mask: Bools) -> tuple[float, float]:
+    """Median and standard deviation (by the median absolute deviation) of a sample of what is not masked."""
+    times, channels = values.shape
+    step = max(1, (times * channels) // SAMPLES)
+    if step > 1 and channels % step == 0:
+        step += 1
+    kept = np.empty(times * channels // step + 1, np.float32)
+    count = 0
+    for k in range(0, times * channels, step):
+        t, c = k // channels, k % channels
+        if not mask[t, c]:
+            kept[count] = values[t, c]
+            count += 1
+    if count == 0:
+        return 0.0, 0.0
+    middle = np.median(kept[:count])
+    spread = np.median(np.abs(kept[:count] - middle))
+    return middle, GAUSSIAN * spread
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def remove_surface(values: Float32, mask: Bools, middle: float) -> None:
+    """Subtract, in place, the surface that goes linearly through medians of blocks; where one is masked, `middle`."""
+    times, channels = values.shape
+    rows, columns = max(1, times // BLOCK_TIMES), max(1, channels // BLOCK_CHANNELS)
+    medians = np.empty((rows, columns), np.float32)
+    kept = np.empty((times // rows + 1) * (channels // columns + 1), np.float32)
+    for i in range(rows):
+        known = middle
+        for j in range(columns):
+            count = 0
+            for t in range(i * times // rows, (i + 1) * times // rows):
+                for c in range(j * channels // columns, (j + 1) * channels // columns):
+                    if not mask[t, c]:
+                        value = values[t, c]
+                        place = count
+                        while place > 0 and kept[place - 1] > value:
+                            kept[place] = kept[place - 1]
+                            place -= 1
+                        kept[place] = value
+                        count += 1
+            if count >= 4:
+                known = 0.5 * (kept[count // 2] + kept[(count - 1) // 2])
+            medians[i, j] = known
+    for t in range(times):
+        u = min(max((t + 0.5) * rows / times - 0.5, 0.0), rows - 1.0)
+        i = min(int(u), max(rows - 2, 0))
+        above = min(i + 1, rows - 1)
+        part = np.float32(u - i)
+        for c in range(channels):
+            v = min(max((c + 0.5) * columns / channels - 0.5, 0.0), columns - 1.0)
+            j = min(int(v), max(columns - 2, 0))
+            after = min(j + 1, columns - 1)
+            share = np.float32(v - j)
+            left = medians[i, j] + part * (medians[above, j] - medians[i, j])
+            right = medians[i, after] + part * (medians[above, after] - medians[i, after])
+            values[t, c] -= left + share * (right - left)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def structure(values: Float32, mask: Bools, spread: float) -> float:
+    """Standard deviation of what is left of the sky and the bandpass: more than noise explains in means of four.
+
+    Means over neighbours in time and in frequency; the larger. Noise would leave half of `spread`.
+    """
+    times, channels = values.shape
+    most = 0.0
+    for along in range(2):
+        lines, length = (times // 4, channels) if along == 0 else (times, channels // 4)
+        if lines * length < 32:
+            continue
+        step = max(1, (lines * length) // (SAMPLES // 4))
+        if step > 1 and length % step == 0:
+            step += 1
+        means = np.empty(lines * length // step + 1, np.float32)
+        count = 0
+        for k in range(0, lines * length, step):
+            line, place = k // length, k % length
+            total, good = np.float32(0.0), 0
+            for m in range(4):
+                t, c = (4 * line + m, place) if along == 0 else (line, 4 * place + m)
+                if not mask[t, c]:
+                    total += values[t, c]
+                    good += 1
+            if good == 4:
+                means[count] = total / np.float32(4.0)
+                count += 1
+        if count >= 32:
+            middle = np.median(means[:count])
+            found = GAUSSIAN * np.median(np.abs(means[:count] - middle))
+            most = max(most, found**2 - 1.15 * spread**2 / 4.0)
+    return np.sqrt(most)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _double_row(sums: Float32, counts: Float32, half: int) -> None:
+    """Make sums over `half` samples sums over twice as many, along a row."""
+    for c in range(len(sums) - half):
+        sums[c] += sums[c + half]
+        counts[c] += counts[c + half]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def sum_threshold(values: Float32, mask: Bools, first: float, extra: float, longest: int) -> None:
+    """Mask, in place, windows whose mean exceeds the threshold of their length, in frequency and time.
+
+    `values` are in units of their standard deviation; `first` is the threshold of a single sample, `extra` is added
+    to those of all lengths. What is masked does not count in longer windows.
+    """
+    times, channels = values.shape
+    kept, good = np.empty((times, channels), np.float32), np.empty((times, channels), np.float32)
+    limit = np.float32(first + extra)
+    for t in range(times):
+        for c in range(channels):
+            if values[t, c] > limit:
+                mask[t, c] = True
+            good[t, c] = np.float32(0.0) if mask[t, c] else np.float32(1.0)
+            kept[t, c] = values[t, c] * good[t, c]
+    row_sums, row_counts = kept.copy(), good.copy()
+    time_sums, time_counts = kept.copy(), good.copy()
+    found, dirty = mask.copy(), np.zeros(times, np.bool_)
+    hits = np.zeros(channels, np.bool_)
+    window, threshold = 2, first / SHRINK
+    while window <= longest:
+        limit = np.float32(threshold + extra)
+        anything = False
+        for t in range(times):
+            if dirty[t]:
+                row_sums[t], row_counts[t] = kept[t], good[t]
+                half = 1
+                while half < window:
+                    _double_row(row_sums[t], row_counts[t], half)
+                    half *= 2
+            else:
+                _double_row(row_sums[t], row_counts[t], window // 2)
+            any_hit = False
+            for c in range(channels - window + 1):
+                hits[c] = row_sums[t, c] > limit * row_counts[t, c]
+                any_hit |= hits[c]
+            if any_hit:
+                end = 0
+                for c in range(channels - window + 1):
+                    if hits[c]:
+                        for k in range(max(c, end), c + window):
+                            found[t, k] = True
+                        end = c + window
+                anything = True
+        changed = dirty.any()
+        if window <= times:
+            half = window // 2
+            if changed:
+                time_sums[:], time_counts[:] = kept, good
+                half = 1
+            while half < window:
+                for t in range(times - half):
+                    for c in range(channels):
+                        time_sums[t, c] += time_sums[t + half, c]
+                        time_counts[t, c] += time_counts[t + half, c]
+                half *= 2
+            for t in range(times - window + 1):
+                any_hit = False
+                for c in range(channels):
+                    hits[c] = time_sums[t, c] > limit * time_counts[t, c]
+                    any_hit |= hits[c]
+                if any_hit:
+                    anything = True
+                    for c in range(channels):
+                        if hits[c]:
+                            for k in range(t, t + window):
+                                found[k, c] = True
+        dirty[:] = False
+        if anything:
+            for t in range(times):
+                for c in range(channels):
+                    if found[t, c] and not mask[t, c]:
+                        mask[t, c], dirty[t] = True, True
+                        kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
+        window *= 2
+        threshold /= SHRINK
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def grow(mask: Bools, share: float) -> None:
+    """Mask, in place, every sample of any interval in a row of which at most `share` is not masked.
+
+    Along frequency, then along time. Linear in the number of samples (section 3 of the 2012 paper).
+    """
+    times, channels = mask.shape
+    longest = max(times, channels)
+    walk, highest = np.empty(longest + 1), np.empty(longest + 1)
+    for along in range(2):
+        lines, length = (times, channels) if along == 0 else (channels, times)
+        for line in range(lines):
+            walk[0] = 0.0
+            any_masked = False
+            for k in range(length):
+                masked = mask[line, k] if along == 0 else mask[k, line]
+                any_masked = any_masked or masked
+                walk[k + 1] = walk[k] + (share if masked else share - 1.0)
+            if not any_masked:
+                continue
+            highest[length] = walk[length]
+            for k in range(length - 1, 0, -1):
+                highest[k] = max(highest[k + 1], walk[k])
+            lowest = walk[0]
+            for k in range(length):
+                lowest = min(lowest, walk[k])
+                if highest[k + 1] - lowest >= -1e-9:
+                    if along == 0:
+                        mask[line, k] = True
+                    else:
+                        mask[k, line] = True
+
+
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
+def spectra(order: Indices, starts: Indices, data: Complex64, flags: Bools) -> Float32:
+    """Spectrum of every baseline: medians of the amplitude over time, relative to their mean over channels.
+
+    Shape (pair, channel, polarisation); NaN where all is flagged.
+    """
+    channels, polarisations = data.shape[1], data.shape[2]
+    found = np.full((len(starts) - 1, channels, polarisations), np.nan, np.float32)
+    for pair in prange(len(starts) - 1):
+        kept = np.empty(starts[pair + 1] - starts[pair], np.float32)
+        for p in range(polarisations):
+            total, known = 0.0, 0
+            for c in range(channels):
+                count = 0
+                for place in range(starts[pair], starts[pair + 1]):
+                    d = data[order[place], c, p]
+                    size = d.real * d.real + d.imag * d.imag
+                    if 0.0 < size < np.inf and not flags[order[place], c, p]:
+                        at = count
+                        while at > 0 and kept[at - 1] > size:
+                            kept[at] = kept[at - 1]
+                            at -= 1
+                        kept[at] = size
+                        count += 1
+                if count > 0:
+                    found[pair, c, p] = np.sqrt(kept[count // 2])
+                    total += found[pair, c, p]
+                    known += 1
+            if known > 0:
+                for c in range(channels):
+                    found[pair, c, p] *= np.float32(known / total)
+    return found
+
+
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
+def flag_pairs(
+    order: Indices,
+    starts: Indices,
+    pairs: Indices,
+    data: Complex64,
+    flags: Bools,
+    shape: Float32,
+    clip: float,
+    first: float,
+    longest: int,
+    share: float,
+) -> None:
+    """Flag every baseline and polarisation in place; `order` holds the rows of each baseline in time order.
+
+    Amplitudes are divided by the `shape` (station, channel, polarisation) of both stations' bandpasses first.
+    """
+    channels, polarisations = data.shape[1], data.shape[2]
+    for task in prange((len(starts) - 1) * polarisations):
+        pair, p = task // polarisations, task % polarisations
+        begin, times = starts[pair], starts[pair + 1] - starts[pair]
+        low, high = pairs[pair, 0], pairs[pair, 1]
+        values = np.empty((times, channels), np.float32)
+        known, mask = np.empty((times, channels), np.bool_), np.empty((times, channels), np.bool_)
+        for t in range(times):
+            row = order[begin + t]
+            for c in range(channels):
+                d = data[row, c, p]
+                size = d.real * d.real + d.imag * d.imag
+                if not (0.0 < size < np.inf):
+                    flags[row, c, p] = True
+                    size = np.float32(0.0)
+                values[t, c] = np.sqrt(size) / (shape[low, c, p] * shape[high, c, p])
+                known[t, c] = flags[row, c, p]
+        middle, spread = middle_and_spread(values, known)
+        spread = max(spread, 1e-5 * middle)
+        if spread <= 0.0:
+            continue
+        limit = middle + clip * spread
+        for t in range(times):
+            for c in range(channels):
+                mask[t, c] = known[t, c] or values[t, c] > limit
+        remove_surface(values, mask, middle)
+        _, spread = middle_and_spread(values, mask)
+        spread = max(spread, 1e-5 * middle)
+        extra = CAUTION * structure(values, mask, spread) / spread
+        scale = np.float32(1.0 / spread)
+        for t in range(times):
+            for c in range(channels):
+                values[t, c] *= scale
+        sum_threshold(values, mask, first, extra, longest)
+        for t in range(times):
+            for c in range(channels):
+                mask[t, c] = mask[t, c] and not known[t, c]
+        grow(mask, share)
+        for t in range(times):
+            row = order[begin + t]
+            for c in range(channels):
+                if mask[t, c]:
+                    flags[row, c, p] = True
+
+
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
+def count_flags(order: Indices, starts: Indices, flags: Bools, rows: Indices, waterfall: Indices) -> None:
+    """Count flags per row, and per time and channel; `order` holds the rows of each time."""
+    for t in prange(len(starts) - 1):
+        for place in range(starts[t], starts[t + 1]):
+            row = order[place]
+            total = 0
+            for c in range(flags.shape[1]):
+                count = 0
+                for p in range(flags.shape[2]):
+                    if flags[row, c, p]:
+                        count += 1
+                waterfall[t, c] += count
+                total += count
+            rows[row] = total
+
+
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator, unused-ignore]
+def mean_amplitude(data: Complex64, flags: Bools, step: int) -> npt.NDArray[np.float64]:
+    """Mean amplitude of every row over each `step`-th channel that is finite and not flagged; NaN where none is."""
+    found = np.full(len(data), np.nan)
+    for row in prange(len(data)):
+        total, count = 0.0, 0
+        for c in range(0, data.shape[1], step):
+            for p in range(data.shape[2]):
+                d = data[row, c, p]
+                size = d.real * d.real + d.imag * d.imag
+                if size < np.inf and not flags[row, c, p]:
+                    total += np.sqrt(size)
+                    count += 1
+        if count > 0:
+            found[row] = total / count
+    return found
