@@ -54,6 +54,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "flag": ("decide", "Put a quality mark on an item or a part of it."),
         "adopt": ("decide", "Declare a stage's result good as it is."),
         "apply": ("decide", "Bring finished work to the pipeline files as they are now."),
+        "calibrations": ("calibrations", "List certified calibrations, and withdraw one."),
         "publish": (
             "decide",
             "Let publications go on that wait for a person; with --retry try failed ones again.",

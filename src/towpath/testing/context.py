@@ -115,9 +115,9 @@ def run_stage(
         optional=type(stage).optional_outputs,
         resources=Resources(cores=cores),
     )
-    told: list[Progress] = []
-    attempts = Attempts("test", NoLog(), told.append, interruptible=True)
-    return _result(attempts.run(attempts.prepare_stage(stage, batch), task), told)
+    progress: list[Progress] = []
+    attempts = Attempts("test", NoLog(), progress.append, interruptible=True)
+    return _result(attempts.run(attempts.prepare_stage(stage, batch), task), progress)
 
 
 def _folder(tmp_path: Path) -> Path:
