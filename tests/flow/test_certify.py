@@ -371,7 +371,9 @@ POINT = Item("p", "k", "point", span=Span(100.0, 100.0), id=5)
         (POINT, [certified(1, 101, 120)], Fit(50, 101)),
     ],
 )
-def test_a_validity_is_clipped_to_what_is_free(item: Item, others: list[CalibrationRow], expected: Fit) -> None:
+def test_a_validity_is_clipped_to_what_is_free(
+    item: Item, others: list[CalibrationRow], expected: Fit
+) -> None:
     assert fitted("clip", item, (50.0, 160.0), others) == expected
 
 
@@ -414,7 +416,9 @@ def test_a_clipped_calibration_and_one_whose_time_is_taken(folder: Path) -> None
         assert states(site, "side/taken") == {"make_bias": "done", "certify": "rejected"}
         number = next(one.number for one in site.calibrations() if one.item.endswith("/f1"))
         (reason,) = site.show("side/taken").runs[-1].reasons
-        assert reason.startswith(f"calibration {number}, valid from 2026-03-01T11:00:00.000Z to 2026-03-01T13:00")
+        assert reason.startswith(
+            f"calibration {number}, valid from 2026-03-01T11:00:00.000Z to 2026-03-01T13:00"
+        )
         for key in ("f1", "late"):
             work = site.show(f"side/{key}").work[-1].id
             site.catalog.write(lambda tx, work=work: tx.revise([work], "a test"))  # type: ignore[misc]
@@ -471,7 +475,11 @@ def test_what_can_be_certified_is_checked_when_the_file_is_read(folder: Path) ->
         ('product = "make_bias.bias"', 'product = "files"', "an earlier stage"),
         ('overlap = "clip"', 'overlap = "cut"', "overlap"),
         ('valid_before = "always"', 'valid_before = "ever"', "or 'always'"),
-        ('[sources.table]', '[sources.more]\nkind = "submit"\nitem = "table"\ntype = "b"\n[sources.table]', "types"),
+        (
+            "[sources.table]",
+            '[sources.more]\nkind = "submit"\nitem = "table"\ntype = "b"\n[sources.table]',
+            "types",
+        ),
     ):
         pipeline.write_text(text.replace(old, new, 1))
         if told is None:

@@ -71,7 +71,9 @@ def _certify(tx: Transaction, stage: StagePlan, claimed: Claimed, product: Produ
     is_asked_for = claimed.done_key is None  # a first run, or one that a person asked for
     if withdrawn and not is_asked_for:
         return f"calibration {withdrawn[-1].id}, which is the same product, was withdrawn; `towpath rerun` certifies it again"
-    fit = fitted(params["overlap"], item, _validity(params["valid_before"], params["valid_after"], item), others)
+    fit = fitted(
+        params["overlap"], item, _validity(params["valid_before"], params["valid_after"], item), others
+    )
     kept = [row for row in own if (row.product.id, row.begin, row.end) == (product.id, fit.begin, fit.end)]
     if kept and not fit.refused:
         return ""
@@ -101,9 +103,7 @@ def fitted(overlap: str, item: Item, wanted: tuple[float, float], others: Sequen
     those of items that were registered earlier, and is refused where one of a later item is in force.
     """
     begin, end = wanted
-    inside = [
-        row for row in others if row.begin < end and row.end > begin and row.product.state in _IN_USE
-    ]
+    inside = [row for row in others if row.begin < end and row.end > begin and row.product.state in _IN_USE]
     if overlap == "replace":
         newer = [row for row in inside if row.product.item > item.id]
         if newer:

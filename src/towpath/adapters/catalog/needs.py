@@ -332,9 +332,7 @@ def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]
     ]
 
 
-def _calibration(
-    plan: InputPlan, item: Item, certified: Iterable[tuple[_Certified, Product, str]]
-) -> _Found:
+def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[_Certified, Product, str]]) -> _Found:
     """The best calibration at the item's time, else the nearest one in reach, or why there is none.
 
     `certified` are best first, each with its product and the key of the item that made it.
@@ -361,9 +359,7 @@ def _calibration(
     wanted = f", with {plan.selector} {selector!r}" if plan.selector else ""
     near = f", or within {plan.within:g} s of it" if plan.within else ""
     own = "; what the item itself certifies later in its route does not count" if plan.apart else ""
-    return (
-        f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{near}{wanted}{own}"
-    )
+    return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{near}{wanted}{own}"
 
 
 def _record(item: Item, members: Sequence[str], files: int, measures: Mapping[str, Any]) -> dict[str, Any]:

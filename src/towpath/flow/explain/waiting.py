@@ -118,7 +118,10 @@ def _lacking(case: Case) -> Iterator[Reason]:
         plan = plans[name]
         if plan.form == "calibration":
             yield Reason(
-                Why.CALIBRATION, problem, _certify(case, plan.type, problem), {"input": name, "calibration": plan.type}
+                Why.CALIBRATION,
+                problem,
+                _certify(case, plan.type, problem),
+                {"input": name, "calibration": plan.type},
             )
         elif not (_to_come(case, plan) and " yet" in problem):
             yield Reason(Why.INPUT, problem, _mend(case, plan), {"input": name, "type": plan.type})
@@ -154,4 +157,6 @@ def _mend(case: Case, plan: InputPlan) -> str:
 
 
 def _made_again(name: str, stage: str) -> str:
-    return f"`towpath rerun {name} --stage {stage}` makes it; `towpath adopt {name} {stage}` takes it as it is"
+    return (
+        f"`towpath rerun {name} --stage {stage}` makes it; `towpath adopt {name} {stage}` takes it as it is"
+    )
