@@ -452,7 +452,13 @@ class Transaction(View, Protocol):
         span: Span | None = None,
         footprint: Box | None = None,
     ) -> None:
-        """Change an item's facts; work that consumes its record is revised."""
+        """Change an item's facts; work that consumes its record or chooses a calibration by them is revised."""
+
+    def rename(self, item: int, fresh: Item) -> bool:
+        """Give an item that is being gathered another key, attributes, time and place; no work of it has begun.
+
+        False, and nothing is changed, if another item has the key.
+        """
 
     def add_raw(self, products: Sequence[Product]) -> list[int]:
         """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""

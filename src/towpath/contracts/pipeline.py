@@ -265,6 +265,8 @@ class FolderTable(Model):
     `key` and `part` are templates of the item's key and the file's part from the fields of the pattern; `time` is the
     field that is the item's time and `duration` how long that lasts; `attributes` are constants of every item.
     `join_within` joins near-equal times. An item is complete with `complete` files, or at `timeout` after its first.
+    With `named_by`, fields and their values, a joined item has the key and the time of its file with these; while that is
+    not there, of its earliest one. What it is called stays once it is complete or work on it has begun.
     """
 
     kind: Literal["folder"]
@@ -277,6 +279,7 @@ class FolderTable(Model):
     duration: Duration = 0.0
     attributes: dict[str, Any] = Field(default_factory=dict)
     join_within: Duration = 0.0
+    named_by: dict[str, str | int | float] = Field(default_factory=dict)
     complete: int = Field(default=1, ge=0)
     timeout: Duration = 0.0
     on_timeout: OnTimeout = "hold"

@@ -307,6 +307,24 @@ class KeySuite(Base):
         assert [b.state("b", item) for item in (done, running, ready)] == [State.READY] * 3
         assert not any(claimed.unchanged for claimed in b.claim("b"))
 
+    def test_an_item_that_is_gathered_is_renamed(self, bench: MakeBench) -> None:
+        """Its key, facts and time change, its id and work do not; another's key is refused."""
+        b = bench(kind_plan("item", {"a": ()}, inputs={"a": [facts("record")]}, gathered=True))
+        item, other = b.add("i", n=1)[0], b.add("j")[0]
+        before = b.row("a", item), b.row(GATHER, item)
+        fresh = Item(PIPELINE, "item", "k", {"n": 2}, Span(3, 4), Box(0, 1, 2, 3))
+        assert b.catalog.write(lambda tx: tx.rename(item, fresh))
+        assert not b.catalog.write(lambda tx: tx.rename(other, fresh))
+        assert (b.row("a", item), b.row(GATHER, item)) == before
+        with b.catalog.read() as view:
+            found = view.item(item)
+            assert (found.key, found.attributes, found.span, found.footprint) == (
+                fresh.key, fresh.attributes, fresh.span, fresh.footprint,
+            )  # fmt: skip
+            assert view.find(PIPELINE, "item", "i") is None
+            assert view.item(other).key == "j"
+            assert [one.id for one in view.items(box=Box(1, 2, 1, 2), limit=9)] == [item]
+
     # ---- borrowed calibrations
     def test_the_nearest_calibration_in_reach_is_borrowed(self, bench: MakeBench) -> None:
         """The nearest by time, then the best; a valid one goes before all; beyond the reach there is none."""
