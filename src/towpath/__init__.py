@@ -27,11 +27,13 @@ from towpath.contracts.stage import (
 
 if TYPE_CHECKING:
     from towpath.app.site import Site
+    from towpath.cli.command import Command
 
 __all__ = [
     "Asset",
     "Calibration",
     "Chain",
+    "Command",
     "Context",
     "Event",
     "Flag",
@@ -64,9 +66,13 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`Site` is loaded when it is asked for, so that a worker, which needs none, starts quickly."""
+    """`Site` and `Command` are loaded when they are asked for, so that a worker, which needs none, starts quickly."""
     if name == "Site":
         from towpath.app.site import Site  # optional: needs the database libraries
 
         return Site
+    if name == "Command":
+        from towpath.cli.command import Command  # optional: needs the database libraries
+
+        return Command
     raise AttributeError(f"module 'towpath' has no attribute {name!r}")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 
@@ -401,6 +401,213 @@ def test_anchors_are_found_across_the_edge_of_a_stretch(sites: Any, edge: float)
     site.drop(start + 10, 1)
     site.scan()
     assert len(site.items()) == 1
+
+
+# ---- called after one of its files
+
+LEADER = {"join_within": 60.0, "named_by": {"subband": 0}}
+
+
+def times(items: Sequence[Item]) -> list[tuple[str, float, str]]:
+    """Key, time and the attribute of each item."""
+    assert all(item.span for item in items)
+    return [(item.key, item.span.begin - T0, item.attributes["time"]) for item in items if item.span]
+
+
+def test_an_item_is_called_after_the_file_that_leads_else_the_earliest(sites: Any) -> None:
+    site = sites(complete=5, **LEADER)
+    expected = []
+    for seconds, subband, called in ((20, 1, 20), (30, 2, 20), (10, 3, 10), (25, 0, 25)):
+        site.drop(seconds, subband)
+        site.scan()
+        assert times(site.items()) == [(iso(called), called, iso(called))]
+        expected.append(called)
+    (item,) = site.items()
+    assert [(e["from"], e["to"], e["item"]) for e in site.events("renamed")] == [
+        (iso(20), iso(10), item.id),
+        (iso(10), iso(25), item.id),
+    ]
+    assert "_sb00" in site.events("renamed")[1]["path"]
+    site.drop(5, 4)  # complete: an earlier one is no leader
+    (done,) = site.scan()
+    assert done.complete == (item.id,)
+    assert times(site.items()) == [(iso(25), 25, iso(25))]
+    assert sorted(site.files(item.id)) == [f"sb{n:02d}" for n in range(5)]
+
+
+def test_files_that_come_at_once_give_the_name_at_once(sites: Any) -> None:
+    site = sites(complete=3, **LEADER)
+    for seconds, subband in ((20, 1), (40, 0), (10, 2)):
+        site.drop(seconds, subband)
+    site.scan()
+    assert times(site.items()) == [(iso(40), 40, iso(40))]
+    assert site.events("renamed", "not renamed") == []
+
+
+def test_the_anchor_stays_where_the_first_file_was(sites: Any) -> None:
+    """Joining is not transitive: what is near the new name and not near the first file is another item."""
+    site = sites(complete=9, **LEADER)
+    for seconds, subband in ((0, 1), (50, 0), (100, 2), (-55, 3)):
+        site.drop(seconds, subband)
+        site.scan()
+    assert [item.key for item in site.items()] == [iso(50), iso(100)]
+    assert [sorted(site.files(item.id)) for item in site.items()] == [["sb00", "sb01", "sb03"], ["sb02"]]
+
+
+@pytest.mark.parametrize("policy", ["hold", "process", "reject"])
+def test_a_name_is_frozen_by_the_time_out(sites: Any, policy: str) -> None:
+    site = sites(complete=3, timeout=600.0, on_timeout=policy, late="revise", **LEADER)
+    site.drop(20, 1)
+    site.scan()
+    site.now += 700
+    (claimed,) = site.due()
+    site.catalog.write(lambda tx: register.time_out(tx, site.definition, site.plan, claimed))
+    site.drop(25, 0)
+    site.scan()
+    assert [item.key for item in site.items()] == [iso(20)]
+    assert sorted(site.files(site.items()[0].id)) == ["sb00", "sb01"]
+
+
+def test_a_name_is_frozen_when_a_person_closes_the_item(sites: Any) -> None:
+    site = sites(complete=3, late="revise", **LEADER)
+    site.drop(20, 1)
+    site.scan()
+    (item,) = site.items()
+    site.catalog.write(lambda tx: register.close(tx, site.kind, item.id, "ann"))
+    site.drop(25, 0)
+    site.scan()
+    assert site.begin() == 1
+    site.drop(15, 2)
+    site.scan()
+    assert times(site.items()) == [(iso(20), 20, iso(20))]
+    assert sorted(site.files(item.id)) == ["sb00", "sb01", "sb02"]
+
+
+def test_a_renamed_item_is_found_by_what_comes_later(sites: Any) -> None:
+    """After a restart too: further files, known bytes, other bytes, what was set aside, the time-out."""
+    site = sites(complete=5, timeout=600.0, on_timeout="process", **LEADER)
+    first = site.drop(20, 1, b"one")
+    site.scan()
+    site.drop(25, 0)
+    site.scan()
+    site.catalog.close()
+    site.catalog = site.open()
+    assert site.scan() == []
+    (item,) = site.items()
+    site.drop(30, 1, b"one")  # the same bytes again
+    site.scan()
+    (double,) = site.events("duplicate")
+    assert double["item"] == item.id
+    first.write_bytes(b"other")
+    site.scan()
+    assert site.files(item.id)["sb01"].size == 5
+    site.drop(130, 9)
+    site.scan()
+    site.drop(79, 2)  # within reach of both
+    site.scan()
+    (path,) = [path for path, why in site.catalog.write(lambda tx: register.why_aside(tx, site.plan)).items()
+               if why.startswith("ambiguous")]  # fmt: skip
+    site.catalog.write(lambda tx: register.admit(tx, site.definition, site.plan, path, iso(25)))
+    assert sorted(site.files(item.id)) == ["sb00", "sb01", "sb02"]
+    assert [one.key for one in site.items()] == [iso(25), iso(130)]
+    site.now += 700
+    for claimed in site.due():
+        site.catalog.write(lambda tx, c=claimed: register.time_out(tx, site.definition, site.plan, c))
+    assert site.begin() == 2
+    with site.catalog.read() as view:
+        assert view.find("dsa", "observation", iso(20)) is None
+        assert [run.item for run in view.runs(item.id)] == [item.id]
+
+
+def test_a_name_that_is_taken_is_refused_once_and_told(sites: Any) -> None:
+    site = sites(complete=9, **LEADER)
+    site.catalog.write(lambda tx: tx.add_items(site.kind, [Item("dsa", "observation", iso(25))]))
+    for seconds, subband in ((20, 1), (25, 0), (30, 2)):
+        site.drop(seconds, subband)
+        site.scan()
+    taken, item = site.items()
+    assert (taken.key, item.key) == (iso(25), iso(20))
+    assert site.files(taken.id) == {}
+    assert sorted(site.files(item.id)) == ["sb00", "sb01", "sb02"]
+    (event,) = site.events("not renamed")
+    assert (event["from"], event["to"], event["item"]) == (iso(20), iso(25), item.id)
+    assert event["why"] == f"another item is called {iso(25)!r}"
+
+
+def test_a_name_that_is_taken_when_an_item_begins(sites: Any) -> None:
+    """It is called after its first file instead, or its files are set aside: they are not put to a far item."""
+    site = sites(complete=9, **LEADER)
+    site.catalog.write(lambda tx: tx.add_items(site.kind, [Item("dsa", "observation", iso(25))]))
+    site.drop(20, 1)
+    site.drop(25, 0)
+    site.scan()
+    assert [item.key for item in site.items()] == [iso(25), iso(20)]
+    assert [event["to"] for event in site.events("not renamed")] == [iso(25)]
+    other = sites(complete=9, **LEADER | {"key": "{time:%Y-%m-%d}"})
+    other.drop(1000, 1)
+    other.drop(2000, 1)
+    (done,) = other.scan()
+    assert (done.files, done.aside) == (1, 1)
+    (event,) = other.events("ambiguous")
+    assert event["why"].endswith("is the key of an item that it is not near to")
+
+
+def test_a_source_that_had_no_leader_keeps_the_names_it_gave(sites: Any) -> None:
+    site = sites(complete=9, join_within=60.0)
+    site.drop(20, 1)
+    site.scan()
+    site.plan = replace(site.plan, settings={**site.plan.settings, "named_by": {"subband": 0}})
+    site.drop(25, 0)
+    site.scan()
+    site.plan = replace(site.plan, settings={**site.plan.settings, "named_by": {}})
+    site.drop(30, 3)
+    site.scan()
+    (item,) = site.items()
+    assert (item.key, len(site.files(item.id))) == (iso(20), 3)
+
+
+@pytest.fixture(scope="module")
+def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("named"), complete=0, **LEADER)
+    yield site
+    site.catalog.close()
+
+
+NUMBERS = count(1)
+
+
+@given(st.data())
+def test_any_order_of_arrival_gives_the_same_name_time_and_files(one_site: Site, data: st.DataObject) -> None:
+    """Files within reach of one another, one by one or in parts; leaders may come again with another time."""
+    start = 10_000.0 * next(NUMBERS)
+    offsets = data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=6))
+    first = data.draw(st.integers(0, 1))  # 1: the file that leads never comes
+    files = [(start + offset, first + number) for number, offset in enumerate(offsets)]
+    parts = data.draw(st.lists(st.integers(1, 3), min_size=6, max_size=6))
+    waiting = data.draw(st.permutations(files))
+    for size in parts:
+        intakes = [intake(one_site, *file) for file in waiting[:size]]
+        one_site.take(intakes) if intakes else []
+        waiting = waiting[size:]
+    called = files[0][0] if first == 0 else min(seconds for seconds, _ in files)
+    with one_site.catalog.read() as view:
+        found = [
+            item
+            for item in view.items(limit=100_000)
+            if item.span and abs(item.span.begin - T0 - start) < 100
+        ]
+    assert times(found) == [(iso(called), called, iso(called))]
+    assert sorted(one_site.files(found[0].id)) == sorted(f"sb{subband:02d}" for _, subband in files)
+
+
+def intake(site: Site, seconds: float, subband: int) -> Intake:
+    """A file as it is registered, without one on a disk."""
+    name = f"{clock.moment(T0 + seconds):%Y-%m-%dT%H:%M:%S}_sb{subband:02d}.hdf5"
+    fields = site.source.patterns[0].parse(name)
+    assert fields is not None
+    ((made,), problems) = arrive.decide(site.plan, [Arrival(name, 1, 1, fields)])
+    assert not problems
+    return replace(made, sha256=name.encode().ljust(32)[:32])
 
 
 # ---- complete, or not in time

@@ -4,6 +4,7 @@ Promises that an input has makers, nearest first, or the file is refused; where 
 which. Looks at declarations only.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from towpath.app.problems import Problem, choose, describe
@@ -15,6 +16,7 @@ from towpath.contracts.pipeline import CertifyTable, FetchSourceTable, PipelineF
 from towpath.contracts.route import Route
 
 _FACTS = {contract.Flags: "flags", contract.Verdicts: "verdicts", contract.Record: "record"}
+RAW = "file"  # the output that raw files are
 _TIMES = ("time.begin", "time.mid", "time.end")
 
 Producer = tuple[str, str]  # stage and output; ("", "") is raw files
@@ -57,8 +59,7 @@ class Makers:
         if isinstance(made.table, PublishTable):
             yield from self._published(key, kind, route, name, made.table)
         elif isinstance(made.table, CertifyTable):
-            producer = self._named((*key, "product"), kind, route.upstream(name), made.table.product)
-            yield from (self._of(kind, *one) for one in producer)
+            yield from self._certified((*key, "product"), kind, route.upstream(name), made.table.product)
         for wanted, form in made.consumes.items():
             plan = self._input(key, kind, route, name, wanted, form)
             if plan is not None:
@@ -70,8 +71,17 @@ class Makers:
         if isinstance(form, contract.Calibration):
             if form.at not in _TIMES:
                 self._wrong(key, f"input {wanted!r} with at = {form.at!r}", choose(form.at, _TIMES))
+            if not 0 <= form.within < math.inf:
+                self._wrong(key, f"input {wanted!r} with within = {form.within}", "seconds, 0 or more")
             return InputPlan(
-                wanted, "calibration", form.kind, optional=form.optional, at=form.at, selector=form.selector
+                wanted,
+                "calibration",
+                form.kind,
+                optional=form.optional,
+                at=form.at,
+                selector=form.selector,
+                within=form.within,
+                apart=self._apart(kind, route, stage, form.kind),
             )
         if isinstance(form, contract.One | contract.Many):
             makers = self._makers(key, kind, route, stage, wanted, form)
@@ -82,6 +92,24 @@ class Makers:
                 return InputPlan(wanted, "one", form.type, producers, members, form.optional)
             return InputPlan(wanted, "many", form.type, producers, members, form.least == 0, form.least)
         return InputPlan(wanted, _FACTS[type(form)])
+
+    def _apart(self, kind: str, route: Route, stage: str, calibration: str) -> tuple[Producer, ...]:
+        """What a route certifies as calibrations of a kind, but not before this stage: its own item's are not given to it."""
+        found: list[Producer] = []
+        for name in route.names:
+            table = self.made[kind][name].table
+            if (
+                not isinstance(table, CertifyTable)
+                or table.calibration != calibration
+                or name in route.upstream(stage)
+            ):
+                continue
+            maker, _, output = table.product.partition(".")
+            if maker in route.names:
+                found += [(maker, one) for one in self.made[kind][maker].produces if output in ("", one)]
+            elif table.product == RAW:
+                found.append(("", RAW))
+        return tuple(found)
 
     def _makers(
         self, key: Key, kind: str, route: Route, stage: str, wanted: str, form: contract.One | contract.Many
@@ -219,6 +247,17 @@ class Makers:
             if not chosen:
                 self._wrong(key, "nothing to publish", "a stage before it that makes a product")
         yield from (self._of(kind, stage, output) for stage, output in dict.fromkeys(chosen))
+
+    def _certified(self, key: Key, kind: str, stages: Sequence[str], said: str) -> Iterator[InputPlan]:
+        """What a stage `certify` takes: an output of an earlier stage, or the item's one raw file."""
+        types = dict.fromkeys(self._raw_types(kind))
+        if said != RAW or RAW in stages:
+            yield from (self._of(kind, *one) for one in self._named(key, kind, stages, said))
+        elif len(types) == 1:
+            yield InputPlan(RAW, "one", next(iter(types)), (("", ""),))
+        else:
+            found = "raw files of the types " + " and ".join(map(repr, types)) if types else "no raw files"
+            self._wrong(key, f"{said!r}, and {found}", 'one type of raw files, or "stage.output"')
 
     def _of(self, kind: str, stage: str, output: str) -> InputPlan:
         """All of one output of a stage, as an input called ``stage.output``."""

@@ -247,7 +247,23 @@ class _Resolver:
         if source.join_within and not time:
             expected = "a time in the pattern, such as {time:%Y%m%dT%H%M%S}"
             self._wrong((*key, "join_within"), "no time to join by", expected)
+        self._named_by(key, source, fields)
         return time
+
+    def _named_by(self, key: Key, source: FolderTable, fields: Collection[str]) -> None:
+        for name in source.named_by:
+            if name not in fields:
+                expected = f"fields of the pattern: {choose(name, fields)}"
+                self._wrong((*key, "named_by", name), describe(name), expected)
+        if source.named_by and not source.join_within:
+            self._wrong(
+                (*key, "named_by"),
+                "no join_within",
+                "join_within, so that an item has files of several times",
+            )
+        if source.named_by and source.complete == 1 and not source.timeout:
+            expected = "complete other than 1, or a timeout: else an item is complete with its first file"
+            self._wrong((*key, "named_by"), "complete = 1", expected)
 
     def _template(self, key: Key, template: str, fields: Collection[str]) -> None:
         try:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from towpath.app.acting import Acting, user
+from towpath.app.acting import user
+from towpath.app.calibrating import Calibrating
 from towpath.app.keeping import refuse_running
 from towpath.app.sizes import Sizes, measure
 from towpath.app.wiring import gather
@@ -14,7 +15,7 @@ from towpath.flow import reconcile as disk
 from towpath.flow.reconcile import Finding
 
 
-class Stock(Acting):
+class Stock(Calibrating):
     """The verbs of the inventory."""
 
     def overview(self) -> list[tuple[str, str, str, int, int]]:

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from towpath.base.errors import TowpathError
-from towpath.cli import options
+from towpath.cli import declared, options
 from towpath.cli.exits import Exit, code_of
 
 # Each command: the module that has it, and its line in the list of commands (checked against the command by a test).
@@ -54,6 +54,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "flag": ("decide", "Put a quality mark on an item or a part of it."),
         "adopt": ("decide", "Declare a stage's result good as it is."),
         "apply": ("decide", "Bring finished work to the pipeline files as they are now."),
+        "calibrations": ("calibrations", "List certified calibrations, and withdraw one."),
         "publish": (
             "decide",
             "Let publications go on that wait for a person; with --retry try failed ones again.",
@@ -88,8 +89,24 @@ class Commands(TyperGroup):
                 self.add_command(TyperCommand(name, help=line, short_help=line, rich_help_panel=panel))
         options.add_to(self)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, with those that installed pipelines declare."""
+        return [*self.commands, *(name for name in declared.commands() if name not in self.commands)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command as the list of commands shows it, not loaded; None if there is none."""
+        if cmd_name in self.commands or cmd_name not in (brought := declared.commands()):
+            return self.commands.get(cmd_name)
+        line = f"A command of {' and '.join(brought[cmd_name])}."
+        return TyperCommand(cmd_name, help=line, rich_help_panel="Of pipelines")
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command and load it."""
+        """Find the command and load it; one that is not Towpath's own may be a plug-in's."""
+        if args and args[0] not in MODULES and not args[0].startswith("-"):
+            brought: Any = importlib.import_module("towpath.cli.brought")
+            command = brought.find(args[0], options.call_of(ctx), args[1:])
+            if command is not None:
+                return args[0], command, args[1:]
         name, listed, rest = super().resolve_command(ctx, args)
         return name, load(name) if listed and name else None, rest
 

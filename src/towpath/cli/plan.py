@@ -113,7 +113,8 @@ def findings_table(found: Sequence[Finding], is_all: bool = False) -> Table:
     made = screen.table("what", "root", "path", "size", right=("size",), fold=("path",))
     for one in found if is_all else found[:_SHORT]:
         path = f"{one.path} → {one.to}" if one.to else one.path
-        path = f"{path} ({one.why})" if one.why else path
+        more = "; ".join(filter(None, (one.calibration, one.why)))
+        path = f"{path} ({more})" if more else path
         made.add_row(screen.state(one.what), one.root, Text(path), screen.size(one.size) if one.size else "")
     if not is_all and len(found) > _SHORT:
         made.add_row("", "", screen.dim(f"and {len(found) - _SHORT} more; --all lists them"), "")

@@ -4,7 +4,7 @@ All changes happen in a transaction, on one writer, in the order given. Time is 
 user code, a disk or a network inside a transaction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -35,14 +35,16 @@ class RootRow:
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """One thing that a run reads, as found at claim: a product, or facts with their digest (`product` is None)."""
+    """One thing that a run reads, as found at claim: a product, or facts with their digest (`product` is None).
+
+    `value` are the facts; of a calibration, what the run is told of it beside its product.
+    """
 
     name: str
     sha256: bytes
     product: Product | None = None
     item: str = ""
     value: Any = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ class View(Protocol):
         """The keys of items by id."""
 
     def component_inputs(self, inputs: Sequence[InputRow]) -> dict[str, Any]:
-        """Inputs as components of a key: name → hexadecimal sha256, or a list of them."""
+        """Inputs as components of a key: name → hexadecimal sha256, or a list of them; what is told of a calibration beside."""
 
     def running_tokens(self) -> set[tuple[str, int]]:
         """The (item key as a file name, token) of everything that is running."""
@@ -365,9 +367,17 @@ class View(Protocol):
         """For each item, what the stage would read now and the key that gives: the claim's arithmetic, without it."""
 
     def calibrations(
-        self, kind: str = "", *, at: float | None = None, selector: str | None = None
+        self,
+        kind: str = "",
+        *,
+        at: float | None = None,
+        selector: str | None = None,
+        states: Sequence[str] = ("certified",),
     ) -> list[CalibrationRow]:
-        """Certified calibrations, best first where `at` is given."""
+        """Calibrations in these states, best first where `at` is given."""
+
+    def calibration_uses(self, products: Sequence[int]) -> dict[int, int]:
+        """How many pieces of work stand on each calibration that is one of these products, by its number."""
 
     def publications(
         self, item: int = 0, *, states: Sequence[PublicationState] = (), after: int = 0, limit: int = 100
@@ -442,7 +452,13 @@ class Transaction(View, Protocol):
         span: Span | None = None,
         footprint: Box | None = None,
     ) -> None:
-        """Change an item's facts; work that consumes its record is revised."""
+        """Change an item's facts; work that consumes its record or chooses a calibration by them is revised."""
+
+    def rename(self, item: int, fresh: Item) -> bool:
+        """Give an item that is being gathered another key, attributes, time and place; no work of it has begun.
+
+        False, and nothing is changed, if another item has the key.
+        """
 
     def add_raw(self, products: Sequence[Product]) -> list[int]:
         """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""
@@ -567,11 +583,15 @@ class Transaction(View, Protocol):
         quality: float = 0.0,
         by: str = "",
         why: str = "",
+        replaces: Collection[int] = (),
     ) -> int:
-        """Certify a calibration. Raises `StateError` if it would overlap another that is not superseded."""
+        """Certify a calibration; those that it `replaces` are superseded, and what used them is kept.
 
-    def decertify(self, calibration: int, by: str, why: str) -> None:
-        """Withdraw a calibration; work that used it is revised."""
+        Raises `StateError` if it would overlap another that is not superseded.
+        """
+
+    def decertify(self, calibration: int, by: str, why: str, *, superseded: bool = False) -> None:
+        """Withdraw a calibration, or say that it was made again (`superseded`); work that used it is revised."""
 
     def adopt(self, product: int, content: Any, who: str, why: str) -> int:
         """Bytes changed by someone else become a new product, `manual`; returns its id."""

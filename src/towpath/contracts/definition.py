@@ -22,7 +22,9 @@ class InputPlan:
     """One input of a stage, resolved.
 
     `producers` are the (stage, output) pairs that may give it, nearest first ("" is the raw files of a source);
-    `members`: they belong to the members of the group.
+    `members`: they belong to the members of the group. Of a calibration, one whose validity is at most `within` seconds
+    away will do, and `apart` are the (stage, output) pairs whose products of the same item are not given: a stage that
+    does not stand before this one certifies them.
     """
 
     name: str
@@ -34,6 +36,8 @@ class InputPlan:
     least: int = 1
     at: str = "time.mid"
     selector: str = ""
+    within: float = 0.0
+    apart: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

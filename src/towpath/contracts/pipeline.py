@@ -39,6 +39,13 @@ def _duration(value: Any) -> float:
     return found
 
 
+def _reach(value: Any) -> float | str:
+    try:
+        return "always" if value == "always" else _duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or 'always'") from None
+
+
 def _memory(value: Any) -> int:
     match = _MEMORY.match(value) if isinstance(value, str) else None
     if match and match[2].lower() in _BYTES:
@@ -63,6 +70,7 @@ def _texts(value: Any) -> Any:
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
+Reach = Annotated[float | Literal["always"], BeforeValidator(_reach)]
 Memory = Annotated[int, BeforeValidator(_memory)]
 RouteText = Annotated[str, BeforeValidator(_route)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
@@ -188,17 +196,21 @@ class CommandTable(StageTable):
 class CertifyTable(StageTable):
     """The built-in kind `certify`: a product becomes the calibration `calibration`, valid around the item's time.
 
-    `product` is ``"stage.output"``; `selector` names the item's attribute that calibrations are told apart by; valid
-    from `valid_before` before the item's time begins until `valid_after` after it ends; `quality` names a measure.
+    `product` is ``"stage.output"``, or ``"file"`` for the item's raw file; `selector` names the item's attribute that
+    calibrations are told apart by; valid from `valid_before` before the item's time begins until `valid_after` after it
+    ends, each a duration or ``"always"``; `quality` names a measure. `overlap` says what is done where another item's is
+    in force: ``refuse`` (an error), ``clip`` (cut back to what is free around the item's time; rejected if its own time
+    is not) or ``replace`` (those of items registered earlier give way).
     """
 
     kind: Literal["certify"]  # type: ignore[assignment]  # each kind narrows the one of its base
     calibration: str
     product: str
     selector: str = ""
-    valid_before: Duration = 0.0
-    valid_after: Duration = 0.0
+    valid_before: Reach = 0.0
+    valid_after: Reach = 0.0
     quality: str = ""
+    overlap: Literal["refuse", "clip", "replace"] = "refuse"
 
 
 class PublishTable(StageTable, PublishSettings):
@@ -253,6 +265,8 @@ class FolderTable(Model):
     `key` and `part` are templates of the item's key and the file's part from the fields of the pattern; `time` is the
     field that is the item's time and `duration` how long that lasts; `attributes` are constants of every item.
     `join_within` joins near-equal times. An item is complete with `complete` files, or at `timeout` after its first.
+    With `named_by`, fields and their values, a joined item has the key and the time of its file with these; while that is
+    not there, of its earliest one. What it is called stays once it is complete or work on it has begun.
     """
 
     kind: Literal["folder"]
@@ -265,6 +279,7 @@ class FolderTable(Model):
     duration: Duration = 0.0
     attributes: dict[str, Any] = Field(default_factory=dict)
     join_within: Duration = 0.0
+    named_by: dict[str, str | int | float] = Field(default_factory=dict)
     complete: int = Field(default=1, ge=0)
     timeout: Duration = 0.0
     on_timeout: OnTimeout = "hold"

@@ -4,8 +4,8 @@ Light to import, since every stage module does.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.contracts.judging import Measured
@@ -17,7 +17,10 @@ class Plugin:
     """What a pipeline brings, declared once in its `plugin.py`; only `name` is needed.
 
     `stages` are classes, `providers` classes with a `name`, `measures` functions decorated with `measure`; `demo`
-    prepares a site that shows the pipeline; `pipeline_file` defaults to `pipeline.toml` beside the plug-in.
+    prepares a site that shows the pipeline; `pipeline_file` defaults to `pipeline.toml` beside the plug-in. `commands` are
+    shown as ``towpath NAME``: each a typer app or function, or ``"module:name"`` of one, which is imported only when it is
+    called. An entry point ``towpath.commands`` of the same name and with the plug-in's target lists it in
+    ``towpath --help`` and makes it known where no site uses the pipeline.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Plugin:
     demo: Callable[..., Any] | None = None
     pipeline_file: str = ""
     version: str = ""
+    commands: Mapping[str, Any] = field(default_factory=dict)
 
     def stage(self, name: str) -> type[Stage] | None:
         """The stage class of this name, written as a class (``GridFine``) or as in a route (``grid_fine``)."""

@@ -26,7 +26,8 @@ class Intake:
     """One arrival as it is to be registered: which item it belongs to, as which part, with its sha256 (32 bytes).
 
     `partition` is the key without the time, where items are joined by a time that is near (`when`, seconds since the
-    epoch); then `key`, `attributes` and `span` are those of the item that it begins if it is the first.
+    epoch); then `key`, `attributes` and `span` are those of the item that it begins if it is the first. `leads`: the
+    item is called after this file, whichever came first.
     """
 
     arrival: Arrival
@@ -37,6 +38,7 @@ class Intake:
     partition: str = ""
     when: float | None = None
     sha256: bytes = b""
+    leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

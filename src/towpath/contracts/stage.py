@@ -57,13 +57,20 @@ class Calibration(Input):
     """The certified calibration of `kind` that is valid at the item's time; the stage waits until there is one.
 
     `at` is ``"time.begin"``, ``"time.mid"`` or ``"time.end"``; `selector` names an attribute of the item that must
-    equal the calibration's selector (empty: any).
+    equal the calibration's selector (empty: any). Where none is valid, the one whose validity is nearest to that time is
+    given if it is at most `within` seconds away. A stage is never given what its own item certifies in a later stage.
+
+    ``context.sources[name]`` holds one `InputFile` that says what was given; its `attributes` are ``calibration`` (its
+    number), ``kind``, ``selector``, ``begin`` and ``end`` (of the validity [begin, end), seconds since the epoch),
+    ``quality``, ``is_valid`` (at the item's time) and ``age`` (seconds from the validity to the item's time, 0 where it
+    is valid). All of it enters the key.
     """
 
     kind: str
     at: str = "time.mid"
     selector: str = ""
     optional: bool = False
+    within: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

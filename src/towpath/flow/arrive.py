@@ -39,6 +39,7 @@ class _Rule:
     attributes: Mapping[str, Any]
     within: float
     several: bool
+    named_by: Mapping[str, Any]
 
     @classmethod
     def of(cls, plan: SourcePlan) -> "_Rule":
@@ -52,6 +53,7 @@ class _Rule:
             attributes=settings.get("attributes") or {},
             within=plan.join_within,
             several=plan.complete != 1,
+            named_by=settings.get("named_by") or {},
         )
 
 
@@ -59,7 +61,8 @@ def decide(plan: SourcePlan, arrivals: Sequence[Arrival]) -> tuple[list[Intake],
     """For each arrival the item it belongs to, and as which part; and what cannot be decided, a text each.
 
     Settings read: ``key``, ``part`` (templates), ``time`` (the field that is the item's time, else ``"time"``),
-    ``duration`` (of its span), ``attributes`` (constants). Without ``part`` the fields that are not in the key name
+    ``duration`` (of its span), ``attributes`` (constants), ``named_by`` (the fields of the file that an item is called
+    after). Without ``part`` the fields that are not in the key name
     the part where an item has several files, and are attributes where it has one.
     """
     rule = _Rule.of(plan)
@@ -98,6 +101,7 @@ def _intake(rule: _Rule, arrival: Arrival) -> Intake:
         span=Span(when, when + rule.duration) if when is not None else None,
         partition=json.dumps(others, sort_keys=True) if rule.within else "",
         when=when if rule.within else None,
+        leads=bool(rule.named_by) and all(fields.get(n) == v for n, v in rule.named_by.items()),
     )
 
 

@@ -381,7 +381,9 @@ class Process:
         values = {}
         for given in row.inputs:
             if given.product is not None:
-                files[given.name].append(enter(given.product, given.item or row.item_key, places))
+                files[given.name].append(
+                    enter(given.product, given.item or row.item_key, places, given.value)
+                )
             else:
                 values[given.name] = given.value
         previous = {product.output: task_file(product, row.item_key, places) for product in former}
@@ -544,13 +546,18 @@ def _offset() -> float:
     return clock.now() - time.monotonic()
 
 
-def task_file(product: Product, item: str, places: Mapping[str, str]) -> TaskFile:
-    """A product as a run reads it."""
-    return TaskFile(*file_values(product, item, places))
+def task_file(
+    product: Product, item: str, places: Mapping[str, str], told: Mapping[str, Any] | None = None
+) -> TaskFile:
+    """A product as a run reads it, with what the run is told of it."""
+    return TaskFile(*file_values(product, item, places, told))
 
 
-def file_values(product: Product, item: str, places: Mapping[str, str]) -> tuple[Any, ...]:
+def file_values(
+    product: Product, item: str, places: Mapping[str, str], told: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
     """The values of `task_file`."""
+    more = (told,) if told else ()
     return (
         places[product.root] + product.path,
         product.type,
@@ -563,4 +570,5 @@ def file_values(product: Product, item: str, places: Mapping[str, str]) -> tuple
         product.id,
         product.stage,
         product.output,
+        *more,
     )

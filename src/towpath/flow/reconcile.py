@@ -42,7 +42,7 @@ class Finding:
     """What was found of one product or path.
 
     `what` is missing, changed, back, touched, moved, extra, newer (than a catalog that was restored; `why` it cannot be
-    adopted) or unreadable.
+    adopted) or unreadable. `calibration` names the calibration in force that the product is, if it is one.
     """
 
     what: str
@@ -55,6 +55,7 @@ class Finding:
     size: int = 0
     mtime_ns: int = 0
     why: str = ""
+    calibration: str = ""
 
 
 def judge(product: Product, stat: tuple[int, int] | None, sha256: Callable[[], bytes]) -> str:
@@ -95,6 +96,7 @@ def check(
         if progress:
             progress(len(said))
         after = said[-1].product
+    found = _naming_calibrations(catalog, found)
     if write:
         _write(catalog, found)
     return found
@@ -104,10 +106,19 @@ def check_these(
     catalog: Catalog, storage: Storage, products: Sequence[Product], *, write: bool = True
 ) -> list[Finding]:
     """The same for some products."""
-    found = _looked(products, storage, False)
+    found = _naming_calibrations(catalog, _looked(products, storage, False))
     if write:
         _write(catalog, found)
     return found
+
+
+def _naming_calibrations(catalog: Catalog, found: Sequence[Finding]) -> list[Finding]:
+    """The findings; of products that are certified calibrations they say which."""
+    if not found:
+        return []
+    with catalog.read() as view:
+        named = {row.product.id: f"calibration {row.id}, {row.kind}" for row in view.calibrations()}
+    return [replace(one, calibration=named.get(one.product, "")) for one in found]
 
 
 def _doubted(said: Sequence[Said], storage: Storage) -> set[int]:
@@ -250,12 +261,14 @@ def _scrub_step(
             page = view.products(states=LIVE, after=state.after, limit=_STEP)
         else:
             page = view.publications(states=_PUBLISHED, after=state.after, limit=_STEP)
-    read, found = 0, []
+    read = 0
+    found: list[Finding] = []
     for row in page:
         finding, size = _read_whole(row, storage, pace)
         read += size
         tell(size)
         found += [finding] if finding else []
+    found = _naming_calibrations(catalog, found)
     now = replace(
         state,
         looked=state.looked + len(page),

@@ -15,9 +15,18 @@ from towpath.base.ids import slug
 from towpath.base.model import Measure, StepRecord
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Progress, Report, Resources, Task, TaskFile
-from towpath.contracts.stage import Flags, Input, Many, Record, Stage, Verdicts
+from towpath.contracts.stage import Calibration, Flags, Input, Many, Record, Stage, Verdicts
 
 _TOKEN = 1
+_VALID = {
+    "calibration": 1,
+    "selector": "",
+    "begin": 0.0,
+    "end": 0.0,
+    "quality": 0.0,
+    "is_valid": True,
+    "age": 0.0,
+}
 _FACTS = (Flags, Verdicts, Record)
 
 
@@ -43,6 +52,7 @@ def run_stage(
     tmp_path: Path,
     *,
     previous: Mapping[str, Path] | None = None,
+    told: Mapping[str, Mapping[str, Any]] | None = None,
     item: str = "item",
     pipeline: str = "test",
     kind: str = "item",
@@ -61,6 +71,9 @@ def run_stage(
         An existing folder.
     previous
         The former products by output name, as `context.previous` gives them.
+    told
+        Of calibrations by input name, what `context.sources` is to say of them where it differs from one that is valid,
+        such as ``{"bias": {"is_valid": False, "age": 3600.0}}``.
     item, pipeline, kind
         What the stage is told it runs for.
     cores
@@ -83,7 +96,7 @@ def run_stage(
         item,
         str(_folder(tmp_path) / slug(item)),
         {
-            name: _files(form, inputs.get(name), item)
+            name: _files(form, inputs.get(name), item, (told or {}).get(name, {}))
             for name, form in consumes.items()
             if not isinstance(form, _FACTS)
         },
@@ -102,9 +115,9 @@ def run_stage(
         optional=type(stage).optional_outputs,
         resources=Resources(cores=cores),
     )
-    told: list[Progress] = []
-    attempts = Attempts("test", NoLog(), told.append, interruptible=True)
-    return _result(attempts.run(attempts.prepare_stage(stage, batch), task), told)
+    progress: list[Progress] = []
+    attempts = Attempts("test", NoLog(), progress.append, interruptible=True)
+    return _result(attempts.run(attempts.prepare_stage(stage, batch), task), progress)
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -116,15 +129,26 @@ def _folder(tmp_path: Path) -> Path:
     return folder.absolute()
 
 
-def _files(form: Input, given: Path | Sequence[Path] | None, item: str) -> list[TaskFile]:
+def _files(
+    form: Input, given: Path | Sequence[Path] | None, item: str, told: Mapping[str, Any]
+) -> list[TaskFile]:
     paths = [] if given is None else [given] if isinstance(given, Path) else list(given)
-    return [_file(path, item, getattr(form, "type", "")) for path in paths]
+    attributes = {**_VALID, "kind": form.kind, **told} if isinstance(form, Calibration) else {}
+    return [_file(path, item, getattr(form, "type", ""), attributes) for path in paths]
 
 
-def _file(path: Path, item: str, type_: str) -> TaskFile:
+def _file(path: Path, item: str, type_: str, attributes: Mapping[str, Any] | None = None) -> TaskFile:
     found = content(path)
     return TaskFile(
-        str(path.absolute()), type_, item, "", found.size, found.mtime_ns, found.sha256.hex(), found.tree
+        str(path.absolute()),
+        type_,
+        item,
+        "",
+        found.size,
+        found.mtime_ns,
+        found.sha256.hex(),
+        found.tree,
+        attributes=attributes or {},
     )
 
 

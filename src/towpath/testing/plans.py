@@ -40,9 +40,14 @@ def products_of_members(stage: str, *, least: int = 1) -> InputPlan:
     return InputPlan("members", "many", f"{PIPELINE}/{stage}", ((stage, "out"),), members=True, least=least)
 
 
-def calibration(kind: str = "bias", *, selector: str = "", optional: bool = False) -> InputPlan:
-    """An input `Calibration`."""
-    return InputPlan("bias", "calibration", kind, selector=selector, optional=optional)
+def calibration(
+    kind: str = "bias", *, selector: str = "", optional: bool = False, within: float = 0.0, apart: str = ""
+) -> InputPlan:
+    """An input `Calibration`; `apart` is the stage whose product of the same item is not given."""
+    made = ((apart, "out"),) if apart else ()
+    return InputPlan(
+        "bias", "calibration", kind, selector=selector, optional=optional, within=within, apart=made
+    )
 
 
 def facts(form: str) -> InputPlan:

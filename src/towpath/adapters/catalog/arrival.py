@@ -206,6 +206,22 @@ class Arrival(Completing):
         )
         self._revise_consumers(item, ("record", "calibration"), "the item's facts changed")
 
+    def rename(self, item: int, fresh: Item) -> bool:
+        """Give an item another key and other facts, unless another item has the key. Members and work hang on its id."""
+        self.alone()
+        owner = self.one(
+            'SELECT id FROM items WHERE pipeline = ? AND kind = ? AND "key" = ?',
+            (fresh.pipeline, fresh.kind, fresh.key),
+        )
+        if owner is not None and owner[0] != item:
+            return False
+        self.cursor.execute(
+            'UPDATE items SET "key" = ?, attributes = ?, begins = ?, ends = ?, west = ?, south = ?, east = ?, north = ? '
+            "WHERE id = ?",
+            (fresh.key, *item_values(fresh), item),
+        )
+        return True
+
     # ---- raw files
     def add_raw(self, products: Sequence[Product]) -> list[int]:
         """Register raw files (stage ""). The same output and part again with another hash supersedes and revises."""

@@ -420,7 +420,8 @@ def _run_values(claimed: Claimed, report: Report, part: int, definition: int | N
 def _input_values(claimed: Claimed) -> Iterable[tuple[Any, ...]]:
     for position, row in enumerate(claimed.inputs):
         if row.product is not None:
-            yield claimed.work, claimed.token, position, row.name, row.product.id, None, None
+            told = dump(row.value) if row.value else None
+            yield claimed.work, claimed.token, position, row.name, row.product.id, None, told
         else:
             value = dump(row.value)
             kept = value if value and len(value) < 4000 else None

@@ -4,7 +4,7 @@ Promises that consumers of a bad product wait and go on when it is good again, a
 overlap. What depends on a change is revised in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.people import People
@@ -15,7 +15,6 @@ from towpath.base.errors import NotFoundError, StateError
 from towpath.base.hashing import Content
 from towpath.base.model import Product
 from towpath.base.states import Product as ProductState
-from towpath.contracts.definition import StagePlan
 
 _GOOD_OR_BAD = (ProductState.CURRENT, ProductState.MISSING, ProductState.CHANGED)
 
@@ -115,10 +114,12 @@ class Findings(People):
         quality: float = 0.0,
         by: str = "",
         why: str = "",
+        replaces: Collection[int] = (),
     ) -> int:
         """Certify a calibration; the same one again gives its number.
 
-        One whose product is no longer in use is superseded by another over its time; what used it is kept.
+        One whose product is no longer in use is superseded by another over its time, and so are those that it `replaces`;
+        what used them is kept.
 
         Raises
         ------
@@ -137,7 +138,7 @@ class Findings(People):
         for row in self._overlapping(kind, selector, begin, end):
             if row[3] == product and (row[1], row[2]) == (begin, end):
                 return int(row[0])
-            if row[4]:
+            if row[4] and row[0] not in replaces:
                 raise StateError(
                     f"calibration {kind!r} for {selector!r} over [{begin}, {end}) overlaps number {row[0]} over "
                     f"[{row[1]}, {row[2]}); decertify that one first"
@@ -167,41 +168,40 @@ class Findings(People):
             (kind, selector, end, begin),
         )
 
-    def _takers(self, kind: str) -> list[StagePlan]:
-        """The stages that take calibrations of a kind."""
-        return [
-            stage
-            for definition in self.routes.values()
-            for plan in definition.kinds.values()
-            for stage in plan.stages.values()
-            if any(needed.form == "calibration" and needed.type == kind for needed in stage.inputs)
-        ]
+    def decertify(self, calibration: int, by: str, why: str, *, superseded: bool = False) -> None:
+        """Withdraw a calibration (or say that it was made again); work that used it, or may be using it now, is revised.
 
-    def decertify(self, calibration: int, by: str, why: str) -> None:
-        """Withdraw a calibration; work that used it, or may be using it now, is revised."""
+        Not revised is a stage of the item that made it which its own item's calibrations are not given to.
+        """
         row = self.one(
             "SELECT product_id, kind, selector, state FROM calibrations WHERE id = ?", (calibration,)
         )
         if row is None:
             raise NotFoundError(f"no calibration with number {calibration}")
         self.slot(f"calibration:{row[1]}", row[2])
-        if row[3] == "decertified":
+        state = "superseded" if superseded else "decertified"
+        if row[3] in ("decertified", state):
             return
-        self.cursor.execute("UPDATE calibrations SET state = 'decertified' WHERE id = ?", (calibration,))
-        self.event("decertified", item=self.product(row[0]).item, calibration=calibration, who=by, why=why)
+        self.cursor.execute("UPDATE calibrations SET state = ? WHERE id = ?", (state, calibration))
+        product = self.product(row[0])
+        self.event(state, item=product.item, calibration=calibration, who=by, why=why)
         told = f"calibration {calibration} was withdrawn: {why}"
-        self._begin(Revision(told, works=self._running_takers(row[1]), used=row[0]))
+        works = self._running_takers(row[1], product)
+        self._begin(Revision(told, works=works, used=product.id, taken_as=row[1]))
         self._reconsider_all(self._takers(row[1]), is_good=False)
 
-    def _running_takers(self, kind: str) -> list[int]:
-        """Running work of stages that take this kind: what it chose at its claim is written only when it ends."""
+    def _running_takers(self, kind: str, product: Product) -> list[int]:
+        """Running work that may have been given a product: what it chose at its claim is written only when it ends."""
+        made_by = product.stage, product.output
         return [
             row[0]
             for stage in self._takers(kind)
             for row in self.rows(
-                "SELECT id FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND state = 'running'",
+                "SELECT id, item_id FROM work WHERE queue_id = ? AND state IN ('ready', 'running') AND state = 'running'",
                 (self.intern(stage.queue),),
             )
+            if row[1] != product.item
+            or any(one.form == "calibration" and made_by not in one.apart for one in stage.inputs)
         ]
 
     def _users_of_calibration(self, product: Product, *, wait: bool) -> None:

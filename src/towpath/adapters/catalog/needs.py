@@ -5,7 +5,7 @@ The one place where inputs are found: claim, plan and explain all ask here. Read
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from towpath.adapters.catalog.sql import (
     ITEM_COLUMNS,
@@ -155,17 +155,25 @@ class Needs(Standing):
     def _calibrated(self, plan: InputPlan, items: Sequence[int]) -> dict[int, _Found]:
         known = self._items_by_id(items)
         times = [when for item in known.values() if (when := moment_of(item, plan.at)) is not None]
-        certified = self._certified(plan.type, min(times), max(times)) if times else []
-        products = self._products_by_id(sorted({row[1] for row in certified}))
-        live = [(row, products[row[1]]) for row in certified if products[row[1]].state in _LIVE_STATES]
+        certified = (
+            self._certified(plan.type, min(times) - plan.within, max(times) + plan.within) if times else []
+        )
+        products = self._products_by_id(sorted({row.product for row in certified}))
+        names = self._item_keys(sorted({product.item for product in products.values()}))
+        live = [
+            (row, product, names[product.item])
+            for row in certified
+            if (product := products[row.product]).state in _LIVE_STATES
+        ]
         return {item: _calibration(plan, known[item], live) for item in items}
 
-    def _certified(self, kind: str, low: float, high: float) -> list[Any]:
-        return self.rows(
-            "SELECT id, product_id, selector, begins, ends FROM calibrations WHERE kind = ? AND state = 'certified' "
-            "AND begins <= ? AND ends > ? ORDER BY quality DESC, id DESC",
+    def _certified(self, kind: str, low: float, high: float) -> list["_Certified"]:
+        rows = self.rows(
+            "SELECT id, product_id, kind, selector, begins, ends, quality FROM calibrations WHERE kind = ? "
+            "AND state = 'certified' AND begins <= ? AND ends >= ? ORDER BY quality DESC, id DESC",
             (kind, high, low),
         )
+        return [_Certified(*row) for row in rows]
 
     def _items_by_id(self, items: Sequence[int]) -> dict[int, Item]:
         rows = self.rows_in(f"SELECT {ITEM_COLUMNS} FROM items WHERE id IN ({{in}})", items)
@@ -238,6 +246,39 @@ class Needs(Standing):
         return found
 
 
+class _Certified(NamedTuple):
+    """A calibration in force, with its validity [begin, end) in seconds since the epoch."""
+
+    number: int
+    product: int
+    kind: str
+    selector: str
+    begin: float
+    end: float
+    quality: float
+
+    def age(self, when: float) -> float:
+        """Seconds from the validity to a moment, 0 where it is valid."""
+        return max(self.begin - when, when - self.end, 0.0)
+
+    def is_valid(self, when: float) -> bool:
+        """Whether it is valid at a moment."""
+        return self.begin <= when < self.end
+
+    def told(self, when: float) -> dict[str, Any]:
+        """What a stage is told of it, all of which enters the key."""
+        return {
+            "calibration": self.number,
+            "kind": self.kind,
+            "selector": self.selector,
+            "begin": self.begin,
+            "end": self.end,
+            "quality": self.quality,
+            "is_valid": self.is_valid(when),
+            "age": self.age(when),
+        }
+
+
 _LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED})
 
 
@@ -281,6 +322,8 @@ def _input_row(kept: Any) -> InputRow:
 
 def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]:
     """What enters the key: a stage that reads several gets them in this order, so their places enter it too."""
+    if plan.form == "calibration":
+        return [(row.name, digest([row.sha256.hex(), row.value])) for row in rows]
     if plan.form != "many":
         return [(row.name, row.sha256) for row in rows]
     return [
@@ -289,23 +332,34 @@ def _pairs(plan: InputPlan, rows: Sequence[InputRow]) -> list[tuple[str, bytes]]
     ]
 
 
-def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[Any, Product]]) -> _Found:
-    """The best calibration that is valid at the item's time, or why there is none. `certified` is best first."""
+def _calibration(plan: InputPlan, item: Item, certified: Iterable[tuple[_Certified, Product, str]]) -> _Found:
+    """The best calibration at the item's time, else the nearest one in reach, or why there is none.
+
+    `certified` are best first, each with its product and the key of the item that made it.
+    """
     when = moment_of(item, plan.at)
     selector = str(item.attributes.get(plan.selector, "")) if plan.selector else None
-    for (number, _, selects, begin, end), product in certified if when is not None else ():
-        if begin <= when < end and selector in (None, selects):
-            if product.state is not State.CURRENT:
-                return f"calibration {number}: {product.root}:{product.path} is {product.state.value}"
-            return [InputRow(plan.name, product.sha256, product, value={"calibration": number})]
+    fit = [
+        (row, product, maker)
+        for row, product, maker in certified
+        if when is not None
+        and selector in (None, row.selector)
+        and (row.is_valid(when) or (plan.within > 0 and row.age(when) <= plan.within))
+        and not (product.item == item.id and (product.stage, product.output) in plan.apart)
+    ]
+    if when is not None and fit:
+        row, product, maker = min(fit, key=lambda one: (not one[0].is_valid(when), one[0].age(when)))
+        if product.state is not State.CURRENT:
+            return f"calibration {row.number}: {product.root}:{product.path} is {product.state.value}"
+        return [InputRow(plan.name, product.sha256, product, maker, row.told(when))]
     if plan.optional:
         return []
     if when is None:
         return f"the item has no {plan.at}, so no calibration {plan.type!r} can be chosen"
     wanted = f", with {plan.selector} {selector!r}" if plan.selector else ""
-    return (
-        f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{wanted}"
-    )
+    near = f", or within {plan.within:g} s of it" if plan.within else ""
+    own = "; what the item itself certifies later in its route does not count" if plan.apart else ""
+    return f"no certified calibration {plan.type!r} is valid at the item's {plan.at}, {clock.text(when)}{near}{wanted}{own}"
 
 
 def _record(item: Item, members: Sequence[str], files: int, measures: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class Reading(Listing):
         return self._item_keys(sorted(set(items)))
 
     def component_inputs(self, inputs: Sequence[InputRow]) -> dict[str, Any]:
-        """Inputs as components of a key: name → hexadecimal sha256, or a list of them."""
+        """Inputs as components of a key: name → hexadecimal sha256, or a list of them; what is told of a calibration beside."""
         return component_inputs(inputs)
 
     def running_tokens(self) -> set[tuple[str, int]]:
@@ -287,7 +287,8 @@ class Reading(Listing):
         for name, product_id, sha256, value in rows:
             product = products.get(product_id)
             if product:
-                found.append(InputRow(name, product.sha256, product, items.get(product.item, "")))
+                told = load(value, None)
+                found.append(InputRow(name, product.sha256, product, items.get(product.item, ""), told))
             else:
                 found.append(InputRow(name, bytes(sha256 or b""), value=load(value, None)))
         return found
@@ -388,11 +389,16 @@ class Reading(Listing):
         return [Flag(row[0], load(row[1], {}), *row[2:]) for row in rows]
 
     def calibrations(
-        self, kind: str = "", *, at: float | None = None, selector: str | None = None
+        self,
+        kind: str = "",
+        *,
+        at: float | None = None,
+        selector: str | None = None,
+        states: Sequence[str] = ("certified",),
     ) -> list[CalibrationRow]:
-        """Certified calibrations, best first where `at` is given (quality, then the latest certified)."""
-        where: list[str] = ["state = 'certified'"]
-        values: list[Any] = []
+        """Calibrations in these states, best first where `at` is given (quality, then the latest certified)."""
+        where: list[str] = [f"state IN ({marks(states)})"]
+        values: list[Any] = [*states]
         for clause, value in (("kind = ?", kind or None), ("selector = ?", selector)):
             if value is not None:
                 where.append(clause)
@@ -408,6 +414,18 @@ class Reading(Listing):
         )
         products = self._products_by_id([row[1] for row in rows])
         return [CalibrationRow(row[0], products[row[1]], *row[2:]) for row in rows]
+
+    def calibration_uses(self, products: Sequence[int]) -> dict[int, int]:
+        """How many pieces of work stand on each calibration that is one of these products, by its number."""
+        found: dict[int, int] = {}
+        statement = (
+            "SELECT r.value, count(DISTINCT r.work_id) FROM run_inputs r JOIN work w ON w.id = r.work_id "
+            "AND r.token = w.done_token WHERE r.product_id IN ({in}) AND r.value IS NOT NULL GROUP BY r.value"
+        )
+        for value, count in self.rows_in(statement, sorted(set(products))):
+            number = load(value, {}).get("calibration", 0)
+            found[number] = found.get(number, 0) + count
+        return found
 
     def publications(
         self, item: int = 0, *, states: Sequence[states.Publication] = (), after: int = 0, limit: int = 100
@@ -499,11 +517,18 @@ def _first(queue: tuple[str, str, str]) -> str:
 
 
 def component_inputs(inputs: Iterable[InputRow]) -> dict[str, Any]:
-    """The inputs of a key by name, each the hexadecimal sha256 of a product or facts; several get ``name[i]``."""
+    """The inputs of a key by name: the hexadecimal sha256 of a product or facts, of several a list of them.
+
+    What is told of a calibration stands beside it, as ``name.told``.
+    """
     named: dict[str, list[str]] = {}
+    told: dict[str, Any] = {}
     for row in inputs:
         named.setdefault(row.name, []).append(row.sha256.hex())
-    return {name: values[0] if len(values) == 1 else values for name, values in sorted(named.items())}
+        if row.product is not None and row.value:
+            told[f"{row.name}.told"] = row.value
+    found = {name: values[0] if len(values) == 1 else values for name, values in named.items()}
+    return dict(sorted((found | told).items()))
 
 
 def to_publication(row: Any) -> PublicationRow:

@@ -115,7 +115,7 @@ class Revising(Readiness):
             part = task.works[:size]
             task = replace(task, works=task.works[size:])
         else:
-            part = self._users(task.used, task.after, size)
+            part = self._users(task.used, task.taken_as, task.after, size)
             task = replace(task, after=part[-1]) if len(part) == size else replace(task, used=0)
         rows = self._work_rows(part)
         after, groups = self._after(rows)
@@ -127,14 +127,27 @@ class Revising(Readiness):
         count = len(rows) + len(after)
         return replace(task, front=joined(task.front, groups)), count, count
 
-    def _users(self, product: int, after: int, limit: int) -> list[int]:
-        """Work, by id, whose last or standing run read a product."""
+    def _users(self, product: int, kind: str, after: int, limit: int) -> list[int]:
+        """Work, by id, whose last or standing run read a product, of stages that take calibrations of a kind."""
+        queues = [self.intern(stage.queue) for stage in self._takers(kind)]
+        if not queues:
+            return []
         rows = self.rows(
             "SELECT DISTINCT r.work_id FROM run_inputs r JOIN work w ON w.id = r.work_id AND r.token IN (w.token, w.done_token) "
-            "WHERE r.product_id = ? AND r.work_id > ? ORDER BY r.work_id LIMIT ?",
-            (product, after, limit),
+            f"WHERE r.product_id = ? AND r.work_id > ? AND w.queue_id IN ({marks(queues)}) ORDER BY r.work_id LIMIT ?",
+            (product, after, *queues, limit),
         )
         return [row[0] for row in rows]
+
+    def _takers(self, kind: str) -> list[StagePlan]:
+        """The stages that take calibrations of a kind."""
+        return [
+            stage
+            for definition in self.routes.values()
+            for plan in definition.kinds.values()
+            for stage in plan.stages.values()
+            if any(needed.form == "calibration" and needed.type == kind for needed in stage.inputs)
+        ]
 
     def _set_back(self, rows: Iterable[WorkRow], *, force: bool = False) -> None:
         """With `force` the key is forgotten; the empty key tells a run that ends later that it was."""

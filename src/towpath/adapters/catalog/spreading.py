@@ -19,14 +19,15 @@ Front = Mapping[Kind, Sequence[int]]  # items
 class Revision:
     """Work that is to be taken back.
 
-    `works` are revised, and so is what used the product `used`, of the works after `after`; then all work waits of the
-    items in `front`, and transitively of the groups that take them.
+    `works` are revised, and so is what used the product `used` as a calibration of kind `taken_as`, of the works after
+    `after`; then all work waits of the items in `front`, and transitively of the groups that take them.
     """
 
     why: str = ""
     force: bool = False
     works: Sequence[int] = ()
     used: int = 0
+    taken_as: str = ""
     after: int = 0
     front: Front = field(default_factory=dict)
 

@@ -1,5 +1,6 @@
 """What waiting work waits for: the item to be complete, members, earlier stages, inputs, calibrations."""
 
+import re
 from collections.abc import Iterator
 
 from towpath.base import clock
@@ -10,6 +11,7 @@ from towpath.flow.explain.reasons import Case, Reason, Why, listed
 
 _MOST = 1000  # members that are looked at
 _THEN = {"hold": "it is held", "process": "it is worked on as it is", "reject": "it is rejected"}
+_NUMBER = re.compile(r": calibration (\d+): ")  # one that would be taken, if its bytes were good
 _EXPLAIN = "`towpath explain {}` says more"
 
 
@@ -118,11 +120,25 @@ def _lacking(case: Case) -> Iterator[Reason]:
             yield Reason(
                 Why.CALIBRATION,
                 problem,
-                "certify one that is valid then (a stage `certify`, or `towpath items` finds what makes it)",
+                _certify(case, plan.type, problem),
                 {"input": name, "calibration": plan.type},
             )
         elif not (_to_come(case, plan) and " yet" in problem):
             yield Reason(Why.INPUT, problem, _mend(case, plan), {"input": name, "type": plan.type})
+
+
+def _certify(case: Case, kind: str, problem: str) -> str:
+    """What can be done about a calibration: another one, or the bytes of the one that would be taken."""
+    found = _NUMBER.search(problem)
+    rows = {row.id: row for row in case.view.calibrations(kind)} if found else {}
+    row = rows.get(int(found[1])) if found else None
+    if row is None:
+        return "certify one that is valid then (a stage `certify`, or `towpath items` finds what makes it)"
+    product, item = row.product, case.view.item(row.product.item)
+    other = f"`towpath calibrations decertify {row.id}` lets another one be taken"
+    if not product.stage:
+        return f"put the file back; {other}"
+    return f"{_made_again(f'{item.kind}/{item.key}', product.stage)}; {other}"
 
 
 def _to_come(case: Case, plan: InputPlan) -> bool:
@@ -135,7 +151,12 @@ def _mend(case: Case, plan: InputPlan) -> str:
     makers = [stage for stage, _ in plan.producers if stage]
     if not makers:
         return "put the file back, or submit the item with it"
-    name = f"{case.item.kind}/{case.item.key}"
     if plan.members:
         return "`towpath plan` names the member; mend or adopt its product"
-    return f"`towpath rerun {name} --stage {makers[0]}` makes it; `towpath adopt {name} {makers[0]}` takes it as it is"
+    return _made_again(f"{case.item.kind}/{case.item.key}", makers[0])
+
+
+def _made_again(name: str, stage: str) -> str:
+    return (
+        f"`towpath rerun {name} --stage {stage}` makes it; `towpath adopt {name} {stage}` takes it as it is"
+    )

@@ -31,6 +31,7 @@ READER = kind_plan(
 CALIBRATED = kind_plan(
     "item", {"a": (), "b": ("a",)}, inputs={"b": [product_of("a"), calibration(selector="camera")]}
 )
+BORROWING = kind_plan("item", {"a": ()}, inputs={"a": [calibration(within=10)]})
 BIAS = kind_plan("frame", {"make": ()})
 MEMBER = kind_plan("item", {"a": (), "b": ("a",)})
 GROUP = kind_plan(
@@ -214,12 +215,21 @@ class KeySuite(Base):
         (claimed,) = b.claim("b")
         given = next(row for row in claimed.inputs if row.name == "bias")
         assert given.product is not None
-        assert (given.product.id, given.value) == (product, {"calibration": number})
+        assert (given.product.id, given.item) == (product, "f")
+        assert given.value == {
+            "calibration": number, "kind": "bias", "selector": "red", "begin": 0.0, "end": 10.0, "quality": 0.0,
+            "is_valid": True, "age": 0.0,
+        }  # fmt: skip
         b.finish([claimed], "b")
         with b.catalog.read() as view:
             assert view.used_by(product) == [(claimed.work, 1)]
             assert [one.id for one in view.calibrations("bias", at=5.0, selector="red")] == [number]
             assert len(view.calibrations()) == 3
+            (read,) = [row for row in view.inputs(claimed.work, 1) if row.name == "bias"]
+            assert read.value == given.value
+            assert view.components(claimed.work, 1)["inputs"]["bias.told"] == given.value
+            assert view.component_inputs(claimed.inputs) == view.components(claimed.work, 1)["inputs"]
+            assert view.calibration_uses([product]) == {number: 1}
 
     def test_first_stages_wait_for_a_calibration_too(self, bench: MakeBench) -> None:
         """From registration on; an item without a time says so."""
@@ -296,6 +306,160 @@ class KeySuite(Base):
         certified(b, "better")
         assert [b.state("b", item) for item in (done, running, ready)] == [State.READY] * 3
         assert not any(claimed.unchanged for claimed in b.claim("b"))
+
+    def test_an_item_that_is_gathered_is_renamed(self, bench: MakeBench) -> None:
+        """Its key, facts and time change, its id and work do not; another's key is refused."""
+        b = bench(kind_plan("item", {"a": ()}, inputs={"a": [facts("record")]}, gathered=True))
+        item, other = b.add("i", n=1)[0], b.add("j")[0]
+        before = b.row("a", item), b.row(GATHER, item)
+        fresh = Item(PIPELINE, "item", "k", {"n": 2}, Span(3, 4), Box(0, 1, 2, 3))
+        assert b.catalog.write(lambda tx: tx.rename(item, fresh))
+        assert not b.catalog.write(lambda tx: tx.rename(other, fresh))
+        assert (b.row("a", item), b.row(GATHER, item)) == before
+        with b.catalog.read() as view:
+            found = view.item(item)
+            assert (found.key, found.attributes, found.span, found.footprint) == (
+                fresh.key, fresh.attributes, fresh.span, fresh.footprint,
+            )  # fmt: skip
+            assert view.find(PIPELINE, "item", "i") is None
+            assert view.item(other).key == "j"
+            assert [one.id for one in view.items(box=Box(1, 2, 1, 2), limit=9)] == [item]
+
+    # ---- borrowed calibrations
+    def test_the_nearest_calibration_in_reach_is_borrowed(self, bench: MakeBench) -> None:
+        """The nearest by time, then the best; a valid one goes before all; beyond the reach there is none."""
+        b = bench(BORROWING, BIAS)
+        items = {at: b.add(f"i{at}", span=Span(at, at))[0] for at in (5, 14, 30, 36, 41)}
+        given = {
+            name: certified(b, name, begin, end, selector=name, quality=quality)[1]
+            for name, begin, end, quality in (
+                ("early", 0, 10, 0),
+                ("late", 50, 60, 0),
+                ("good", 20, 24, 2),
+                ("fair", 20, 24, 1),
+            )
+        }
+        b.spread()
+        assert b.state("a", items[36]) is State.WAITING
+        assert "or within 10 s of it" in b.row("a", items[36]).note
+        taken = {claimed.item: claimed for claimed in b.claim("a")}
+        told = {at: taken[item].inputs[0].value for at, item in items.items() if item in taken}
+        assert {at: (one["calibration"], one["is_valid"], one["age"]) for at, one in told.items()} == {
+            5: (given["early"], True, 0.0),
+            14: (given["early"], False, 4.0),
+            30: (given["good"], False, 6.0),
+            41: (given["late"], False, 9.0),
+        }
+        b.finish(taken.values(), "a")
+        certified(b, "there", 35, 37, selector="there")
+        b.spread()
+        (claimed,) = b.claim("a")
+        assert (claimed.item, claimed.inputs[0].value["is_valid"]) == (items[36], True)
+
+    def test_equally_near_calibrations_are_told_apart_by_quality_then_the_latest(
+        self, bench: MakeBench
+    ) -> None:
+        """[begin, end): the very end of a validity is 0 s away from it, and not valid."""
+        b = bench(BORROWING, BIAS)
+        certified(b, "before", 0, 10, selector="s1", quality=1)
+        _, after = certified(b, "after", 14, 20, selector="s2", quality=1)
+        _, poor = certified(b, "poor", 30, 40, quality=0)
+        b.add("middle", span=Span(12, 12))
+        b.add("end", span=Span(40, 40))
+        told = [claimed.inputs[0].value for claimed in b.claim("a")]
+        assert [(one["calibration"], one["is_valid"], one["age"]) for one in told] == [
+            (after, False, 2.0),
+            (poor, False, 0.0),
+        ]
+
+    def test_what_is_told_of_a_calibration_enters_the_key(self, bench: MakeBench) -> None:
+        """The same bytes with another validity or age are another key; looked at again, it is the same."""
+        b = bench(BORROWING, BIAS)
+        product, number = certified(b, selector="", end=10)
+        item, later = b.add("i", span=Span(12, 12))[0], b.add("j", span=Span(13, 13))[0]
+        first = b.key("a", item)
+        assert first == b.key("a", item) != b.key("a", later)
+        b.end("a")
+        b.revise("a", item)
+        assert [claimed.unchanged for claimed in b.claim("a")] == [True]
+        b.catalog.write(lambda tx: tx.decertify(number, "ann", "too short"))
+        b.catalog.write(lambda tx: tx.certify(product, "bias", "", 0, 20))
+        assert b.key("a", item) != first
+
+    def test_a_withdrawn_calibration_is_taken_back_from_those_who_borrowed_it(self, bench: MakeBench) -> None:
+        """As from those at whose time it was valid; the stage that certified it does not run again for that."""
+        b = bench(BORROWING, BIAS)
+        (item,) = b.add("i", span=Span(15, 15))
+        _, number = certified(b, selector="")
+        b.drain()
+        with b.catalog.read() as view:
+            assert view.calibration_uses([view.calibrations()[0].product.id]) == {number: 1}
+        b.catalog.write(lambda tx: tx.decertify(number, "ann", "bad"))
+        assert b.state("a", item) is State.WAITING
+        with b.catalog.read() as view:
+            (row,) = view.calibrations(states=("decertified",))
+            assert (row.id, view.calibrations()) == (number, [])
+
+    def test_a_bad_product_of_the_nearest_one_is_waited_for(self, bench: MakeBench) -> None:
+        """It is not passed over for one that is farther: that would be told to nobody."""
+        b = bench(BORROWING, BIAS)
+        product, number = certified(b, selector="")
+        certified(b, "far", 21, 30, selector="")
+        (item,) = b.add("i", span=Span(15, 15))
+        b.catalog.write(lambda tx: tx.mark([product], ProductState.MISSING))
+        assert b.state("a", item) is State.WAITING
+        assert b.row("a", item).note.startswith(f"input bias: calibration {number}: store:")
+        b.catalog.write(lambda tx: tx.mark([product], ProductState.CURRENT))
+        assert b.state("a", item) is State.READY
+
+    def test_an_item_is_not_given_what_it_certifies_itself(self, bench: MakeBench) -> None:
+        """So that "only where there is none" does not find its own result; others are given it, and other stages."""
+        kind = kind_plan(
+            "item",
+            {"solve": (), "apply": ("solve",)},
+            inputs={"solve": [calibration(optional=True, apart="solve")], "apply": [calibration()]},
+        )
+        b = bench(kind, BIAS)
+        item, other = b.add("i", span=Span(5, 5))[0], b.add("j", span=Span(6, 6))[0]
+        (own, theirs) = b.claim("solve")
+        assert own.inputs == theirs.inputs == ()
+        b.finish([own], "solve")
+        product = b.products(item)[0].id
+        before = b.row("solve", item)
+        number = b.catalog.write(lambda tx: tx.certify(product, "bias", "", 0, 10))
+        assert b.row("solve", item) == before
+        assert b.key("solve", item) == own.key != b.key("solve", other)
+        (applied,) = b.claim("apply")
+        assert (applied.item, applied.inputs[0].value["calibration"]) == (item, number)
+        b.finish([applied], "apply")
+        b.revise("solve", item)
+        (again,) = b.claim("solve")
+        assert (again.item, again.unchanged, again.inputs) == (item, True, ())
+        b.catalog.write(lambda tx: tx.decertify(number, "ann", "bad"))
+        b.finish([again], "solve")
+        assert (b.state("solve", item), b.state("apply", item)) == (State.DONE, State.WAITING)
+        b.finish([theirs], "solve")
+        assert b.state("solve", other) is State.READY  # it may have chosen it while it ran
+
+    def test_a_calibration_may_take_the_place_of_others(self, bench: MakeBench) -> None:
+        """Those that it replaces are superseded; what used them is kept."""
+        b = bench(CALIBRATED, BIAS)
+        (item,) = b.add("i", span=Span(4, 6), camera="red")
+        _, first = certified(b)
+        b.drain()
+        (frame,) = b.add("g", kind="frame")
+        b.end("make", kind="frame", content="g")
+        product = b.products(frame)[0].id
+        with pytest.raises(StateError, match="overlaps"):
+            b.catalog.write(lambda tx: tx.certify(product, "bias", "red", 5, 20))
+        number = b.catalog.write(lambda tx: tx.certify(product, "bias", "red", 5, 20, replaces=[first]))
+        assert b.state("b", item) is State.DONE
+        with b.catalog.read() as view:
+            assert [row.id for row in view.calibrations("bias")] == [number]
+            assert [row.id for row in view.calibrations("bias", states=("superseded",))] == [first]
+        b.catalog.write(lambda tx: tx.decertify(number, "towpath", "made again", superseded=True))
+        b.catalog.write(lambda tx: tx.decertify(first, "ann", "bad after all"))
+        assert b.state("b", item) is State.WAITING
 
     # ---- groups
     def test_a_group_waits_until_it_is_complete(self, bench: MakeBench) -> None:

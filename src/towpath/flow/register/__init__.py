@@ -17,6 +17,24 @@ from towpath.contracts.catalog import Claimed, Slot, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, SourcePlan
 from towpath.contracts.executor import Report
 from towpath.contracts.source import Arrival, Asset, Intake, Request
+from towpath.flow.register.anchors import Anchors, Name, anchors_within, rule_of
+
+__all__ = [
+    "BATCH",
+    "Registered",
+    "Standing",
+    "admit",
+    "anchors_within",
+    "answered",
+    "aside",
+    "close",
+    "judge",
+    "judge_time_out",
+    "problems",
+    "register",
+    "time_out",
+    "why_aside",
+]
 
 BATCH = 256
 _OUTPUT = "file"
@@ -41,11 +59,6 @@ class Registered:
 
 
 # ---- decisions
-
-
-def anchors_within(anchors: Iterable[float], when: float, within: float) -> list[float]:
-    """The anchors that reach `when`: none begins an item, one is joined, two are ambiguous. All in seconds."""
-    return sorted(anchor for anchor in set(anchors) if abs(anchor - when) <= within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +230,7 @@ def problems(tx: Transaction, plan: SourcePlan, texts: Sequence[str]) -> int:
     """Tell what a source could not offer or decide, an event ``problem`` each, once over restarts; returns how many."""
     if not texts:
         return 0
-    slot = tx.slot(_rule(plan), "problems")
+    slot = tx.slot(rule_of(plan), "problems")
     told = list(slot.data.get("texts", ()))
     fresh = sorted(set(texts) - set(told))
     for text in fresh:
@@ -241,7 +254,7 @@ class _Aside:
     """The notes of files that were set aside, in slots of bounded size; the last note of a path counts."""
 
     def __init__(self, tx: Transaction, plan: SourcePlan) -> None:
-        self.tx, self.rule = tx, _rule(plan)
+        self.tx, self.rule = tx, rule_of(plan)
         self.head = tx.slot(self.rule, "aside")
         self.slots = [self._slot(number) for number in range(self.head.data.get("chunks", 1))]
 
@@ -281,6 +294,10 @@ class _Registration:
         self.tx, self.plan = tx, plan
         self.kind: KindPlan = definition.kinds[plan.item]
         self.root = str(plan.settings["root"])
+        self.anchors = Anchors(tx, plan)
+        self.is_named = bool(plan.settings.get("named_by"))
+        self.called: dict[str, Intake] = {}  # of new items by key: the file that they are called after
+        self.uncalled: list[tuple[str, Intake]] = []  # and the better one, if its name was taken
         self.set_aside: dict[str, dict[str, Any]] = {}
         self.noted: dict[str, Mapping[str, Any]] | None = None
         self.new: set[int] = set()
@@ -290,39 +307,34 @@ class _Registration:
         by_path = {intake.arrival.path: intake for intake in intakes}
         ordered = sorted(by_path.values(), key=lambda intake: (intake.when or 0.0, intake.arrival.path))
         keyed = self._join(ordered) if self.plan.join_within else self._lock(ordered)
-        return self.put(keyed, self._items(keyed))
+        done = self.put(keyed, self._items(keyed), {intake.arrival.path: intake for intake in ordered})
+        self.anchors.write()
+        return done
 
     # ---- which item
     def _lock(self, intakes: Sequence[Intake]) -> list[Intake]:
         if self.kind.gathered:  # two transactions must not both count the files of one item
             for shard in sorted({zlib.crc32(intake.key.encode()) % _SHARDS for intake in intakes}):
-                self.tx.slot(_rule(self.plan), f"key {shard:02d}")
+                self.tx.slot(rule_of(self.plan), f"key {shard:02d}")
         return list(intakes)
 
     def _join(self, intakes: Sequence[Intake]) -> list[Intake]:
-        stretches = sorted({name for intake in intakes for name in self._stretches(intake)})
-        slots = {name: self.tx.slot(_rule(self.plan), name) for name in stretches}
-        anchors = {name: dict(slot.data) for name, slot in slots.items()}
-        joined = [self._nearest(intake, anchors) for intake in intakes]
-        for name, slot in slots.items():
-            if anchors[name] != slot.data:
-                self.tx.set_slot(slot, anchors[name])
-        return [intake for intake in joined if intake]
+        self.anchors.lock(intakes)
+        joined = [one for intake in intakes if (one := self._nearest(intake))]
+        if not self.is_named:
+            return joined
+        own = {intake.arrival.path: intake for intake in intakes}
+        names = self._names([(one.key, own[one.arrival.path]) for one in joined])
+        return [replace(one, key=names[one.key]) for one in joined if self._is_called(one, names[one.key])]
 
-    def _stretches(self, intake: Intake, within: float | None = None) -> list[str]:
-        """The slots that may hold an anchor near the intake, each for a stretch of time long beside the reach."""
-        reach = self.plan.join_within if within is None else within
-        length = max(64 * self.plan.join_within, 3600.0)
-        when = intake.when or 0.0
-        numbers = sorted({int((when + shift) // length) for shift in (-reach, 0.0, reach)})
-        return [f"near {number} {intake.partition}" for number in numbers]
-
-    def _nearest(self, intake: Intake, anchors: Mapping[str, dict[str, Any]]) -> Intake | None:
-        when, within = intake.when or 0.0, self.plan.join_within
-        near = {float(text): key for name in self._stretches(intake) for text, key in anchors[name].items()}
-        found = [near[anchor] for anchor in anchors_within(near, when, within)]
+    def _nearest(self, intake: Intake) -> Intake | None:
+        within = self.plan.join_within
+        found = self.anchors.near(intake)
+        if not found and self.is_named and self.anchors.is_fresh(intake.key):
+            self._is_called(intake, "")
+            return None
         if not found:
-            anchors[self._stretches(intake, 0.0)[0]][repr(when)] = intake.key
+            self.anchors.begin(intake, is_named=self.is_named)
             return intake
         key = found[0] if len(found) == 1 else self._holder(intake, found)
         if key is None:
@@ -343,7 +355,7 @@ class _Registration:
         return None
 
     def _items(self, intakes: Sequence[Intake]) -> dict[str, int]:
-        first = {intake.key: intake for intake in reversed(intakes)}
+        first = {intake.key: intake for intake in reversed(intakes)} | self.called
         if not first:
             return {}
         known = self.tx.items(
@@ -356,7 +368,11 @@ class _Registration:
         added = self.tx.add_items(self.kind, fresh) if fresh else []
         self.new = set(added)
         self.done = replace(self.done, new=tuple(added))
-        return ids | {item.key: number for item, number in zip(fresh, added, strict=True)}
+        ids |= {item.key: number for item, number in zip(fresh, added, strict=True)}
+        for key, better in self.uncalled:
+            if key in ids:
+                self._not_renamed(ids[key], key, better)
+        return ids
 
     def _new(self, intake: Intake) -> Item | None:
         item = Item(self.plan.pipeline, self.plan.item, intake.key, intake.attributes, intake.span)
@@ -366,15 +382,80 @@ class _Registration:
             self._aside(intake, "problem", str(error))
             return None
 
+    # ---- what it is called
+    def _names(self, joined: Sequence[tuple[str, Intake]]) -> dict[str, str]:
+        """The key of each item that files were joined to, by the key of its anchor; "" where it can have none.
+
+        An item that begins is called after the best of its files that are here, or, where another item is called so,
+        after its first one.
+        """
+        files: dict[str, list[Intake]] = {}
+        for key, intake in joined:
+            files.setdefault(key, []).append(intake)
+        fresh = [key for key in files if self.anchors.is_fresh(key)]
+        keys = [key for new in fresh for key in {new, *(intake.key for intake in files[new])}]
+        taken = self._taken(keys) if keys else set()
+        names = {key: key for key in files}
+        for key in fresh:
+            best, first = min(files[key], key=Name.of), files[key][0]
+            called = next((one for one in (best, first) if one.key not in taken), None)
+            names[key] = called.key if called else ""
+            if called:
+                taken.add(called.key)
+                self.called[called.key] = called
+                self.uncalled += [(called.key, best)] * (called is not best)
+                self.anchors.call(key, replace(Name.of(best), key=called.key))
+            else:
+                self.anchors.forget(key)
+        return names
+
+    def _taken(self, keys: Sequence[str]) -> set[str]:
+        known = self.tx.items(pipeline=self.plan.pipeline, kind=self.plan.item, keys=keys, limit=len(keys))
+        return {item.key for item in known}
+
+    def _is_called(self, intake: Intake, name: str) -> bool:
+        if not name:
+            self._aside(intake, "ambiguous", f"{intake.key!r} is the key of an item that it is not near to")
+        return bool(name)
+
+    def _rename(self, item: int, files: Sequence[Intake], rows: Sequence[WorkRow]) -> None:
+        """Call an item that is still gathered after the best of the files that were added to it now."""
+        owner = self.tx.item(item)
+        former, best = self.anchors.name(owner.key), min(files, key=Name.of)
+        gather = next((row for row in rows if row.stage == GATHER), None)
+        is_open = gather is not None and gather.state in (Work.WAITING, Work.READY) and not _is_begun(rows)
+        if former is None or not is_open or not Name.of(best) < former:
+            return
+        why, fresh = "", None
+        try:
+            attributes = {**owner.attributes, **best.attributes}
+            fresh = self.kind.placed(Item(owner.pipeline, owner.kind, best.key, attributes, best.span))
+        except ValueError as error:
+            why = str(error)
+        is_renamed = fresh is not None and self.tx.rename(item, fresh)
+        self.anchors.call(owner.key, Name.of(best) if is_renamed else replace(Name.of(best), key=owner.key))
+        if not is_renamed:
+            self._not_renamed(item, owner.key, best, why)
+        elif best.key != owner.key:
+            told = {"source": self.plan.name, "from": owner.key, "to": best.key, "path": best.arrival.path}
+            self.tx.event("renamed", item=item, **told)
+
+    def _not_renamed(self, item: int, key: str, better: Intake, why: str = "") -> None:
+        told = {"source": self.plan.name, "from": key, "to": better.key, "path": better.arrival.path}
+        self.tx.event("not renamed", item=item, why=why or f"another item is called {better.key!r}", **told)
+
     # ---- which file
-    def put(self, intakes: Sequence[Intake], ids: Mapping[str, int]) -> Registered:
-        """Register the files of known items, and see what that completes."""
+    def put(
+        self, intakes: Sequence[Intake], ids: Mapping[str, int], own: Mapping[str, Intake] | None = None
+    ) -> Registered:
+        """Register the files of known items, and see what that completes. `own` are the files as they name themselves."""
         items = sorted(set(ids.values()))
         work = self.tx.work(items)
         parts = self._parts(items)
         begun = {item: _is_begun(work[item]) for item in items}
         add: list[Product] = []
         late: list[int] = []
+        named: dict[int, list[Intake]] = {}
         for intake in (intake for intake in intakes if intake.key in ids):
             item = ids[intake.key]
             action, why = judge(self.plan.late, Standing(parts[item], begun[item]), self.root, intake)
@@ -382,11 +463,15 @@ class _Registration:
                 add.append(self._product(item, intake))
                 parts[item][intake.part] = add[-1]
                 late += [item] * (action == "revise")
+                if self.is_named and own and item not in self.new:
+                    named.setdefault(item, []).append(own[intake.arrival.path])
             else:
                 if action == "changed":
                     self.tx.mark([parts[item][intake.part].id], ProductState.CHANGED, why)
                 self._aside(intake, action, why, item)
         self.tx.add_raw(add)
+        for item, files in named.items():
+            self._rename(item, files, work[item])
         self._revise(sorted(set(late)), work)
         complete = [
             item for item in items if self._completes(item, len(parts[item]), work[item], item in late)
@@ -465,10 +550,6 @@ class _Registration:
         self.done = replace(
             self.done, duplicates=self.done.duplicates + double, aside=self.done.aside + (not double)
         )
-
-
-def _rule(plan: SourcePlan) -> str:
-    return f"source {plan.pipeline}/{plan.name}"
 
 
 def _is_begun(rows: Sequence[WorkRow]) -> bool:
