@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from towpath.app.session import is_free
@@ -12,13 +13,14 @@ from towpath.base import ids, states
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import PinRow, PublicationRow, View
+from towpath.contracts.catalog import LetGoRow, PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
 from towpath.flow import explain as explaining
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
 from towpath.flow.explain import Around, Explanation, Holder
 from towpath.flow.plan import Planned, Total
+from towpath.flow.process import declared
 from towpath.flow.reconcile import Finding
 
 _MOST = 100_000  # rows of open work that a plan lists for one pipeline
@@ -26,7 +28,7 @@ _MOST = 100_000  # rows of open work that a plan lists for one pipeline
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Everything the catalog knows of one item."""
+    """Everything the catalog knows of one item. `let_go` are products that a stage's `keep` let go: no defect."""
 
     item: Item
     work: tuple[WorkRow, ...]
@@ -38,6 +40,7 @@ class Details:
     milestones: tuple[tuple[str, float], ...] = ()
     publications: tuple[PublicationRow, ...] = ()
     pins: tuple[PinRow, ...] = ()
+    let_go: tuple[LetGoRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,7 @@ class Looking:
                 tuple(view.milestones(item.id)),
                 tuple(view.publications(item.id)),
                 tuple(view.pins([item.id])),
+                tuple(view.let_go([item.id])),
             )
 
     def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:
@@ -238,7 +242,15 @@ class Looking:
 
     def explain(self, name: str, stage: str = "") -> list[Explanation]:
         """Why a stage of an item (or each of its stages) is as it is."""
-        around = Around(self._workers(), self._is_alive, self._parts.no_room())
+        parts = self._parts
+        around = Around(
+            self._workers(),
+            self._is_alive,
+            parts.no_room(),
+            parts.free_bytes("store"),
+            parts.settings.retention.free,
+            partial(declared, definitions=self.definitions),
+        )
         with self.catalog.read() as view:
             item = self._find(view, name)
             definition = self.definitions[item.pipeline]

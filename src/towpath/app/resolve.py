@@ -16,7 +16,7 @@ from towpath.base import hashing
 from towpath.base.errors import DefinitionError
 from towpath.base.provenance import Fixed
 from towpath.base.template import names
-from towpath.contracts.definition import Definition, GroupPlan, KindPlan, SourcePlan, StagePlan
+from towpath.contracts.definition import Definition, GroupPlan, Keep, KindPlan, SourcePlan, StagePlan
 from towpath.contracts.executor import Resources
 from towpath.contracts.pipeline import FetchSourceTable, FolderTable, ItemTable, PipelineFile
 from towpath.contracts.plugin import Plugin
@@ -24,6 +24,10 @@ from towpath.contracts.route import Route, parse
 
 _OWN_SETTINGS = {"kind", "item", "type", "complete", "timeout", "on_timeout", "join_within", "late"}
 _STAGE_SETTINGS = ("reaches", "rejects", "attempts", "backoff", "priority", "verify")
+
+
+def _kept(value: str | float) -> Keep:
+    return Keep(value.removeprefix("until ")) if isinstance(value, str) else Keep("age", value)
 
 
 def resolve(
@@ -155,10 +159,24 @@ class _Resolver:
             optional_outputs=made.optional,
             before=step.before,
             after=step.after,
-            resources=Resources(resources.cores, resources.memory, resources.time, resources.gpu),
+            resources=Resources(
+                resources.cores, resources.memory, resources.time, resources.gpu, resources.disk
+            ),
             service=made.service,
+            keep=self._keep(kind, step.name, made),
             **{name: getattr(table, name) for name in _STAGE_SETTINGS},
         )
+
+    def _keep(self, kind: str, name: str, made: Made) -> dict[str, Keep]:
+        """The outputs of a stage that do not always stay, with how long they do."""
+        said, key = made.table.keep, ("items", kind, "stages", name, "keep")
+        if not made.produces and said != "always":
+            self._wrong(key, describe(said), "no such key: the stage makes no products")
+            return {}
+        of_outputs = said if isinstance(said, dict) else dict.fromkeys(made.produces, said)
+        for output in sorted(set(of_outputs) - set(made.produces)):
+            self._wrong((*key, output), "an unknown output", choose(output, made.produces))
+        return {output: _kept(value) for output, value in of_outputs.items() if value != "always"}
 
     # ---- groups
     def _group(self, kind: str, item: ItemTable) -> GroupPlan | None:

@@ -6,6 +6,7 @@ told and tried again at the next time. Decides nothing: `flow.retain` and `flow.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from towpath.flow.retain import Policy
 log = logging.getLogger(__name__)
 
 QUEUE = ("", "retention", "site")
+HURRY = 30.0  # seconds between two sweeps that want of room brings forward
 _SUBJECT = "retention"  # it is work of no item
+_HURRY = "retention hurry"
 
 
 class Retention:
@@ -53,6 +56,7 @@ class Retention:
         self._transfers = transfers
         self._closed = threading.Event()
         self._is_appointed = False
+        self._hurried = -HURRY
 
     def sweep(
         self,
@@ -75,8 +79,8 @@ class Retention:
         Returns
         -------
         dict
-            How many orphans, temporaries in archives, superseded products (`trash`), products in trash (`deleted`),
-            events and logs left, and the bytes of the products.
+            How many orphans, temporaries in archives, products that stages let go (`let_go`), superseded products
+            (`trash`), products in trash (`deleted`), events and logs left, and the bytes of the products.
 
         Raises
         ------
@@ -133,12 +137,40 @@ class Retention:
         elif row.state is Work.READY and row.due > latest:
             tx.set_due(work, latest)  # the period is shorter now
 
+    def hurry(self) -> None:
+        """Room is short: what stages let go leaves now, whoever does it, and not at its next time. Now and then only."""
+        if not self.table.every or time.monotonic() - self._hurried < HURRY:
+            return
+        self._hurried = time.monotonic()
+        self.appoint()
+        self._catalog.write(self._bring_forward)
+
+    @staticmethod
+    def _bring_forward(tx: Transaction) -> None:
+        row = tx.work_row(tx.add_work(QUEUE, subject=_SUBJECT))
+        if row.state is Work.READY:
+            tx.set_slot(tx.slot(_HURRY, ""), {"since": tx.now(), "due": row.due})
+            tx.set_due(row.id, tx.now())
+
+    def _take_hurry(self, tx: Transaction) -> float | None:
+        """When the usual sweep is due, if this one is for want of room."""
+        slot = tx.slot(_HURRY, "")
+        tx.set_slot(slot, {})
+        due: float | None = slot.data.get("due")
+        return due if due is not None and due > tx.now() else None
+
+    def _apply(self, hurried: bool) -> dict[str, int]:
+        if hurried:
+            return retain.make_room(self._catalog, self._storage(), go_on=self._goes_on)
+        return self.sweep(go_on=self._goes_on)
+
     def __call__(self, claimed: Claimed) -> None:
         """Do the claimed row of work, and make it due again."""
         told: dict[str, Any] = {}
         error = ""
+        usual = self._catalog.write(self._take_hurry)
         try:
-            told = {name: count for name, count in self.sweep(go_on=self._goes_on).items() if count}
+            told = {name: count for name, count in self._apply(usual is not None).items() if count}
         except (TowpathError, OSError) as problem:
             error = f"{type(problem).__name__}: {problem}"
             told = {"error": error}
@@ -146,7 +178,8 @@ class Retention:
 
         def transact(tx: Transaction) -> None:
             pause = self.table.every if self._goes_on() else 0.0
-            if tx.finish(claimed, again=tx.now() + pause, error=error) and told:
+            again = usual if usual is not None and self._goes_on() else tx.now() + pause
+            if tx.finish(claimed, again=again, error=error) and told:
                 tx.event("retention", **told)
 
         self._catalog.write(transact)

@@ -26,7 +26,8 @@ class Sizes:
     """The sizes of a site, in rows, files and bytes.
 
     `tables` is rows by table; `products` is by root and state; `published` is what stands in archives, without its
-    documents; `frees` is what retention would free now (events without bytes); `disks` is the free bytes by root.
+    documents; `let_go` is what stages let go, and lies nowhere any more; `frees` is what retention would free now (events
+    without bytes); `disks` is the free bytes by root.
     """
 
     tables: Mapping[str, int]
@@ -39,6 +40,7 @@ class Sizes:
     published: Amount
     frees: Mapping[str, Amount]
     disks: Mapping[str, int]
+    let_go: Amount = Amount()
 
 
 def measure(parts: Parts) -> Sizes:
@@ -48,7 +50,11 @@ def measure(parts: Parts) -> Sizes:
         tables = view.sizes()
         catalog = tables.pop("bytes")
         products: dict[str, dict[str, Amount]] = {}
+        let_go = Amount()
         for one in view.kept():
+            if one.state in ("spent", "wanted"):
+                let_go = _sum([let_go, Amount(one.count, one.bytes)])
+                continue
             states = products.setdefault(one.root, {})
             states[one.state] = _sum([states.get(one.state, Amount()), Amount(one.count, one.bytes)])
         pinned = {pin.product.id: pin.product.size for pin in view.pins()}
@@ -69,6 +75,7 @@ def measure(parts: Parts) -> Sizes:
         published,
         frees,
         {name: parts.free_bytes(name) for name in sorted(parts.places)},
+        let_go,
     )
 
 

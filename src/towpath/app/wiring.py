@@ -5,6 +5,7 @@ Opens a site's parts in order (settings, catalog, roots, pipelines) and, for a r
 
 import gc
 import logging
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -110,6 +111,16 @@ class Parts:
         status = os.statvfs(self.places[root])
         return status.f_bavail * status.f_frsize
 
+    def room(self) -> float:
+        """The bytes that are free on the store's disk above what must stay free; infinite where nothing asks for any."""
+        is_asked = self.settings.retention.free or any(
+            stage.resources.disk
+            for definition in self.definitions.values()
+            for kind in definition.kinds.values()
+            for stage in kind.stages.values()
+        )
+        return self.free_bytes("store") - self.settings.retention.free if is_asked else math.inf
+
     def no_room(self) -> str:
         """Why no run is begun for want of room on the store's disk; "" if there is enough."""
         wanted = self.settings.retention.free
@@ -209,7 +220,8 @@ class Parts:
             chores=chores,
             hooks=(gather,),
             durable=self.settings.site.durability == "power",
-            has_room=lambda: not self.no_room(),
+            room=self.room,
+            on_short=self.retention.hurry,
             only=only,
         )
         loop = Worker(
@@ -220,7 +232,7 @@ class Parts:
             definitions=lambda: self.definitions,
             reload=self._look_around,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
-            no_room=self.no_room,
+            no_room=lambda: self.no_room() or process.short,
             only=only,
         )
         try:

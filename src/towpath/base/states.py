@@ -62,6 +62,9 @@ class Product(StrEnum):
     SUPERSEDED = "superseded"
     TRASH = "trash"
     DELETED = "deleted"
+    SHED = "shed"  # let go by its stage's `keep`; its bytes are there until they leave the trash
+    SPENT = "spent"  # let go, and its bytes are deleted: its row still stands for them
+    WANTED = "wanted"  # let go, and to be made again, because work reads it once more
 
 
 PRODUCT: frozenset[tuple[Product, Product]] = frozenset(
@@ -77,8 +80,19 @@ PRODUCT: frozenset[tuple[Product, Product]] = frozenset(
         (Product.CHANGED, Product.SUPERSEDED),
         (Product.SUPERSEDED, Product.TRASH),
         (Product.TRASH, Product.DELETED),
+        (Product.CURRENT, Product.SHED),
+        (Product.SHED, Product.CURRENT),
+        (Product.SHED, Product.SPENT),
+        (Product.SHED, Product.SUPERSEDED),
+        (Product.SPENT, Product.WANTED),
+        (Product.SPENT, Product.CURRENT),  # made again with equal hash, though no work asked for it
+        (Product.SPENT, Product.DELETED),  # superseded, and there are no bytes that could go to the trash
+        (Product.WANTED, Product.CURRENT),
+        (Product.WANTED, Product.DELETED),
     }
 )
+
+LET_GO = frozenset({Product.SHED, Product.SPENT, Product.WANTED})
 
 
 class Publication(StrEnum):

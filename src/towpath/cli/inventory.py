@@ -130,7 +130,8 @@ def sweep(
 ) -> None:
     """Remove what nobody needs: orphans of dead runs, superseded products, temporaries, old logs and events.
 
-    Superseded products go to the trash first, and are deleted from it after --grace.
+    Superseded products, and those that their stage's `keep` lets go, go to the trash first, and are deleted from it after
+    --grace.
     """
     call = call_of(context)
     with opening.opened(call) as site:
@@ -139,6 +140,7 @@ def sweep(
             grace=_duration("--grace", grace) if grace else None,
         )
     line = f"{screen.count(done['orphans'], 'orphan')} removed, {done['trash']} superseded products to the trash, "
+    line += f"{screen.count(done['let_go'], 'product')} let go, "
     line += f"{done['deleted']} deleted from it ({screen.size(done['bytes'])}), "
     line += f"{screen.count(done['temporaries'], 'temporary', 'temporaries')} removed from archives, "
     line += f"{screen.count(done['logs'], 'log')} and {screen.count(done['events'], 'event')} deleted"

@@ -29,6 +29,8 @@ def page(
     yield section("stages", _stages(details))
     if details.products:
         yield section("products", _products(details, folder, places))
+    if details.let_go:
+        yield section("let go", _let_go(details))
     if details.verdicts:
         yield section("verdicts", _verdicts(details))
     if details.flags:
@@ -112,6 +114,17 @@ def _products(details: Details, folder: Path, places: Mapping[int, Path]) -> Tab
             state,
             Text(short(places[product.id], folder)),
         )
+    return made
+
+
+def _let_go(details: Details) -> Table:
+    """What was let go by policy, and is made again when something reads it."""
+    made = screen.table("made by", "output", "size", "state", "when", "why", right=("size",))
+    for one in details.let_go:
+        product = one.product
+        output = f"{product.output} {product.part}".rstrip()
+        state = screen.state(product.state.value)
+        made.add_row(product.stage, output, screen.size(product.size), state, clock.text(one.time), one.why)
     return made
 
 

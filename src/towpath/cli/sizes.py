@@ -41,6 +41,8 @@ def _files(found: Sizes) -> Table:
     for root, states in found.products.items():
         for state, amount in sorted(states.items()):
             _add(made, f"{root}: {state} products", amount)
+    if found.let_go.count:
+        _add(made, "let go, made again when they are read (bytes they had)", found.let_go)
     _add(made, "pinned products, of these", found.pinned)
     _add(made, "published (products, without documents)", found.published)
     _add(made, "logs of runs", found.logs)

@@ -51,13 +51,15 @@ class InputRow:
 class Need:
     """What a stage would read for one item now, its key, and what is missing ("" when all needs hold).
 
-    `lacking` has each input that is not there, with what is wrong; `problem` is the first of them.
+    `lacking` has each input that is not there, with what is wrong; `problem` is the first of them. `let_go` are products
+    among the inputs that were let go: the key is known, but before a run they must be there again.
     """
 
     inputs: Sequence[InputRow] = ()
     key: bytes | None = None
     problem: str = ""
     lacking: tuple[tuple[str, str], ...] = ()
+    let_go: tuple[Product, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,20 @@ class PinRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LetGoRow:
+    """A product that was let go: when (seconds since the epoch), and by which `keep`."""
+
+    product: Product
+    time: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """Products of one stage below one root in one state, and their bytes together. `stage` is "" for raw files."""
+    """Products of one stage below one root in one state, and their bytes together. `stage` is "" for raw files.
+
+    Of those in state ``spent`` and ``wanted`` it is what they had: they were let go, and lie nowhere.
+    """
 
     root: str
     pipeline: str
@@ -272,8 +286,17 @@ class View(Protocol):
         `oldest` is when the oldest run began, if that is known already.
         """
 
-    def trash(self, before: float | None = None, *, limit: int = 1_000_000) -> list[tuple[Product, float]]:
-        """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
+    def trash(
+        self, before: float | None = None, *, limit: int = 1_000_000, shed_before: float | None = None
+    ) -> list[tuple[Product, float]]:
+        """Products in trash that no pin holds, with when they went there; those that went there before a moment.
+
+        Those that were let go are in trash too (`shed_before` is another moment for them), but for what a run may read
+        that began before.
+        """
+
+    def let_go(self, items: Sequence[int], stages: Sequence[str] | None = None) -> list[LetGoRow]:
+        """The products of these items that were let go, by id."""
 
     def paths(self, root: str) -> dict[str, bool]:
         """The paths below a root that some product may still lie at, each with whether it is a tree."""
@@ -297,7 +320,7 @@ class View(Protocol):
         """The pins, or those on products of these items, by product."""
 
     def kept(self) -> list[Kept]:
-        """Products whose bytes are there, by root, pipeline, kind, stage and state: how many, and bytes."""
+        """Products that are not deleted, by root, pipeline, kind, stage and state: how many, and bytes."""
 
     def published(self) -> tuple[int, int]:
         """How many publications stand in archives, and the bytes of their products."""
@@ -630,8 +653,20 @@ class Transaction(View, Protocol):
     def to_trash(self, before: float, *, limit: int, oldest: float | None = None) -> int:
         """Move superseded products to trash (see `sweepable`); returns how many."""
 
-    def leave_trash(self, before: float, *, limit: int) -> list[Product]:
-        """Products in trash are deleted; returns them. Their bytes are to be removed when this is committed."""
+    def let_go_of(self, before: float, *, limit: int) -> tuple[int, int]:
+        """Look at products that are due to be, and let go what its stage's `keep` allows; returns (looked at, let go).
+
+        It is due to be looked at when what reads it ends, and now and then. Nothing is while a change spreads.
+        """
+
+    def follow_keep(self) -> bool:
+        """A step of taking up how stages say to `keep` now, of products that were made before; whether steps are left."""
+
+    def leave_trash(self, before: float, *, limit: int, shed_before: float | None = None) -> list[Product]:
+        """Products in trash are deleted, those let go are spent; returns them.
+
+        Their bytes are to be removed when this is committed. `shed_before` is another moment for those let go.
+        """
 
     def prune_events(self, before: float, *, limit: int) -> int:
         """Delete the oldest events, as far as they are from before a moment; returns how many."""

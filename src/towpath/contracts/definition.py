@@ -41,10 +41,22 @@ class InputPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How long a current product stays: until it is ``consumed``, ``published``, or of an ``age`` in seconds."""
+
+    until: str
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"kept for {self.seconds / 86400:g} d" if self.until == "age" else f"until {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
 class StagePlan:
     """One stage of a route, resolved. `depth` is its place in topological order; `fixed` begins its key.
 
-    `service` names the handler of work done by the daemon itself ("publish", "gather", ...), else "".
+    `service` names the handler of work done by the daemon itself ("publish", "gather", ...), else ""; `keep` has the
+    outputs that do not always stay while they are current.
     """
 
     pipeline: str
@@ -68,6 +80,7 @@ class StagePlan:
     backoff: float = 10.0
     priority: int = 0
     verify: str = "stat"  # stat | hash: how inputs are checked before a run
+    keep: Mapping[str, Keep] = field(default_factory=dict)
 
     @property
     def queue(self) -> tuple[str, str, str]:

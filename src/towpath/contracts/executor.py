@@ -16,12 +16,16 @@ from towpath.base.states import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run may use: cores, memory in bytes (0: no limit), seconds (0: no limit), whether it needs a GPU."""
+    """What a run may use: cores, memory in bytes (0: no limit), seconds (0: no limit), whether it needs a GPU.
+
+    `disk` is the bytes that it is expected to write in the store (0: not said).
+    """
 
     cores: int = 1
     memory: int = 0
     seconds: float = 0.0
     gpu: bool = False
+    disk: int = 0
 
 
 @dataclass(frozen=True, slots=True)

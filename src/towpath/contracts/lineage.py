@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from towpath.base.model import Item, Product, Run
-from towpath.base.states import Outcome
+from towpath.base.states import LET_GO, Outcome
 from towpath.base.states import Product as ProductState
 from towpath.contracts.catalog import InputRow, View
 
 RunId = tuple[int, int]
+
+_STANDS = LET_GO | {ProductState.CURRENT}  # what was let go by policy still stands for its bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def _maker(view: View, product: Product) -> Run | None:
     if not work:
         return None
     runs = view.runs(work=work)
-    if product.state is ProductState.CURRENT:
+    if product.state in _STANDS:
         good = [run for run in runs if run.outcome in (Outcome.DONE, Outcome.ADOPTED) and run.token >= token]
         if good:
             return good[-1]
@@ -87,12 +89,12 @@ def _maker(view: View, product: Product) -> Run | None:
 def outdated(view: View, lineage: Lineage) -> list[str]:
     """Ancestors that are no longer what the catalog holds, each as ``item stage.output is state``.
 
-    One that was superseded and then made again with equal bytes is not outdated.
+    One that was superseded and then made again with equal bytes is not outdated, and neither is one that was let go.
     """
     return [
         f"{lineage.items[product.item].name} {label(product)} is {product.state.value}"
         for product in lineage.products.values()
-        if product.state is not ProductState.CURRENT and not _again(view, product)
+        if product.state not in _STANDS and not _again(view, product)
     ]
 
 

@@ -69,6 +69,23 @@ def _texts(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+def _kept_until(value: Any) -> Any:
+    """``"until consumed"``, ``"until published"``, ``"always"``, or seconds."""
+    if isinstance(value, dict):
+        return {name: _kept_until(one) for name, one in value.items()}
+    if value in _KEPT:
+        return value
+    try:
+        return _duration(value)
+    except ValueError:
+        raise ValueError(
+            "'until consumed', 'until published', 'always' or a duration such as '30 d'; or a table with one of these "
+            "for each output"
+        ) from None
+
+
+_KEPT = ("until consumed", "until published", "always")
+KeptUntil = Annotated[str | float | dict[str, str | float], BeforeValidator(_kept_until)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 Reach = Annotated[float | Literal["always"], BeforeValidator(_reach)]
 Memory = Annotated[int, BeforeValidator(_memory)]
@@ -83,10 +100,14 @@ Late = Literal["hold", "revise"]
 
 
 class ResourceTable(Model):
-    """What a run of the stage may use; 0 means no limit."""
+    """What a run of the stage may use; 0 means no limit.
+
+    `disk` is what a run is expected to write: it begins only where that much is free above ``retention.free``.
+    """
 
     cores: int = Field(default=1, ge=1)
     memory: Memory = 0
+    disk: Memory = 0
     time: Duration = 0.0
     gpu: bool = False
 
@@ -96,7 +117,8 @@ class StageTable(Model):
 
     `reaches` is the milestone that finishing it reaches, `rejects` what a rejection is called; `enabled = false`
     switches a stage off that the route marks with ``?``. `inputs` names the maker of an input as ``"stage"`` or
-    ``"stage.output"`` where there is more than one.
+    ``"stage.output"`` where there is more than one. `keep` is how long what it makes stays while it is current: always,
+    until all that reads it has, until what was made from it is published, or for a time.
     """
 
     kind: Literal[""] = ""
@@ -108,6 +130,7 @@ class StageTable(Model):
     backoff: Duration = 10.0
     priority: int = 0
     verify: Literal["stat", "hash"] = "stat"
+    keep: KeptUntil = "always"
     inputs: dict[str, str] = Field(default_factory=dict)
 
 

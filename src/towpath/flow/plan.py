@@ -85,8 +85,9 @@ def plan(
         rows = [row for row in view.work([item.id])[item.id] if row.state not in _ENDED]
     keys = view.item_keys([row.item for row in rows])
     before = _before(view, definition, rows)
+    first = _made_first(view, definition, rows)
     planned = [
-        _planned(row, keys[row.item], before.get(row.id))
+        _planned(row, keys[row.item], before.get(row.id), first.get(row.id, ""))
         for row in rows
         if row.stage != GATHER or row.state in (State.HELD, State.FAILED)
     ]
@@ -94,8 +95,27 @@ def plan(
     return planned + bad + stale(view, definition, item)
 
 
-def _planned(row: WorkRow, key: str, before: tuple[list[WorkRow], bool] | None) -> Planned:
+def _made_first(view: View, definition: Definition, rows: Sequence[WorkRow]) -> dict[int, str]:
+    """For ready work that would read what was let go: what is made again before it."""
+    keeps = any(stage.keep for kind in definition.kinds.values() for stage in kind.stages.values())
+    found: dict[int, str] = {}
+    ready = [row for row in rows if row.state is State.READY and row.stage != GATHER] if keeps else []
+    for row in ready[:_EXACT]:
+        kind = definition.kinds.get(row.kind)
+        if kind is None or row.stage not in kind.stages:
+            continue
+        need = view.needs(kind, kind.stages[row.stage], [row.item])[row.item]
+        names = sorted(
+            {f"{one.stage}.{one.output}" for one in need.let_go if one.state is ProductState.SPENT}
+        )
+        if names and need.key != row.key:
+            found[row.id] = f"; {', '.join(names)} was let go and is made again first"
+    return found
+
+
+def _planned(row: WorkRow, key: str, before: tuple[list[WorkRow], bool] | None, first: str) -> Planned:
     action, why = _action(row)
+    why += first
     others, follows = before or ([], False)
     open_ = [one for one in others if one.state is not State.DONE]
     if open_ and not row.note:

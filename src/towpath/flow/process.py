@@ -6,6 +6,7 @@ its row. Never runs a stage itself and never decides what follows one: the compl
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,8 @@ from towpath.base import clock, faults, ids
 from towpath.base.model import Product
 from towpath.base.packed import Packed
 from towpath.base.states import Outcome
-from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction
+from towpath.base.states import Product as ProductState
+from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Batch, Executor, Progress, Report, Task, TaskFile, many_files
 from towpath.contracts.storage import Storage
@@ -33,6 +35,8 @@ _THREADS = 4  # for work that the daemon does itself
 _SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
 _SPREAD_EVERY = 0.2  # seconds between two looks for a change that spreads, while there is other work
 _TOLD = 1.0  # seconds between two notes of how running attempts get on
+
+_STANDS = (ProductState.CURRENT, ProductState.SHED, ProductState.SPENT)
 
 T = TypeVar("T")
 Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
@@ -158,7 +162,8 @@ class Process:
         chores: Callable[[], Mapping[tuple[str, str, str], Chore]] = dict,
         hooks: Sequence[Hook] = (),
         durable: bool = False,
-        has_room: Callable[[], bool] = lambda: True,
+        room: Callable[[], float] = lambda: math.inf,
+        on_short: Callable[[], None] = lambda: None,
         only: Sequence[int] | None = None,
         listener: Callable[[Report, KindPlan, StagePlan, Claimed], None] | None = None,
     ) -> None:
@@ -166,7 +171,8 @@ class Process:
         self._owner, self._definitions, self._places = owner, definitions, places
         self._logs, self._collect_log = logs, collect_log
         self._services, self._chores, self._hooks = services or {}, chores, hooks
-        self._durable, self._has_room, self._listener = durable, has_room, listener
+        self._durable, self._room, self._listener = durable, room, listener
+        self._on_short, self.short = on_short, ""
         self._held: dict[tuple[int, int], _Held] = {}
         self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
@@ -245,18 +251,52 @@ class Process:
         """The queues that we could claim from now: those whose stage would find a free place, and room on disk."""
         found = {}
         threads = len(self._futures) + len(self._chore_futures)
-        has_room = self._has_room()
+        room = self._room()
+        lacking: list[StagePlan] = []
         for definition in self._definitions().values():
             for kind in definition.kinds.values():
                 for stage in kind.stages.values():
-                    free = (
-                        threads < _THREADS
-                        if stage.service
-                        else has_room and self._executor.free(stage.resources) > 0
-                    )
-                    if free:
+                    if stage.service:
+                        is_free = threads < _THREADS
+                    elif self._fits(stage, room) > 0:
+                        is_free = self._executor.free(stage.resources) > 0
+                    else:
+                        is_free = False
+                        lacking.append(stage)
+                    if is_free:
                         found[stage.queue] = (kind, stage)
+        self._mind_room(lacking, room)
         return found
+
+    # ---- room on the disk
+    def _fits(self, stage: StagePlan, room: float, view: View | None = None) -> int:
+        """How many runs of a stage there is room for, in bytes above what must stay free."""
+        if room < 0:
+            return 0
+        disk = stage.resources.disk
+        if not disk or math.isinf(room):
+            return LARGEST
+        if view is None:
+            with self._catalog.read() as looking:
+                return self._fits(stage, room, looking)
+        return max(0, int((room - declared(view, self._definitions())) // disk))
+
+    def _mind_room(self, lacking: Sequence[StagePlan], room: float) -> None:
+        """Where work waits for want of room, say so, and have what may go leave at once."""
+        self.short = ""
+        if lacking:
+            with self._catalog.read() as view:
+                waits = view.claimable([stage.queue for stage in lacking], only=self._only)
+            names = {(queue.pipeline, queue.kind, queue.stage) for queue in waits}
+            stages = [stage for stage in lacking if stage.queue in names]
+            if stages:
+                most = max(stages, key=lambda stage: stage.resources.disk)
+                if most.resources.disk and room >= 0:
+                    self.short = (
+                        f"a run of {most.name} needs {most.resources.disk / 1e9:.2f} GB of disk, and "
+                        f"{room / 1e9:.2f} GB are free above what must stay"
+                    )
+                self._on_short()
 
     def _claim_first(self, open_queues: Mapping[tuple[str, str, str], tuple[KindPlan, StagePlan]]) -> bool:
         """Claim from the best queue that gives something: priority first, then the deepest stage; False if none does."""
@@ -281,10 +321,15 @@ class Process:
 
     def _claim_stage(self, kind: KindPlan, stage: StagePlan) -> bool:
         size = 1 if stage.service else self._pace.size(stage.queue)
-        rows = self._catalog.write(
-            lambda tx: tx.claim(kind, stage, size, lease=LEASE, owner=self._owner, only=self._only),
-            concurrent=True,
-        )
+
+        def claim(tx: Transaction) -> list[Claimed]:
+            fits = min(size, self._fits(stage, self._room(), tx)) if stage.resources.disk else size
+            if fits < 1:
+                return []
+            return tx.claim(kind, stage, fits, lease=LEASE, owner=self._owner, only=self._only)
+
+        # What runs declare of the disk is counted in the transaction that claims: no other may do so beside it.
+        rows = self._catalog.write(claim, concurrent=not stage.resources.disk)
         if not rows:
             return False
         same = [row for row in rows if row.unchanged and self._intact(row, stage)]
@@ -297,14 +342,14 @@ class Process:
         return True
 
     def _intact(self, claimed: Claimed, stage: StagePlan) -> bool:
-        """Whether the outputs of finished work are there as the catalog says, by stat."""
+        """Whether the outputs of finished work are there as the catalog says, by stat, or were let go."""
         if stage.service:
             return False
         with self._catalog.read() as view:
-            products = view.products([claimed.item], stages=[stage.name])
+            products = view.products([claimed.item], stages=[stage.name], states=_STANDS)
         named = {product.output for product in products}
         whole = set(stage.outputs) - set(stage.optional_outputs) <= named
-        return whole and all(self._is_as_said(product) for product in products)
+        return whole and all(self._is_as_said(one) for one in products if one.state is ProductState.CURRENT)
 
     def _is_as_said(self, product: Product) -> bool:
         return self._storage.stat(product.root, product.path, product.tree) == (
@@ -539,6 +584,17 @@ def _is_concurrent(
 ) -> bool:
     """Whether completing these touches nothing but their own items: no group forms, no input was found bad."""
     return not definition.groups_of(kind.name, stage.name) and not any(report.changed for _, report in pairs)
+
+
+def declared(view: View, definitions: Mapping[str, Definition]) -> int:
+    """The bytes that the runs which go on, of any process, are expected to write in all."""
+    stages = {
+        stage.queue: stage.resources.disk
+        for definition in definitions.values()
+        for kind in definition.kinds.values()
+        for stage in kind.stages.values()
+    }
+    return sum(stages.get(queue, 0) * count for queue, count in view.at_work().items())
 
 
 def _offset() -> float:

@@ -1,4 +1,4 @@
-"""Retain: what is kept for how long. Superseded products leave by way of the trash; old events and logs are cut off.
+"""Retain: what is kept for how long. Products that were superseded or let go leave by way of the trash; events and logs go.
 
 Promises short transactions, that nothing is taken from under a run that may read it, that pins hold, and that runs, which
 are the provenance of products, are never deleted. A kill at any instant leaves at most bytes without a row: orphans.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from towpath.base import ids
+from towpath.base import faults, ids
 from towpath.base.errors import StorageError
 from towpath.contracts.catalog import Catalog
 from towpath.contracts.storage import Storage
@@ -45,7 +45,7 @@ def prune(
     """Apply a policy, step by step while `go_on` says so; returns how many of each left, and the bytes of products."""
     with catalog.read() as view:
         now, oldest = view.now(), view.oldest_running()
-    told = {"trash": 0, "deleted": 0, "bytes": 0, "events": 0, "logs": 0}
+    told = {"let_go": let_go(catalog, go_on), "trash": 0, "deleted": 0, "bytes": 0, "events": 0, "logs": 0}
     if policy.superseded is not None:
         told["trash"] = _to_trash(catalog, now - policy.superseded, oldest, go_on)
     if policy.trash is not None:
@@ -57,6 +57,34 @@ def prune(
     return told
 
 
+def make_room(
+    catalog: Catalog, storage: Storage, *, go_on: Callable[[], bool] = lambda: True
+) -> dict[str, int]:
+    """Let go at once what stages allow to, without a time in the trash; returns how many, and the bytes.
+
+    What was superseded keeps its time: it cannot be made again.
+    """
+    count = let_go(catalog, go_on)
+    deleted, size = _delete(catalog, storage, None, go_on)
+    return {"let_go": count, "deleted": deleted, "bytes": size}
+
+
+def let_go(catalog: Catalog, go_on: Callable[[], bool] = lambda: True) -> int:
+    """What stages keep only until it was read, published or is of an age goes to the trash; returns how many."""
+    while go_on() and catalog.write(lambda tx: tx.follow_keep()):
+        pass
+    with catalog.read() as view:
+        before = view.now()
+    count, looked = 0, PRODUCTS
+    while looked == PRODUCTS and go_on():
+        faults.point("keep.look")
+        looked, shed = catalog.write(lambda tx: tx.let_go_of(before, limit=PRODUCTS))
+        if shed:
+            faults.point("keep.shed")
+        count += shed
+    return count
+
+
 def _to_trash(catalog: Catalog, before: float, oldest: float | None, go_on: Callable[[], bool]) -> int:
     """What was superseded before any run that goes on began: work claimed from now on cannot read it."""
     count, step = 0, PRODUCTS
@@ -66,23 +94,32 @@ def _to_trash(catalog: Catalog, before: float, oldest: float | None, go_on: Call
     return count
 
 
-def _delete(catalog: Catalog, storage: Storage, grace: float, go_on: Callable[[], bool]) -> tuple[int, int]:
-    """Rows first, so that a pin that comes in between is not a lie; bytes that stay are orphans, swept later."""
+def _delete(
+    catalog: Catalog, storage: Storage, grace: float | None, go_on: Callable[[], bool]
+) -> tuple[int, int]:
+    """Rows first, so that a pin that comes in between is not a lie; bytes that stay are orphans, swept later.
+
+    Without a `grace` only what was let go, at once.
+    """
     count = size = 0
     with catalog.read() as view:
-        before = view.now() - grace
+        now = view.now()
+    before, shed = (now - grace, now - grace) if grace is not None else (-1.0, now)
     while go_on():
         with catalog.read() as view:
-            step = len(view.trash(before, limit=PRODUCTS))
+            step = len(view.trash(before, limit=PRODUCTS, shed_before=shed))
         if not step:
             break
-        for product in catalog.write(lambda tx: tx.leave_trash(before, limit=PRODUCTS)):
+        left = catalog.write(lambda tx: tx.leave_trash(before, limit=PRODUCTS, shed_before=shed))
+        faults.point("keep.spent")
+        for product in left:
             try:
                 storage.remove(storage.path(product.root, product.path))
             except StorageError as error:
                 log.error("not removed: %s", error)
             else:
                 size += product.size
+                faults.point("keep.removed")
         count += step
     return count, size
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from towpath.adapters.catalog.revising import Revising
 from towpath.adapters.catalog.spreading import payload, task_of
-from towpath.adapters.catalog.sql import FIRST_OF_SUBJECT, chunks, dump, load, marks, storable
+from towpath.adapters.catalog.sql import BAD, FIRST_OF_SUBJECT, chunks, dump, load, marks, storable
 from towpath.base import faults
+from towpath.base.model import Product
+from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import SPREAD, Claimed
 from towpath.contracts.definition import KindPlan, StagePlan
@@ -51,6 +53,7 @@ class Claiming(Revising):
         bad = self._items_with_bad_products(stage)
         taken: list[Claimed] = []
         blocked: list[tuple[float, str, int]] = []
+        asked: dict[int, Product] = {}
         for work, item, _, token, deaths, attempts, done, _, _, _, name, _ in rows:
             need = needs[item]
             if need.problem or work in unpassed:
@@ -58,6 +61,11 @@ class Claiming(Revising):
                 continue
             done_key = bytes(done) if done else None
             unchanged = done_key is not None and done_key == need.key and item not in bad
+            if need.let_go and not unchanged:
+                asked.update({product.id: product for product in need.let_go})
+                if lost := [product for product in need.let_go if product.state is not ProductState.SHED]:
+                    blocked.append((now, _made_first(lost), work))
+                    continue
             taken.append(
                 Claimed(
                     work, token + 1, item, name, now + lease, need.key, done_key, need.inputs,
@@ -66,7 +74,13 @@ class Claiming(Revising):
             )  # fmt: skip
         if blocked:
             self._block(blocked)
+        if asked:
+            self._ask_back(list(asked.values()))
         return taken
+
+    def _ask_back(self, products: Sequence[Product]) -> None:
+        """Work needs what was let go: the part that knows products sees to it."""
+        raise NotImplementedError
 
     def _unpassed(self, kind: KindPlan, stage: StagePlan, works: Sequence[int]) -> set[int]:
         """Those of these works before which not all is done: a change spreads, and has not reached them yet."""
@@ -75,9 +89,9 @@ class Claiming(Revising):
         return {row[0] for row in self.rows_in(statement, works, *values)}
 
     def _items_with_bad_products(self, stage: StagePlan) -> set[int]:
-        """Items whose product of this stage is known to be missing or changed: few, if any."""
+        """Items whose product of this stage is known to be missing or changed, or is asked back: few, if any."""
         rows = self.rows(
-            "SELECT item_id FROM products WHERE state IN ('missing', 'changed') AND queue_id = ?",
+            f"SELECT item_id FROM products WHERE {BAD} AND queue_id = ?",
             (self.queue_id(stage.queue),),
         )
         return {row[0] for row in rows}
@@ -313,6 +327,12 @@ class Claiming(Revising):
             (now, now, give_back, give_back, session),
         )
         return self.cursor.rowcount
+
+
+def _made_first(products: Sequence[Product]) -> str:
+    first, more = products[0], len(products) - 1
+    others = f", and {more} more were" if more else " was"
+    return f"{first.root}:{first.path}{others} let go: made again first"
 
 
 def _died(error: str) -> str:

@@ -14,8 +14,10 @@ from towpath.adapters.catalog.sql import LIVE, dump, load, storable
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Claimed, Finished
-from towpath.contracts.definition import KindPlan, StagePlan
+from towpath.contracts.definition import Keep, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
+
+LOOK_AGAIN = 60.0  # seconds until what may be let go is looked at, unless what reads it ends before
 
 _Pair = tuple[Claimed, Report]
 _Names = tuple[str, str]  # output, part
@@ -23,6 +25,7 @@ _Names = tuple[str, str]  # output, part
 _NOT_RUN = frozenset({Outcome.UNCHANGED, Outcome.DRAINED, Outcome.BLOCKED})
 _MADE = frozenset({Outcome.DONE, Outcome.HELD})  # their outputs are products
 _AGAIN = frozenset({Outcome.TRANSIENT, Outcome.LOST, Outcome.DRAINED})
+_SETTLED = frozenset({Outcome.DONE, Outcome.UNCHANGED, Outcome.REJECTED})
 _JUDGED = frozenset({Outcome.DONE, Outcome.HELD, Outcome.REJECTED})
 
 
@@ -59,6 +62,7 @@ class Completing(Claiming):
         for product in restored:
             self._is_good_again(product)
         self._look_again(kind, stage, fitting, moved)
+        self._look_soon(kind, stage, fitting)
         ended = Counter(r.outcome for _, r in fitting)
         return Finished(done, ended, tuple(c.work for c, _ in others), tuple(orphans))
 
@@ -236,7 +240,7 @@ class Completing(Claiming):
         trusted = claimed.done_key is not None and not claimed.unchanged
         same = {name for name, output in made.items() if name in old and _is_same(old[name], output)}
         for name in same:
-            if trusted and old[name][5] == "current":
+            if trusted and old[name][5] == "current":  # what was let go has no bytes that could be kept
                 orphans.append(made[name].path)
             else:
                 self._move_place(old[name][0], claimed, made[name])
@@ -247,31 +251,74 @@ class Completing(Claiming):
         root, path = self.locate(output.path)
         self.cursor.execute(
             "UPDATE products SET state = 'current', root_id = ?, path = ?, mtime_ns = ?, work_id = ?, token = ?, "
-            "detail = NULL, left_at = NULL WHERE id = ?",
-            (root, path, output.content.mtime_ns, claimed.work, claimed.token, product),
+            "detail = NULL, left_at = NULL, look = CASE WHEN look IS NULL AND state <> 'shed' AND state <> 'spent' "
+            "AND state <> 'wanted' THEN NULL ELSE CAST(? AS FLOAT) END WHERE id = ?",
+            (
+                root,
+                path,
+                output.content.mtime_ns,
+                claimed.work,
+                claimed.token,
+                self.now() + LOOK_AGAIN,
+                product,
+            ),
         )
 
     def _supersede(self, products: Sequence[int]) -> None:
+        """What was let go has no bytes that could go to the trash later, unless they are there still."""
         now = self.now()
         self.cursor.executemany(
-            "UPDATE products SET state = 'superseded', left_at = ? WHERE id = ?",
+            "UPDATE products SET state = CASE WHEN state = 'spent' OR state = 'wanted' THEN 'deleted' "
+            "ELSE 'superseded' END, left_at = ? WHERE id = ?",
             [(now, product) for product in products],
         )
 
     def _insert_products(self, stage: StagePlan, queue: int, fresh: Sequence[tuple[Claimed, Output]]) -> None:
         now, types = self.now(), stage.outputs
+        looks = {name: _first_look(keep, now) for name, keep in self._keep_of(stage).items()}
         self.cursor.executemany(
             "INSERT INTO products (item_id, queue_id, output, part, type, root_id, path, size, mtime_ns, sha256, tree, state, "
-            "work_id, token, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'current', ?, ?, ?)",
+            "work_id, token, created, look) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'current', ?, ?, ?, ?)",
             [
                 (
                     claimed.item, queue, output.name, output.part, types.get(output.name, ""),
                     *self.locate(output.path), output.content.size, output.content.mtime_ns,
                     output.content.sha256, output.content.tree, claimed.work, claimed.token, now,
+                    looks.get(output.name),
                 )
                 for claimed, output in fresh
             ],
         )  # fmt: skip
+
+    def _keep_of(self, stage: StagePlan) -> Mapping[str, Keep]:
+        """How the active pipeline file says that the outputs of a stage are kept, whatever it said at the claim."""
+        plan = self._plan(stage.pipeline, stage.kind)
+        return plan.stages[stage.name].keep if plan and stage.name in plan.stages else {}
+
+    def _look_soon(self, kind: KindPlan, stage: StagePlan, pairs: Sequence[_Pair]) -> None:
+        """What was made before for these items, and what the runs read, may perhaps go now: the next sweep looks at it."""
+        definition = self.routes.get(kind.pipeline)
+        if definition is None or not any(
+            some.keep for one in definition.kinds.values() for some in one.stages.values()
+        ):
+            return
+        now, queue = self.now(), self.intern(stage.queue)
+        ended = [claimed for claimed, report in pairs if report.outcome in _SETTLED]
+        self.cursor.executemany(
+            f"UPDATE products SET look = ? WHERE item_id = ? AND queue_id <> ? AND look IS NOT NULL AND {LIVE}",
+            [(now, item, queue) for item in sorted({claimed.item for claimed in ended})],
+        )
+        if kind.group:
+            self._look_at_inputs([(claimed.work, claimed.token) for claimed in ended])
+
+    def _look_at_inputs(self, runs: Sequence[tuple[int, int]]) -> None:
+        """The same for what these runs read; one that was spared read what the one before it did."""
+        self.cursor.executemany(
+            "UPDATE products SET look = ? WHERE look IS NOT NULL AND id IN (SELECT r.product_id FROM run_inputs r "
+            "JOIN work w ON w.id = r.work_id AND r.token IN (w.done_token, CAST(? AS BIGINT)) "
+            "WHERE w.id = ? AND r.product_id IS NOT NULL)",
+            [(self.now(), token, work) for work, token in runs],
+        )
 
     def locate(self, path: str) -> tuple[int, str]:
         """The root's number and relative path of an absolute path below a root."""
@@ -358,6 +405,11 @@ def _next_row(
     if moved:
         return State.WAITING, now, given_back, 0, kept, None, None
     return State.FAILED, now, given_back, attempts, kept, None, note
+
+
+def _first_look(keep: Keep, now: float) -> float:
+    """When it is first to be seen whether a product may be let go: what reads it brings that forward as it ends."""
+    return now + (keep.seconds if keep.until == "age" else LOOK_AGAIN)
 
 
 def _is_same(row: Any, output: Output) -> bool:

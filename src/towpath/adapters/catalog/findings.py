@@ -7,6 +7,7 @@ overlap. What depends on a change is revised in the same transaction.
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from towpath.adapters.catalog.completing import LOOK_AGAIN
 from towpath.adapters.catalog.people import People
 from towpath.adapters.catalog.spreading import Revision
 from towpath.adapters.catalog.sql import LIVE
@@ -16,6 +17,7 @@ from towpath.base.hashing import Content
 from towpath.base.model import Product
 from towpath.base.states import Product as ProductState
 
+_LEFT = (ProductState.SUPERSEDED, ProductState.TRASH, ProductState.SHED)
 _GOOD_OR_BAD = (ProductState.CURRENT, ProductState.MISSING, ProductState.CHANGED)
 
 
@@ -24,14 +26,31 @@ class Findings(People):
 
     # ---- products
     def found(self, product: int, what: str) -> None:
-        """A run found an input missing or changed; if a newer one took its place meanwhile, that is of no account."""
-        if self.product(product).state in _GOOD_OR_BAD:
+        """A run found an input missing or changed; if a newer one took its place meanwhile, that is of no account.
+
+        What was let go is asked back: the run was to be spared, but what it had made is not there.
+        """
+        one = self.product(product)
+        if one.state in _GOOD_OR_BAD:
             self.mark([product], ProductState(what), "found by a run")
+        elif one.state in states.LET_GO:
+            self._ask_back([one])
+
+    def _ask_back(self, products: Sequence[Product]) -> None:
+        """Work needs what was let go: where the bytes are in the trash still they are kept, else they are made again."""
+        shed = [one.id for one in products if one.state is ProductState.SHED]
+        spent = [one.id for one in products if one.state is ProductState.SPENT]
+        if shed:
+            self.mark(shed, ProductState.CURRENT, "it is read again")
+        if spent:
+            self.mark(spent, ProductState.WANTED, "it is read again")
 
     def _is_good_again(self, product: int) -> None:
         """A bad product was made again: in place of it, or another that superseded it."""
         self.alone()
-        self._users_of_calibration(self.product(product), wait=False)
+        made = self.product(product)
+        self._users_of_calibration(made, wait=False)
+        self._consumers_go_on(made.item)
 
     def mark(self, products: Sequence[int], state: ProductState, detail: str = "") -> int:
         """Move products to a state that the table of transitions allows; consumers wait or go on accordingly."""
@@ -43,19 +62,32 @@ class Findings(People):
                 continue
             if (product.state, state) not in states.PRODUCT:
                 raise StateError(f"{product.path} is {product.state.value}; it cannot become {state.value}")
-            left = self.now() if state in (ProductState.SUPERSEDED, ProductState.TRASH) else None
-            self.cursor.execute(
-                "UPDATE products SET state = ?, detail = ?, left_at = ? WHERE id = ?",
-                (state.value, detail or None, left, number),
-            )
+            self._write_state(product, state, detail)
             self.event(state.value, item=product.item, stage=product.stage, path=product.path, detail=detail)
             self._after_mark(product, state)
             count += 1
         return count
 
+    def _write_state(self, product: Product, state: ProductState, detail: str) -> None:
+        """The new state, since when and why; of what was let go, when and why that was stays."""
+        if state in (ProductState.SPENT, ProductState.WANTED):
+            self.cursor.execute("UPDATE products SET state = ? WHERE id = ?", (state.value, product.id))
+            return
+        left = self.now() if state in _LEFT else None
+        look = self.now() + LOOK_AGAIN if product.state in states.LET_GO and left is None else None
+        self.cursor.execute(
+            "UPDATE products SET state = ?, detail = ?, left_at = ?, look = coalesce(?, look) WHERE id = ?",
+            (state.value, detail or None, left, look, product.id),
+        )
+
     def _after_mark(self, product: Product, state: ProductState) -> None:
         """A missing product is made again, unless a person made it; of a changed one a person decides."""
-        if state is ProductState.CURRENT:
+        if state is ProductState.WANTED:
+            self.revise([product.run[0]], f"{product.path} was let go, and is read again")
+            self._consumers_wait(product.item)
+        elif state is ProductState.CURRENT and product.state is ProductState.SHED:
+            return  # nothing waited for it
+        elif state is ProductState.CURRENT:
             self._consumers_go_on(product.item)
             self._users_of_calibration(product, wait=False)
         elif state in _GOOD_OR_BAD:

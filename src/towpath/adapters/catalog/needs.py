@@ -3,7 +3,8 @@
 The one place where inputs are found: claim, plan and explain all ask here. Reads rows only; never looks at a disk.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -135,11 +136,11 @@ class Needs(Standing):
     def _checked(self, plan: InputPlan, rows: _Rows) -> _Found:
         if len(rows) == 1 and plan.least <= 1:
             ((item, row),) = rows
-            if row[12] == "current":
+            if row[12] in _AS_KNOWN:
                 return [InputRow(plan.name, row[10], self.to_product(row), item)]
         for _, row in rows:
-            if row[12] != "current":
-                return f"{self.root_name(row[6])}:{row[7]} is {row[12]}"
+            if row[12] not in _AS_KNOWN:
+                return f"{self.root_name(row[6])}:{row[7]} {_TOLD.get(row[12], f'is {row[12]}')}"
         if plan.form == "one":
             return f"{len(rows)} products of type {plan.type!r}; One takes exactly one"
         if len(rows) < plan.least:
@@ -279,7 +280,11 @@ class _Certified(NamedTuple):
         }
 
 
-_LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED})
+_LIVE_STATES = frozenset({State.CURRENT, State.MISSING, State.CHANGED, State.SHED, State.SPENT, State.WANTED})
+_GONE = frozenset({State.SHED, State.SPENT})  # let go: the hash is known, so is the key
+_AS_KNOWN = frozenset({"current", *_GONE})
+_TOLD = {"wanted": "was let go and is made again first"}
+_STATE = 2 + [one.name for one in fields(Product)].index("state")  # of what is kept of an input
 
 
 def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
@@ -295,7 +300,17 @@ def _need(stage: StagePlan, found: Sequence[tuple[InputPlan, _Found]]) -> Need:
     inputs = _joined(given)
     if lacking:
         return Need(inputs, None, lacking[0][1], tuple(lacking))
-    return Need(inputs, key(stage.fixed, pairs))
+    return Need(inputs, key(stage.fixed, pairs), let_go=tuple(chain.from_iterable(map(_let_go, given))))
+
+
+def _let_go(rows: Sequence[InputRow]) -> Iterator[Product]:
+    """The products among these that were let go."""
+    if isinstance(rows, Packed):
+        kept = chain.from_iterable(rows.pages())
+        rows = [_input_row(one) for one in kept if isinstance(one, InputRow) or one[_STATE] in _GONE]
+    for row in rows:
+        if row.product is not None and row.product.state in _GONE:
+            yield row.product
 
 
 def _joined(given: Sequence[Sequence[InputRow]]) -> Sequence[InputRow]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from towpath.adapters.catalog.arrival import Arrival
-from towpath.adapters.catalog.sql import dump
+from towpath.adapters.catalog.sql import BAD, dump
 from towpath.base import states
 from towpath.base.errors import StateError
 from towpath.base.hashing import canonical
@@ -79,6 +79,7 @@ class People(Arrival):
             (who, why, row.id, run[0]),
         )
         self._event_of("accepted", row, {"who": who, "why": why}, run[0])
+        self._look_at_inputs([(row.id, run[0])])
         plan = self._plan(row.pipeline, row.kind)
         if plan and row.stage in plan.stages:
             stage = plan.stages[row.stage]
@@ -207,7 +208,7 @@ class People(Arrival):
     def _check_whole(self, row: WorkRow) -> None:
         queue = self.intern((row.pipeline, row.kind, row.stage))
         bad = self.one(
-            "SELECT path, state FROM products WHERE item_id = ? AND queue_id = ? AND state IN ('missing', 'changed')",
+            f"SELECT path, state FROM products WHERE item_id = ? AND queue_id = ? AND {BAD}",
             (row.item, queue),
         )
         if bad:

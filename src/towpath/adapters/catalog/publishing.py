@@ -4,11 +4,12 @@ Promises that only the transitions of `base.states` are written, by the owner of
 subject have rising numbers. Never touches a disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.reading import PUBLICATION_COLUMNS, to_publication
 from towpath.adapters.catalog.retaining import Retaining
+from towpath.adapters.catalog.sql import chunks, marks
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.hashing import canonical
@@ -84,11 +85,32 @@ class Changing(Retaining):
             "UPDATE publications SET state = ?, error = ?, updated = ? WHERE id = ?",
             (state.value, error, self.now(), row.id),
         )
+        if state is State.COMMITTED:
+            self._look_behind([product for product, _ in now.files])
         told = {"error": error} if error else {}
         self.event(
             "publication", item=row.item, publication=row.id, state=state.value, target=row.target, **told
         )
         return self._publication(row.id)
+
+    def _look_behind(self, products: Sequence[int]) -> None:
+        """What is published now was made from products that may perhaps be let go: they are looked at soon."""
+        if not any(
+            keep.until == "published"
+            for definition in self.routes.values()
+            for kind in definition.kinds.values()
+            for stage in kind.stages.values()
+            for keep in stage.keep.values()
+        ):
+            return
+        for part in chunks(products):
+            self.cursor.execute(
+                f"WITH RECURSIVE behind (id) AS (SELECT id FROM products WHERE id IN ({marks(part)}) UNION "
+                "SELECT r.product_id FROM behind b JOIN products p ON p.id = b.id JOIN run_inputs r "
+                "ON r.work_id = p.work_id AND r.token = p.token WHERE r.product_id IS NOT NULL) "
+                "UPDATE products SET look = ? WHERE look IS NOT NULL AND id IN (SELECT id FROM behind)",
+                (*part, self.now()),
+            )
 
     def _is_taken(self, row: PublicationRow) -> bool:
         other = self.one(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.events import Events
-from towpath.adapters.catalog.sql import WORK_COLUMNS, chunks, marks
+from towpath.adapters.catalog.sql import BAD, WORK_COLUMNS, chunks, marks
 from towpath.base.model import WorkRow
 from towpath.contracts.definition import GATHER, KindPlan, StagePlan
 
@@ -126,7 +126,7 @@ class Readiness(Events):
                 "WHERE b.item_id = m.item_id AND b.queue_id = ? AND b.subject = '' AND b.state = 'done'))"
             )
             values.append(self.intern((kind.pipeline, kind.group.of, kind.group.at)))
-        if stage.inputs and self.one("SELECT 1 FROM products WHERE state IN ('missing', 'changed') LIMIT 1"):
+        if stage.inputs and self.one(f"SELECT 1 FROM products WHERE {BAD} LIMIT 1"):
             for plan in stage.inputs:
                 clause, more = self._no_bad_products(kind, plan.members, [name for name, _ in plan.producers])
                 if clause:
@@ -142,7 +142,7 @@ class Readiness(Events):
         where = "m.group_id = work.item_id" if members else "p.item_id = work.item_id"
         join = " JOIN members m ON m.item_id = p.item_id" if members else ""
         return (
-            f"NOT EXISTS (SELECT 1 FROM products p{join} WHERE {where} AND p.state IN ('missing', 'changed') "
+            f"NOT EXISTS (SELECT 1 FROM products p{join} WHERE {where} AND p.{BAD} "
             f"AND p.queue_id IN ({marks(queues)}))",
             queues,
         )

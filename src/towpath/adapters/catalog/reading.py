@@ -5,6 +5,7 @@ from typing import Any
 
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.sql import (
+    BAD,
     FIRST_OF_SUBJECT,
     ITEM_COLUMNS,
     LIVE,
@@ -334,7 +335,7 @@ class Reading(Listing):
         """What is said of the places of products that are current, missing or changed, by id."""
         rows = self.rows(
             "SELECT p.id, r.name, p.path, p.size, p.mtime_ns, p.tree, p.state = 'current' FROM products p "
-            f"JOIN roots r ON r.id = p.root_id WHERE {LIVE} AND p.id > ? ORDER BY p.id LIMIT ?",
+            f"JOIN roots r ON r.id = p.root_id WHERE {LIVE} AND {_HELD} AND p.id > ? ORDER BY p.id LIMIT ?",
             (after, limit),
         )
         return list(map(Said._make, rows))
@@ -494,17 +495,23 @@ class Reading(Listing):
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 
+_HELD = "state <> 'shed' AND state <> 'spent' AND state <> 'wanted'"  # not let go
+
+
+_BAD_STATES = frozenset({states.Product.MISSING, states.Product.CHANGED, states.Product.WANTED})
+
+
 def _number(wanted: Iterable[states.Product]) -> str:
     """A product's number in a statement: `+` where few are meant, so that they are not sought in the order of all."""
-    return "+id" if {states.Product.MISSING, states.Product.CHANGED}.issuperset(wanted) else "id"
+    return "+id" if _BAD_STATES.issuperset(wanted) else "id"
 
 
 def _indexed(wanted: Iterable[states.Product]) -> str:
     """The same condition as the index on it is written: a planner does not see what is bound."""
     kinds = states.Product
     for literal, covered in (
-        ("state IN ('missing', 'changed')", {kinds.MISSING, kinds.CHANGED}),
-        (LIVE, {kinds.CURRENT, kinds.MISSING, kinds.CHANGED}),
+        (BAD, _BAD_STATES),
+        (LIVE, {kinds.CURRENT, *_BAD_STATES, kinds.SHED, kinds.SPENT}),
         ("state IN ('superseded', 'trash')", {kinds.SUPERSEDED, kinds.TRASH}),
     ):
         if covered.issuperset(wanted):

@@ -7,13 +7,13 @@ so that their numbers stay without a gap. Never touches a disk, and never delete
 from collections.abc import Sequence
 from typing import Any
 
-from towpath.adapters.catalog.restoring import Restoring
+from towpath.adapters.catalog.letting import Letting
 from towpath.adapters.catalog.sql import chunks, marks
 from towpath.base.model import Product
 from towpath.base.states import Product as State
 
 
-class Retaining(Restoring):
+class Retaining(Letting):
     """Adds pins and pruning."""
 
     def pin(self, products: Sequence[int], who: str, why: str, until: float | None = None) -> int:
@@ -35,6 +35,10 @@ class Retaining(Restoring):
                 (*part, *([who] if who else [])),
             )
             count += self.cursor.rowcount
+            self.cursor.execute(
+                f"UPDATE products SET look = ? WHERE look IS NOT NULL AND id IN ({marks(part)})",
+                (self.now(), *part),
+            )
         if count:
             self._told("unpinned", products, {"who": who} if who else {})
         return count
@@ -48,14 +52,19 @@ class Retaining(Restoring):
         found = [product.id for product in self.sweepable(before, limit=limit, oldest=oldest)]
         return self.mark(found, State.TRASH, "superseded") if found else 0
 
-    def leave_trash(self, before: float, *, limit: int) -> list[Product]:
-        """Products in trash are deleted; returns them. Their bytes are to be removed when this is committed.
+    def leave_trash(self, before: float, *, limit: int, shed_before: float | None = None) -> list[Product]:
+        """Products in trash are deleted, those let go are spent; returns them.
 
-        A place that a younger product in trash or a superseded one shares is left to that one: it is not returned.
+        Their bytes are to be removed when this is committed. `shed_before` is another moment for those let go. A place
+        that a younger product in trash or a superseded one shares is left to that one: it is not returned.
         """
-        found = [product for product, _ in self.trash(before, limit=limit)]
-        if found:
-            self.mark([product.id for product in found], State.DELETED, "swept")
+        found = [product for product, _ in self.trash(before, limit=limit, shed_before=shed_before)]
+        shed = [product.id for product in found if product.state is State.SHED]
+        old = [product.id for product in found if product.state is not State.SHED]
+        if old:
+            self.mark(old, State.DELETED, "swept")
+        if shed:
+            self.mark(shed, State.SPENT, "swept")
         shared = self._still_there(found)
         return [product for product in found if (product.root, product.path) not in shared]
 

@@ -173,9 +173,9 @@ class Revising(Readiness):
             plan = self._plan(*kind)
             if plan is None:
                 continue
-            later = _later(plan, stage)
-            self._collect(plan, later, sorted(items), found)
-            for name, numbers in self._groups_after(plan, {stage, *later}, sorted(items)).items():
+            stages = later(plan, stage)
+            self._collect(plan, stages, sorted(items), found)
+            for name, numbers in self._groups_after(plan, {stage, *stages}, sorted(items)).items():
                 groups.setdefault(name, set()).update(numbers)
         first = {row.id for row in rows}
         return [row for number, row in sorted(found.items()) if number not in first], groups
@@ -333,7 +333,7 @@ class Revising(Readiness):
                 self._reconsider(plan, numbers, is_good=True)
 
 
-def _later(plan: KindPlan, stage: str) -> list[str]:
+def later(plan: KindPlan, stage: str) -> list[str]:
     """The stages after `stage` in a route; all of them after `GATHER`, none after a stage that is not in it."""
     if stage == GATHER:
         return list(plan.stages)

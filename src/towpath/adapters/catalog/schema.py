@@ -23,14 +23,13 @@ from sqlalchemy import (
 )
 
 from towpath.adapters.catalog import footprints
-from towpath.adapters.catalog.sql import AT_REST
+from towpath.adapters.catalog.sql import AT_REST, BAD, LIVE
 
 metadata = MetaData()
 
 Text = sqlalchemy.Text().with_variant(sqlalchemy.Text(collation="C"), "postgresql")  # compared byte for byte
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
-_LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
 
 
 def _partial(name: str, *columns: str | TextClause, where: str, unique: bool = False) -> Index:
@@ -118,10 +117,13 @@ products = Table(
     Column("token", Integer, nullable=False, server_default="0"),
     Column("manual", Boolean, nullable=False, server_default=text("false")),
     Column("created", Float, nullable=False),
-    Column("left_at", Float),  # when it was superseded or moved to trash
+    Column("left_at", Float),  # when it was superseded, moved to trash or let go
     Column("detail", Text),
-    _partial("products_current", "item_id", "queue_id", "output", "part", where=_LIVE, unique=True),
-    _partial("products_bad", "item_id", where="state IN ('missing', 'changed')"),
+    Column("look", Float),  # when it is to be seen whether it may be let go; NULL: its stage keeps it
+    _partial("products_current", "item_id", "queue_id", "output", "part", where=LIVE, unique=True),
+    _partial("products_bad", "item_id", where=BAD),
+    _partial("products_look", "look", where="look IS NOT NULL"),
+    _partial("products_shed", "left_at", where="state = 'shed'"),
     _partial("products_left", "state", "left_at", where="state IN ('superseded', 'trash')"),
     _partial("products_raw", "root_id", "path", where="queue_id = 0"),
 )

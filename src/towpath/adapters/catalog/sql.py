@@ -18,7 +18,9 @@ from towpath.contracts.definition import Definition
 
 CHUNK = 500  # bound values per statement
 # Written as the index on it is; `OR`, because a longer IN list in an index costs 2 us in each insert.
-LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed')"
+LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed' OR state = 'shed' OR state = 'spent' OR state = 'wanted')"
+# Products that are not as work needs them: consumers wait. Written as the index on it is.
+BAD = "state IN ('missing', 'changed', 'wanted')"
 # Work of stages that is not ready and does not run, written as the index on it is: what rests costs nothing to claim.
 AT_REST = "state <> 'ready' AND state <> 'running' AND subject = ''"
 ACTIVE = "state IN ('ready', 'running')"

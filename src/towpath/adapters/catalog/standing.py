@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from towpath.adapters.catalog.reading import Reading
-from towpath.adapters.catalog.sql import PRODUCT_COLUMNS, marks
+from towpath.adapters.catalog.sql import LIVE, PRODUCT_COLUMNS, marks
 from towpath.base import states
 from towpath.base.model import Event, Product, WorkRow
-from towpath.contracts.catalog import Kept, PinRow
+from towpath.contracts.catalog import Kept, LetGoRow, PinRow
 
 # Every table, so that `towpath status --sizes` leaves none out; a test compares them with the schema.
 TABLES = (
@@ -118,7 +118,7 @@ class Standing(Reading):
         return {**rows, "bytes": self.catalog_bytes()}
 
     def kept(self) -> list[Kept]:
-        """Products whose bytes are there, by root, pipeline, kind, stage and state: how many, and bytes."""
+        """Products that are not deleted, by root, pipeline, kind, stage and state: how many, and bytes."""
         rows = self.rows(
             "SELECT p.root_id, i.pipeline, i.kind, p.queue_id, p.state, count(*), sum(p.size) FROM products p "
             "JOIN items i ON i.id = p.item_id WHERE p.state <> 'deleted' "
@@ -169,15 +169,43 @@ class Standing(Reading):
         )
         return [self.to_product(row) for row in rows]
 
-    def trash(self, before: float | None = None, *, limit: int = 1_000_000) -> list[tuple[Product, float]]:
-        """Products in trash that no pin holds, with when they went there; those that went there before a moment."""
+    def trash(
+        self, before: float | None = None, *, limit: int = 1_000_000, shed_before: float | None = None
+    ) -> list[tuple[Product, float]]:
+        """Products in trash that no pin holds, with when they went there; those that went there before a moment.
+
+        Those that were let go are in trash too, `shed_before` another moment, but for what a run may read that began
+        before.
+        """
+        end = self.now() + 1e9
+        before = end if before is None else before
+        shed = self._shed(before if shed_before is None else shed_before, limit)
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'trash' "
             f"AND state IN ('superseded', 'trash') AND left_at <= ? AND {_IN_STORE} AND {_NO_PIN} "
             "ORDER BY left_at LIMIT ?",
-            (self.now() + 1e9 if before is None else before, self.now(), limit),
+            (before, self.now(), limit - len(shed)),
         )
-        return [(self.to_product(row), row[-1]) for row in rows]
+        return [(self.to_product(row), row[-1]) for row in [*shed, *rows]]
+
+    def _shed(self, before: float, limit: int) -> list[Any]:
+        oldest = self.oldest_running()
+        return self.rows(
+            f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'shed' AND left_at <= ? AND left_at < ? "
+            f"AND {_IN_STORE} AND {_NO_PIN} ORDER BY left_at LIMIT ?",
+            (before, before + 1 if oldest is None else oldest, self.now(), limit),
+        )
+
+    def let_go(self, items: Sequence[int], stages: Sequence[str] | None = None) -> list[LetGoRow]:
+        """The products of these items that were let go, by id."""
+        rows = self.rows_in(
+            f"SELECT {PRODUCT_COLUMNS}, left_at, detail FROM products WHERE {LIVE} "
+            "AND state IN ('shed', 'spent', 'wanted') AND item_id IN ({in})",
+            items,
+        )
+        found = [LetGoRow(self.to_product(row), row[-2] or 0.0, row[-1] or "") for row in rows]
+        wanted = [one for one in found if stages is None or one.product.stage in stages]
+        return sorted(wanted, key=lambda one: one.product.id)
 
     def paths(self, root: str) -> dict[str, bool]:
         """The paths below a root that some product may still lie at, each with whether it is a tree."""
@@ -186,6 +214,7 @@ class Standing(Reading):
         while True:
             rows = self.rows(
                 "SELECT id, path, tree FROM products WHERE id > ? AND root_id = ? AND state <> 'deleted' "
+                "AND state <> 'spent' AND state <> 'wanted' "
                 "ORDER BY id LIMIT ?",
                 (after, self.root_id(root), _PAGE),
             )
@@ -210,5 +239,5 @@ _NO_PIN = "NOT EXISTS (SELECT 1 FROM pins WHERE pins.product_id = p.id AND (unti
 # Its place is not that of one that is in use: changed bytes that were adopted stay where they were.
 _NO_OTHER = (
     "NOT EXISTS (SELECT 1 FROM products q WHERE q.item_id = p.item_id AND q.queue_id = p.queue_id AND "
-    "(q.state = 'current' OR q.state = 'missing' OR q.state = 'changed') AND q.root_id = p.root_id AND q.path = p.path)"
+    f"{LIVE.replace('state', 'q.state')} AND q.root_id = p.root_id AND q.path = p.path)"
 )

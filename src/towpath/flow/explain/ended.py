@@ -10,7 +10,7 @@ from towpath.base.states import Publication
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import PublicationRow
 from towpath.contracts.definition import GATHER
-from towpath.flow.explain.reasons import Case, Reason, Why
+from towpath.flow.explain.reasons import Case, Reason, Why, let_go, let_go_facts
 
 _BAD = (ProductState.MISSING, ProductState.CHANGED)
 _ASIDE = (Publication.SUPERSEDED, Publication.WITHDRAWN)
@@ -146,6 +146,8 @@ def done(case: Case) -> Iterator[Reason]:
             do = f"`towpath adopt {name} {stage} --why …` takes it as it is; {do}"
         facts = {"product": product.id, "root": product.root, "path": product.path, "state": what}
         yield Reason(Why.PRODUCT, f"its product {product.root}:{product.path} is {what}", do, facts)
+    for one in case.view.let_go([case.item.id], [stage]):
+        yield Reason(Why.LET_GO, f"its product {let_go(one)}", "", let_go_facts(one))
     if case.stage is not None and case.stage.service == "publish":
         yield from _publication(case)
     yield from _ungrouped(case)

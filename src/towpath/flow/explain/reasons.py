@@ -3,14 +3,17 @@
 Frozen values. Never looks anything up.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from towpath.base import clock
 from towpath.base.model import Item, WorkRow
 from towpath.base.provenance import Difference
-from towpath.contracts.catalog import Need, View
+from towpath.base.states import Product as ProductState
+from towpath.contracts.catalog import LetGoRow, Need, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 
 Holder = tuple[int, str, int, str, bool]  # a session: number, host, pid, lock file, attributable
@@ -49,6 +52,7 @@ class Why(StrEnum):
     RETIRED = "retired"
     DONE = "done"
     PRODUCT = "product"
+    LET_GO = "let-go"
     PUBLICATION = "publication"
     UNGROUPED = "ungrouped"
     # what changed since the last run
@@ -89,11 +93,18 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What surrounds the work: how many cores runs may use, who is alive (None: cannot be told), and no room on disk."""
+    """What surrounds the work: how many cores runs may use, who is alive (None: cannot be told), and room on the disk.
+
+    `no_room` says why nothing is begun for want of room. `free` is the bytes on the store's disk, `must_stay` those of
+    them that must stay free; `declared` gives the bytes that the runs which go on are expected to write.
+    """
 
     workers: int = 1
     is_alive: Callable[[Holder], bool | None] = lambda _: None
     no_room: str = ""
+    free: float = math.inf
+    must_stay: int = 0
+    declared: Callable[[View], int] = lambda _: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,24 @@ class Case:
     def where(self) -> str:
         """How commands name the item and the stage."""
         return f"{self.item.kind}/{self.item.key} --stage {self.row.stage}"
+
+
+def let_go(one: LetGoRow) -> str:
+    """What was let go, in words: when, by which `keep`, and whether its bytes are there still."""
+    where = f"{one.product.root}:{one.product.path}"
+    then = {
+        ProductState.SHED: "its bytes lie in the trash still",
+        ProductState.SPENT: "it is made again when it is read",
+        ProductState.WANTED: "it is made again now",
+    }[one.product.state]
+    return f"{where} was let go on {clock.text(one.time)}: {one.why}; {then}"
+
+
+def let_go_facts(one: LetGoRow) -> dict[str, Any]:
+    """The facts in that."""
+    product = one.product
+    facts = {"product": product.id, "root": product.root, "path": product.path, "state": product.state.value}
+    return {**facts, "since": clock.text(one.time), "keep": one.why}
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from towpath.base import clock, ids
 from towpath.contracts.definition import GATHER
-from towpath.flow.explain.reasons import Case, Reason, Why
+from towpath.flow.explain.reasons import Case, Reason, Why, let_go, let_go_facts
 from towpath.flow.explain.waiting import gathering
 
 _MOST = 10_000
+_TOLD = 5  # inputs that are told one by one
 _POISONED = 4  # deaths
 
 
@@ -22,6 +23,10 @@ def ready(case: Case) -> Iterator[Reason]:
         return
     if case.around.no_room:
         yield Reason(Why.DISK, f"it is ready, but {case.around.no_room}", "make room, or `towpath sweep`")
+    yield from _inputs_let_go(case)
+    if short := _short(case):
+        yield short
+        return
     sessions = case.view.sessions()
     if not any(case.around.is_alive(session) is not False for session in sessions):
         yield Reason(
@@ -29,6 +34,43 @@ def ready(case: Case) -> Iterator[Reason]:
         )
         return
     yield _queue(case)
+
+
+def _inputs_let_go(case: Case) -> Iterator[Reason]:
+    """What it would read and was let go, if it must run at all."""
+    if not case.need.let_go or case.need.key == case.row.key:
+        return
+    items = sorted({product.item for product in case.need.let_go})
+    numbers = {product.id for product in case.need.let_go}
+    rows = [one for one in case.view.let_go(items) if one.product.id in numbers]
+    for one in rows[:_TOLD]:
+        yield Reason(Why.LET_GO, f"its input {let_go(one)}", "nothing: that comes first", let_go_facts(one))
+    if len(rows) > _TOLD:
+        yield Reason(Why.LET_GO, f"so were {len(rows) - _TOLD} more of its inputs")
+
+
+def _short(case: Case) -> Reason | None:
+    """That its stage declares more of the disk than there is above what must stay free."""
+    around, needs = case.around, case.stage.resources.disk if case.stage else 0
+    declared = around.declared(case.view) if needs else 0
+    free = max(0.0, around.free - around.must_stay)
+    if free - declared >= needs:
+        return None
+    text = f"it needs {_size(needs)} of disk; {_size(free)} are free above the {_size(around.must_stay)} that must stay"
+    if declared:
+        text += f", and the runs that go on may write {_size(declared)} of it"
+    facts = {"needs": needs, "free": free, "must_stay": around.must_stay, "declared": declared}
+    return Reason(
+        Why.DISK, text, "make room, or `towpath sweep`; what may be let go is let go by itself", facts
+    )
+
+
+def _size(count: float) -> str:
+    """Bytes in words: ``8 GB``."""
+    for name, unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f} B"
 
 
 def _later(case: Case) -> Reason:

@@ -5,6 +5,7 @@ An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. N
 
 from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
+from towpath.testing.catalog.letting import LettingSuite
 from towpath.testing.catalog.listing import ListingSuite
 from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.places import PlaceSuite
@@ -21,6 +22,7 @@ class CatalogSuite(
     PeopleSuite,
     ProductSuite,
     LeavingSuite,
+    LettingSuite,
     PlaceSuite,
     RestoringSuite,
     SpreadSuite,

@@ -29,7 +29,7 @@ from towpath.contracts.catalog import (
     Transaction,
     View,
 )
-from towpath.contracts.definition import GATHER, GroupPlan, KindPlan, StagePlan
+from towpath.contracts.definition import GATHER, GroupPlan, Keep, KindPlan, StagePlan
 from towpath.contracts.executor import Report
 from towpath.testing.plans import (
     LEASE,
@@ -50,6 +50,7 @@ _Run = tuple[int, int]
 _Place = tuple[KindPlan, StagePlan]  # as they were when it was claimed
 _NO_RUN = (Outcome.UNCHANGED, Outcome.DRAINED, Outcome.BLOCKED)
 _LIVE = (ProductState.CURRENT, ProductState.MISSING, ProductState.CHANGED)
+_IN_USE = (*_LIVE, *states.LET_GO)
 _ENDS = [one for one in Outcome if one not in (Outcome.UNCHANGED, Outcome.STOPPED, Outcome.ADOPTED)]
 
 
@@ -64,8 +65,9 @@ def _item_kind(version: str) -> KindPlan:
             "c": [product_of("a"), calibration()],
         },
         settings={
-            "b": {"version": version, "backoff": 0.0, "attempts": 3},
-            "a": {"reaches": "Made", "rejects": "Bad"},
+            "a": {"reaches": "Made", "rejects": "Bad", "keep": {"out": Keep("consumed")}},
+            "b": {"version": version, "backoff": 0.0, "attempts": 3, "keep": {"out": Keep("age", 0.0)}},
+            "d": {"keep": {"out": Keep("consumed")}},
             "p": {"service": "publish", "outputs": {}},
         },
         reaches="Seen",
@@ -457,7 +459,15 @@ class CatalogMachine(RuleBasedStateMachine):
         for product in self.read(lambda view: view.sweepable(view.now() + 1)):
             self.write(lambda tx, n=product.id: tx.mark([n], ProductState.TRASH))  # type: ignore[misc]
         for product, _ in self.read(lambda view: view.trash())[:1]:
-            self.write(lambda tx, n=product.id: tx.mark([n], ProductState.DELETED))  # type: ignore[misc]
+            then = ProductState.SPENT if product.state is ProductState.SHED else ProductState.DELETED
+            self.write(lambda tx, n=product.id, s=then: tx.mark([n], s))  # type: ignore[misc]
+
+    @rule(limit=st.integers(1, 8), is_deleted=st.booleans())
+    def let_go(self, limit: int, is_deleted: bool) -> None:
+        """What was read, or is old, is let go, and perhaps its bytes are deleted."""
+        self.write(lambda tx: tx.let_go_of(tx.now() + 1e9, limit=limit))
+        if is_deleted:
+            self.write(lambda tx: tx.leave_trash(-1.0, limit=limit, shed_before=tx.now() + 1))
 
     @rule(number=st.integers(0, 3))
     def remap(self, number: int) -> None:
@@ -552,12 +562,22 @@ class CatalogMachine(RuleBasedStateMachine):
     @invariant()
     def one_product_in_use_per_output(self) -> None:
         """The products' table; each made by a run that is recorded."""
-        products = self.products(*_LIVE)
+        products = self.products(*_IN_USE)
         places = [(one.item, one.stage, one.output, one.part) for one in products]
         assert len(places) == len(set(places))
         for product in products:
             if product.stage:
                 assert self.runs[product.run] in ("done", "held")
+
+    @invariant()
+    def nothing_is_deleted_that_a_run_reads(self) -> None:
+        """R7: what was let go is there, as long as runs go on that were told to read it."""
+        running = {(row.id, row.token) for row in self.rows() if row.state is State.RUNNING}
+        deleted = {one.id: one for one in self.products(ProductState.SPENT, ProductState.WANTED)}
+        for _, claimed in self.held:
+            if (claimed.work, claimed.token) in running and not claimed.unchanged:
+                read = {row.product.id for row in claimed.inputs if row.product}
+                assert not read & deleted.keys(), (claimed, deleted)
 
     @invariant()
     def events_have_no_gap(self) -> None:

@@ -179,6 +179,9 @@ class ProductSuite(Base):
             ProductState.SUPERSEDED: (ProductState.SUPERSEDED,),
             ProductState.TRASH: (ProductState.SUPERSEDED, ProductState.TRASH),
             ProductState.DELETED: (ProductState.SUPERSEDED, ProductState.TRASH, ProductState.DELETED),
+            ProductState.SHED: (ProductState.SHED,),
+            ProductState.SPENT: (ProductState.SHED, ProductState.SPENT),
+            ProductState.WANTED: (ProductState.SHED, ProductState.SPENT, ProductState.WANTED),
         }
         for step in paths[was]:
             assert mark(b, number, step) == 1
