@@ -3,6 +3,7 @@
 An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. Needs pytest.
 """
 
+from towpath.testing.catalog.features import FeatureSuite
 from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
 from towpath.testing.catalog.listing import ListingSuite
@@ -22,6 +23,7 @@ class CatalogSuite(
     ProductSuite,
     LeavingSuite,
     PlaceSuite,
+    FeatureSuite,
     RestoringSuite,
     SpreadSuite,
     StandingSuite,
