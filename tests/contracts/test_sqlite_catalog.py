@@ -569,6 +569,17 @@ def test_places_are_found_by_index(path: Path) -> None:
     catalog.close()
 
 
+def test_features_are_found_by_index(path: Path) -> None:
+    catalog = SqliteCatalog(path)
+    Bench(catalog, CHAIN)
+    near = _plans(catalog, lambda tx: tx.features(near=(180, 0), radius=1, kind="source", item=1))
+    assert any("feature_places VIRTUAL TABLE INDEX 2:" in plan for plan in near)
+    assert any("SEARCH f USING INTEGER PRIMARY KEY (rowid=?)" in plan for plan in near)
+    assert any("features_kind" in plan for plan in _plans(catalog, lambda tx: tx.features(kind="source")))
+    assert any("features_item" in plan for plan in _plans(catalog, lambda tx: tx.features(item=1)))
+    catalog.close()
+
+
 def test_the_index_on_places_can_be_built_anew(path: Path) -> None:
     catalog = SqliteCatalog(path)
     Bench(catalog, CHAIN)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from towpath.base.model import Flag, Item
+from towpath.base.model import Features, Flag, Item
 from towpath.base.spacetime import Box, Span
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
@@ -44,6 +44,11 @@ VERDICT = {
     "result": "warn",
     "rules": [{"rule": "r", "measure": "m", "op": "<", "limit": 1, "value": 2, "result": "warn"}],
 }
+FEATURES = (
+    Features(
+        "source", "icrs", (-0.5, 12.25), (89.5, -30.0), ("J1", "J2"), (None, 5.0), (None, '{"flux":1.5}')
+    ),
+)
 PLACES = {
     "east": Box(10, -5, 20.5, 5),
     "date line": Box(170, -10, -170, 10),
@@ -78,7 +83,14 @@ def fill(catalog: LoadedCatalog) -> None:
 def _work(b: Bench, numbers: list[int]) -> None:
     claims = {claimed.item: claimed for claimed in b.claim("a")}
     done, failed, held = [claims[one] for one in numbers[:3]], claims[numbers[3]], claims[numbers[4]]
-    b.finish(done, "a", measures=measured(rms=1.5, n=3), caveats=("few stations",), verdict=VERDICT)
+    b.finish(
+        done,
+        "a",
+        measures=measured(rms=1.5, n=3),
+        caveats=("few stations",),
+        verdict=VERDICT,
+        features=FEATURES,
+    )
     b.finish([failed], "a", Outcome.FAILED, error="it broke")
     b.finish([held], "a", Outcome.HELD, verdict={**VERDICT, "result": "hold"}, reasons=("too few",))
     b.end("b")

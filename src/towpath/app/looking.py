@@ -9,9 +9,9 @@ from pathlib import Path
 
 from towpath.app.session import is_free
 from towpath.app.wiring import Parts
-from towpath.base import ids, states
+from towpath.base import ids, places, states
 from towpath.base.errors import NotFoundError, UsageError
-from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box
 from towpath.contracts.catalog import LetGoRow, PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
@@ -143,6 +143,60 @@ class Looking:
                 stage=stage,
                 text=text,
                 box=place,
+                after=after,
+                limit=limit,
+            )
+
+    def features(
+        self,
+        *,
+        near: tuple[float, float] | None = None,
+        radius: float = 0.0,
+        box: Box | Sequence[float] | None = None,
+        frame: str = "",
+        item: str = "",
+        kind: str = "",
+        pipeline: str = "",
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Feature]:
+        """Point results of runs by place and filter, paged by id (`after`).
+
+        Parameters
+        ----------
+        near, radius
+            Longitude and latitude, and how far from there at most, in degrees along a great circle.
+        box
+            West, south, east, north in degrees, edges included; longitudes in [-180, 360], west > east goes across 0/360.
+        frame
+            Only of this frame: ``icrs`` or ``wgs84``.
+        item, kind, pipeline
+            Only of this item, kind of feature, pipeline.
+
+        Raises
+        ------
+        UsageError
+            If a place, the radius or the frame is none.
+        NotFoundError
+            If there is no such item.
+        """
+        if frame and frame not in places.FRAMES:
+            raise UsageError(f"frame: found {frame!r}; expected one of {', '.join(places.FRAMES)}")
+        try:
+            within = box if box is None or isinstance(box, Box) else places.sky_box(box)
+            if near is not None:
+                places.around(*near, radius)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"place: {error}") from None
+        with self.catalog.read() as view:
+            return view.features(
+                near=near,
+                radius=radius,
+                box=within,
+                frame=frame,
+                item=self._find(view, item).id if item else 0,
+                kind=kind,
+                pipeline=pipeline,
                 after=after,
                 limit=limit,
             )

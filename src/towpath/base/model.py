@@ -3,7 +3,7 @@
 They are what the catalog gives and takes. Nothing here touches a database or a disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,44 @@ class RuleResult:
     result: str
     unit: str = ""
     action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A point result of a run, such as a source in a mosaic. `time` is in seconds since the epoch.
+
+    `longitude` and `latitude` are in degrees: right ascension and declination where `frame` is ``icrs``, longitude in
+    [-180, 180) and latitude on Earth where it is ``wgs84``. `run` is (work, token).
+    """
+
+    kind: str
+    longitude: float
+    latitude: float
+    name: str = ""
+    frame: str = "icrs"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    time: float | None = None
+    item: int = 0
+    stage: str = ""
+    run: tuple[int, int] = (0, 0)
+    pipeline: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of one kind as columns, as a run reports them: longitudes in [-180, 180), latitudes in degrees.
+
+    `names`, `times` (seconds since the epoch) and `properties` (each a JSON text) are empty or as long as the places.
+    """
+
+    kind: str
+    frame: str
+    longitudes: Sequence[float]
+    latitudes: Sequence[float]
+    names: Sequence[str] = ()
+    times: Sequence[float | None] = ()
+    properties: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
         "status": ("look", "Show the site at a glance."),
         "items": ("look", "List items, filtered and page by page."),
+        "features": ("features", "List point results of runs, by place and filter, page by page."),
         "show": ("look", "Show everything about one item."),
         "explain": (
             "plan",

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from towpath.base.model import Event, Flag, Item, Product, Run, Verdict, WorkRow
+from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box, Span
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
@@ -376,6 +376,24 @@ class View(Protocol):
 
     def groups_of(self, items: Sequence[int]) -> list[int]:
         """The groups that any of the items is a member of."""
+
+    def features(
+        self,
+        *,
+        near: tuple[float, float] | None = None,
+        radius: float = 0.0,
+        box: Box | None = None,
+        frame: str = "",
+        item: int = 0,
+        kind: str = "",
+        pipeline: str = "",
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Feature]:
+        """Point results of the runs that made what is current, by place and filter, by id.
+
+        `near` is longitude and latitude, and `radius` how far from there, in degrees along a great circle.
+        """
 
     def verdicts(self, item: int) -> list[tuple[str, Verdict, float, str]]:
         """The verdicts on an item, oldest first: (stage, verdict, time, who accepted it)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from towpath.base.hashing import Content
-from towpath.base.model import Measure, StepRecord
+from towpath.base.model import Features, Measure, StepRecord
 from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 
@@ -121,6 +121,7 @@ class Report:
     verdict: Mapping[str, Any] | None = None
     refreshed: tuple[tuple[int, int], ...] = ()  # (product, new mtime_ns): equal by hash
     changed: tuple[tuple[int, str], ...] = ()  # (product, "missing" or "changed")
+    features: tuple[Features, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,53 @@ class Context(Protocol):
     def caveat(self, text: str) -> None:
         """Record that the result is done, but."""
 
+    def feature(
+        self,
+        kind: str,
+        *,
+        lon: float,
+        lat: float,
+        name: str = "",
+        properties: Mapping[str, Any] | None = None,
+        frame: str = "icrs",
+        time: float | None = None,
+    ) -> None:
+        """Record one point result, see `features`."""
+
+    def features(
+        self,
+        kind: str,
+        *,
+        lon: Sequence[float],
+        lat: Sequence[float],
+        names: Sequence[str] = (),
+        properties: Mapping[str, Sequence[Any]] | None = None,
+        frame: str = "icrs",
+        times: Sequence[float | None] | None = None,
+    ) -> None:
+        """Record many point results of one kind, given as columns of one length; the catalog finds them by place.
+
+        Parameters
+        ----------
+        kind
+            What they are, such as ``radio source``.
+        lon, lat
+            Degrees: right ascension and declination, or longitude and latitude; `lon` in [-180, 360].
+        names
+            A name for each, or none.
+        properties
+            Columns of numbers and short texts, at most 2048 bytes for each feature; what is not finite is null.
+        frame
+            ``icrs`` (the sky) or ``wgs84`` (Earth).
+        times
+            Seconds since the epoch for each, or none.
+
+        Raises
+        ------
+        ValueError
+            If a place is out of range, columns differ in length, or there are more than 100 000 in one run.
+        """
+
     def previous(self, output: str) -> Path | None:
         """The former product of this stage and item, verified, or None. May change the run's time, never its result."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from towpath.adapters.catalog import features
 from towpath.adapters.catalog.claiming import Claiming
 from towpath.adapters.catalog.sql import LIVE, dump, load, storable
 from towpath.base.states import Outcome
@@ -53,6 +54,9 @@ class Completing(Claiming):
         self._write_runs(stage, fitting, made, moved)
         self._write_states(stage, fitting, standing, moved)
         self._write_judgements(fitting)
+        features.replace_all(
+            self, self.intern(stage.queue), [(c, r.features) for c, r in fitting if r.outcome in _MADE]
+        )
         done = tuple(
             (c.work, c.item)
             for c, r in fitting

@@ -6,6 +6,7 @@ Promises that only transitions of `base.states` are written, and that what comes
 from collections.abc import Sequence
 from typing import Any
 
+from towpath.adapters.catalog import features
 from towpath.adapters.catalog.arrival import Arrival
 from towpath.adapters.catalog.sql import BAD, dump
 from towpath.base import states
@@ -34,8 +35,9 @@ class People(Arrival):
         return self._leave(rows, State.HELD, "held", who, why, note=why)
 
     def retire(self, works: Sequence[int], why: str) -> int:
-        """The stage left the route; its products stay."""
+        """The stage left the route; its products stay, its features go."""
         rows = [row for row in self._work_rows(works) if row.state not in (State.RUNNING, State.RETIRED)]
+        features.forget(self, [(row.item, row.id) for row in rows])
         return self._leave(rows, State.RETIRED, "retired", "", why)
 
     def _leave(

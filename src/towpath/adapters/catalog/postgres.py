@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from towpath.adapters.catalog import footprints, migrations
+from towpath.adapters.catalog import features, footprints, migrations
 from towpath.adapters.catalog.connecting import (
     Connection,
     Cursor,
@@ -67,6 +67,10 @@ class _PostgresReading(Needs):
         """A condition that the index on geometry answers, where there is one."""
         postgis = footprints.postgis_schema(self.one(footprints.FIND_INDEX))
         return footprints.in_geometry(box, postgis) if postgis else super().near(box)
+
+    def near_features(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that the index on points answers."""
+        return features.in_points(box)
 
 
 class _PostgresTransaction(Changing, _PostgresReading):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.sql import (
     BAD,
@@ -53,7 +54,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing):
+class Reading(Listing, FeatureReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site

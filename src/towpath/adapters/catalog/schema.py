@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from towpath.adapters.catalog import features as places
 from towpath.adapters.catalog import footprints
 from towpath.adapters.catalog.sql import AT_REST, BAD, LIVE
 
@@ -247,6 +248,29 @@ verdicts = Table(
     Index("verdicts_item", "item_id"),
 )
 
+features = Table(
+    "features",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("item_id", _ID, nullable=False),
+    Column("queue_id", _ID, nullable=False),
+    Column("work_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("frame", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("lon", Float, nullable=False),  # degrees, in [-180, 180)
+    Column("lat", Float, nullable=False),
+    Column("x", Float, nullable=False),  # the place as a unit vector: a cone is a chord
+    Column("y", Float, nullable=False),
+    Column("z", Float, nullable=False),
+    Column("time", Float),
+    Column("properties", Text),
+    Index("features_item", "item_id", "work_id"),
+    Index("features_kind", "kind", "id"),
+    Index("features_queue", "queue_id", "id"),
+)
+
 flags = Table(
     "flags",
     metadata,
@@ -354,3 +378,5 @@ sessions = Table(
 
 # The index on items' footprints: virtual on SQLite, geometry on PostgreSQL.
 event.listen(metadata, "after_create", lambda _, connection, **more: footprints.build(connection))
+# That on features: virtual on SQLite, GiST on points on PostgreSQL.
+event.listen(metadata, "after_create", lambda _, connection, **more: places.build(connection))

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from towpath.adapters.catalog import footprints, migrations
+from towpath.adapters.catalog import features, footprints, migrations
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.spreading import AT_ONCE
@@ -40,6 +40,12 @@ class _SqliteReading(Needs):
     def near(self, box: Box) -> tuple[str, list[float]]:
         """A condition that the R*Tree answers."""
         return footprints.in_tree(box)
+
+    beside_place = "+"
+
+    def near_features(self, box: Box) -> tuple[str, list[float]]:
+        """A condition that the R*Tree answers."""
+        return features.in_tree(box)
 
 
 class _SqliteTransaction(Changing, _SqliteReading):

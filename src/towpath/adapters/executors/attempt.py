@@ -293,6 +293,8 @@ def _told(context: RunContext, ending: Ending, declared: Iterable[str]) -> dict[
         told["outputs"] = tuple(
             [Output(name, staging.path(name), made[name]) for name in declared if name in made]
         )
+        if context.features_found:
+            told["features"] = tuple(context.features_found)
     if context.verdict is not None:
         told["verdict"] = context.verdict
     for name in ("measures", "caveats", "steps"):

@@ -14,10 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from towpath.adapters.executors.columns import MOST, columns
 from towpath.adapters.executors.inputs import Watched, intact_path
 from towpath.adapters.executors.staging import Folders, Staging
 from towpath.adapters.executors.wire import plain
-from towpath.base.model import Measure, StepRecord
+from towpath.base.model import Features, Measure, StepRecord
 from towpath.contracts.executor import Batch, Progress, Task
 from towpath.contracts.stage import InputFile, ItemName, Stage
 
@@ -58,6 +59,7 @@ class RunContext:
         "_told",
         "caveats",
         "cores",
+        "features_found",
         "inputs",
         "item",
         "log",
@@ -85,6 +87,7 @@ class RunContext:
         self.measures: list[Measure] = []
         self.caveats: list[str] = []
         self.steps: list[StepRecord] = []
+        self.features_found: list[Features] = []
         self.verdict: dict[str, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -169,6 +172,49 @@ class RunContext:
     def caveat(self, text: str) -> None:
         """Record that the result is done, but."""
         self.caveats.append(str(text))
+
+    def feature(
+        self,
+        kind: str,
+        *,
+        lon: float,
+        lat: float,
+        name: str = "",
+        properties: Mapping[str, Any] | None = None,
+        frame: str = "icrs",
+        time: float | None = None,
+    ) -> None:
+        """Record one point result."""
+        self.features(
+            kind,
+            lon=[lon],
+            lat=[lat],
+            names=[name],
+            properties={key: [value] for key, value in (properties or {}).items()},
+            frame=frame,
+            times=None if time is None else [time],
+        )
+
+    def features(
+        self,
+        kind: str,
+        *,
+        lon: Sequence[float],
+        lat: Sequence[float],
+        names: Sequence[str] = (),
+        properties: Mapping[str, Sequence[Any]] | None = None,
+        frame: str = "icrs",
+        times: Sequence[float | None] | None = None,
+    ) -> None:
+        """Record many point results of one kind, given as columns of one length."""
+        found = columns(kind, frame, lon, lat, names, properties or {}, times)
+        before = sum(len(one.longitudes) for one in self.features_found)
+        if before + len(found.longitudes) > MOST:
+            raise ValueError(
+                f"features: found {before + len(found.longitudes)}; expected at most {MOST} of one run"
+            )
+        if found.longitudes:
+            self.features_found.append(found)
 
     def previous(self, output: str) -> Path | None:
         """The former product of this stage and item, verified, or None."""

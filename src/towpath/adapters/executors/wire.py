@@ -10,12 +10,13 @@ from operator import attrgetter
 from typing import Any
 
 from towpath.base.hashing import Content
-from towpath.base.model import Measure, StepRecord
+from towpath.base.model import Features, Measure, StepRecord
 from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Report, Resources, Task, TaskFile
 
 _FILE = attrgetter(*TaskFile.__slots__)
+_FEATURES = attrgetter(*Features.__slots__)
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -178,6 +179,8 @@ def _rest(report: Report) -> dict[str, Any]:
         rest["verdict"] = report.verdict
     if report.measures:
         rest["measures"] = [(one.name, one.value, one.unit) for one in report.measures]
+    if report.features:
+        rest["features"] = [_FEATURES(one) for one in report.features]
     if report.steps:
         rest["steps"] = [(one.name, one.seconds, one.before, one.after, one.checks) for one in report.steps]
     return rest
@@ -202,6 +205,8 @@ def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
             rest[name] = tuple(tuple(one) for one in rest[name])
     if "measures" in rest:
         rest["measures"] = tuple(Measure(*one) for one in rest["measures"])
+    if "features" in rest:
+        rest["features"] = tuple(Features(*one) for one in rest["features"])
     if "steps" in rest:
         rest["steps"] = tuple(StepRecord(*one) for one in rest["steps"])
     return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker, **rest)

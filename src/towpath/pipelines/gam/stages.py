@@ -182,12 +182,25 @@ class Detect(Stage):
         )
         with context.output("candidates", "candidates.gpkg") as path:
             write_candidates(path, found.candidates)
+        _tell_features(context, found.candidates)
         context.progress(0.5, "drawing")
         with context.output("quicklook", "quicklook.png") as path:
             draw_quicklook(path, anomaly, places, found.candidates, title=self.title or context.item.key)
         context.measure("n_candidates", len(found.candidates))
         for reason, count in found.refused.items():
             context.measure(f"n_refused_{reason}", count)
+
+
+def _tell_features(context: Context, found: Sequence[Any]) -> None:
+    """The candidates as point results, so that the catalog finds them by place."""
+    columns = ("residual_mgal", "sign", "z", "confidence")
+    context.features(
+        "gravity candidate",
+        lon=[one.longitude for one in found],
+        lat=[one.latitude for one in found],
+        properties={name: [getattr(one, name) for one in found] for name in columns},
+        frame="wgs84",
+    )
 
 
 def _places(context: Context) -> Any:

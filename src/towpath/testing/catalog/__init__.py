@@ -3,6 +3,7 @@
 An adapter's tests subclass `CatalogSuite` and override the fixture `catalog`. Needs pytest.
 """
 
+from towpath.testing.catalog.features import FeatureSuite
 from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
 from towpath.testing.catalog.letting import LettingSuite
@@ -24,6 +25,7 @@ class CatalogSuite(
     LeavingSuite,
     LettingSuite,
     PlaceSuite,
+    FeatureSuite,
     RestoringSuite,
     SpreadSuite,
     StandingSuite,

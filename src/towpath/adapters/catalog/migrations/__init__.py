@@ -11,7 +11,7 @@ from towpath.base.errors import SiteError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0005"
+HEAD = "0006"
 
 
 def upgrade(connection: "Connection") -> None:
@@ -30,8 +30,8 @@ def refuse_downgrade() -> NoReturn:
 
 
 def is_table(name: str | None, kind: str, _parents: object = None) -> bool:
-    """Whether alembic shall compare this with the tables of `schema`: the index on footprints is none of them."""
-    return kind != "table" or not str(name).startswith("footprints")
+    """Whether alembic shall compare this with the tables of `schema`: the indexes on places are none of them."""
+    return kind != "table" or not str(name).startswith(("footprints", "feature_places"))
 
 
 def config(connection: "Connection | None" = None) -> Any:

@@ -1,0 +1,89 @@
+"""The suite's tests of features: found by cone exactly, replaced, refused from late workers, gone with retirement."""
+
+import math
+import random
+from typing import Any
+
+from towpath.base import places
+from towpath.base.model import Feature, Features
+from towpath.base.states import Outcome
+from towpath.testing.catalog.base import Base, MakeBench
+from towpath.testing.plans import PIPELINE, Bench, kind_plan
+
+CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
+
+
+def drawn(seed: int, number: int) -> list[tuple[float, float]]:
+    """Places anywhere, and at and near the poles and the antimeridian."""
+    draw = random.Random(seed)
+    found = [(0.0, 90.0), (-180.0, 0.0), (179.9999, 0.0), (77.0, -90.0), (0.0, 0.0), (-0.0001, 0.0)]
+    while len(found) < number:
+        found.append((draw.uniform(-180, 179.999), math.degrees(math.asin(draw.uniform(-1, 1)))))
+    return found
+
+
+def table(at: list[tuple[float, float]], kind: str = "source", frame: str = "icrs") -> tuple[Features, ...]:
+    """These places as a run reports them, named by their order."""
+    names = tuple(f"s{number}" for number in range(len(at)))
+    return (Features(kind, frame, [one[0] for one in at], [one[1] for one in at], names),)
+
+
+class FeatureSuite(Base):
+    """Point results."""
+
+    def _found(self, b: Bench, **query: Any) -> list[Feature]:
+        with b.catalog.read() as view:
+            return view.features(**{"limit": 10_000, **query})
+
+    def test_features_are_found_by_cone(self, bench: MakeBench) -> None:
+        """At the poles, across 0/360 and anywhere: those whose angle, by another formula, is at most the radius."""
+        b = bench(CHAIN)
+        at = drawn(1, 300)
+        b.add("one")
+        b.end("a", features=table(at))
+        for longitude, latitude, radius in (
+            *((0, 90, 5), (10, -90, 20), (180, 0, 1), (359.9999, 0, 0.01), (0, 0, 89.9), (5, 5, 179.9)),
+            *((longitude, latitude, 12.5) for longitude, latitude in drawn(2, 40)),
+        ):
+            expected = set()
+            for number, (lon, lat) in enumerate(at):
+                u, v = places.unit_vector(lon, lat), places.unit_vector(longitude, latitude)
+                if math.degrees(2 * math.asin(min(math.dist(u, v) / 2, 1))) <= radius:
+                    expected.add(f"s{number}")
+            found = self._found(b, near=(longitude, latitude), radius=radius)
+            assert {one.name for one in found} == expected
+            assert all(0 <= one.longitude < 360 for one in found)
+
+    def test_features_are_filtered_and_paged(self, bench: MakeBench) -> None:
+        """All conditions hold together, a page goes on after the last of the one before."""
+        b = bench(CHAIN)
+        one, two = b.add("one", "two")
+        b.end("a", features=(*table(drawn(3, 20)), *table([(30.0, 5.0)], "peak", "wgs84")))
+        assert len(self._found(b)) == 42
+        page = self._found(b, kind="source", item=two, limit=15)
+        rest = self._found(b, kind="source", item=two, after=page[-1].id)
+        assert [f.name for f in (*page, *rest)] == [f"s{n}" for n in range(20)]
+        (peak,) = self._found(b, kind="peak", item=one, box=places.sky_box((29, 5, 30, 6)))
+        assert (peak.longitude, peak.frame, peak.stage, peak.pipeline) == (30.0, "wgs84", "a", PIPELINE)
+        assert self._found(b, pipeline="other") == self._found(b, kind="peak", frame="icrs") == []
+        assert len(self._found(b, pipeline=PIPELINE, near=(30, 5), radius=0.1, kind="peak")) == 2
+
+    def test_features_are_replaced_and_leave(self, bench: MakeBench) -> None:
+        """Those of the last run that made what is current; none of a late worker or of a failed run; none retired."""
+        b = bench(CHAIN)
+        (item,) = b.add("one")
+        b.end("a", features=table(drawn(4, 10)))
+        b.revise("a", item, force=True)
+        (late,) = b.claim("a")
+        b.catalog.write(lambda tx: tx.stop([late.work]))
+        b.finish([late], "a", features=table(drawn(5, 7)))
+        assert len(self._found(b)) == 10
+        b.catalog.write(lambda tx: tx.retry([late.work]))
+        b.end("a", Outcome.FAILED, features=table(drawn(5, 7)))
+        assert len(self._found(b)) == 10
+        b.catalog.write(lambda tx: tx.retry([late.work]))
+        b.end("a", content="other", features=table([(1.0, 2.0)]))
+        assert [one.latitude for one in self._found(b)] == [2.0]
+        assert len(self._found(b, near=(1, 2), radius=0.5)) == 1
+        b.catalog.write(lambda tx: tx.retire([late.work], "left"))
+        assert self._found(b) == self._found(b, near=(1, 2), radius=180) == []
