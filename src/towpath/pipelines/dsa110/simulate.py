@@ -8,7 +8,7 @@ Neither the width of a channel nor the length of an integration smears: both are
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from astropy.time import Time
 from .science.beam import beam_of
 from .science.instrument import Profile, load_profile
 from .science.predict import apparent_flux, predict
-from .science.simulated_files import Header, axes_of, meridian, transit, write_subband
+from .science.simulated_files import Header, apparent, axes_of, meridian, transit, write_subband
 from .science.simulated_instrument import (
     Interference,
     choose_stations,
@@ -72,6 +72,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 SECONDS = 86_400.0
+TOGETHER = 64  # channels predicted in one pass, or a subband
 UNSEEN = 2e-4  # Jy as seen through the beam, below which a source is left out of a tile
 
 
@@ -446,7 +447,7 @@ def _starts(array: Profile, settings: Settings) -> Floats:
         ra = np.radians(settings.calibrator.ra)
         middle = transit(array.location, _seconds(settings.day) + SECONDS / 24.0, ra, np.radians(strip))
         first = round(middle - array.duration * (settings.calibrator_tile + 0.5))
-    found: Floats = first + array.duration * np.arange(settings.tiles)
+    found: Floats = np.asarray(first + array.duration * np.arange(settings.tiles), np.float64)
     return found
 
 
@@ -467,39 +468,19 @@ def _receptors(array: Profile) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
 
 
 def _write_tile(folder: Path, plan: _Plan, tile: int) -> Observation:
-    array, settings = plan.profile, plan.settings
+    array = plan.profile
     header = _header(plan, tile)
     start = header.time[0] - array.integration / 2.0
     name = Time(np.floor(start + 1e-3) / SECONDS + 1e-9, format="mjd", scale="utc").isot[:19]
-    beam = beam_of(array.beam, array.dish)
-    seen = _seen(plan, header.centres)
-    model = np.empty((len(header.moment), array.channels), np.complex64)
     first, second = (
         np.searchsorted(plan.used, one).astype(np.int32) for one in (header.antenna1, header.antenna2)
     )
     moments = slice(tile * array.integrations, (tile + 1) * array.integrations)
     files = []
-    for subband in range(array.subbands):
-        lowest = (array.subbands - 1 - subband) * array.channels
-        channels = np.arange(lowest, lowest + array.channels)
-        if settings.is_descending:
-            channels = channels[::-1]
-        frequency = array.frequencies[channels]
-        if settings.beam:
-            flux = apparent_flux(seen, beam, header.centres, frequency)
-        else:
-            flux = np.repeat(seen.flux_at(frequency)[:, None], len(header.centres), axis=1)
-        predict(
-            seen,
-            flux,
-            uvw=header.uvw,
-            field=header.moment,
-            centres=header.centres,
-            frequency=frequency,
-            out=model,
-        )
+    for subband, channels, model in _models(plan, header):
+        levels = np.ascontiguousarray(plan.interference.levels[moments][:, channels])
         data = observe(
-            (settings.seed, tile, subband),
+            (plan.settings.seed, tile, subband),
             model,
             antenna1=first,
             antenna2=second,
@@ -507,29 +488,47 @@ def _write_tile(folder: Path, plan: _Plan, tile: int) -> Observation:
             receptors=_receptors(array)[1],
             gains=plan.gains[moments],
             bandpass=plan.bandpass[:, channels],
-            interference=replace(
-                plan.interference,
-                levels=np.ascontiguousarray(plan.interference.levels[moments][:, channels]),
-            ),
+            interference=replace(plan.interference, levels=levels),
             dead=plan.dead,
             sigma=plan.sigma,
-            system=array.sefd * settings.noise,
+            system=array.sefd * plan.settings.noise,
         )
         files.append(folder / f"{name}_sb{subband:02d}.hdf5")
+        strip = float(header.centres[0, 1])
         write_subband(
             files[-1],
             header,
-            frequency=frequency,
+            frequency=array.frequencies[channels],
             width=array.width,
             polarisations=array.polarisations,
             data=data,
-            extra={
-                "subband": subband,
-                "phase_center_dec": float(header.centres[0, 1]),
-                "fs_table": "simulated",
-            },
+            extra={"subband": subband, "phase_center_dec": strip, "fs_table": "simulated"},
         )
     return Observation(name, header.time, header.centres, tuple(files))
+
+
+def _models(
+    plan: _Plan, header: Header
+) -> Iterator[tuple[int, npt.NDArray[np.intp], npt.NDArray[np.complex64]]]:
+    """Each subband, the numbers of its channels in the order of its file, and the true visibilities (row, channel)."""
+    array = plan.profile
+    beam = beam_of(array.beam, array.dish)
+    seen = _seen(plan, header.centres)
+    channels = np.arange(array.subbands * array.channels)[::-1].reshape(array.subbands, array.channels)
+    together = max(1, TOGETHER // array.channels)
+    for first in range(0, array.subbands, together):
+        part = channels[first : first + together]
+        frequency = array.frequencies[part.reshape(-1)]
+        if plan.settings.beam:
+            flux = apparent_flux(seen, beam, header.centres, frequency)
+        else:
+            flux = np.repeat(seen.flux_at(frequency)[:, None], len(header.centres), axis=1)
+        model = predict(
+            seen, flux, uvw=header.uvw, field=header.moment, centres=header.centres, frequency=frequency
+        ).reshape(-1, *part.shape)
+        way = slice(None) if plan.settings.is_descending else slice(None, None, -1)
+        for number, one in enumerate(part):
+            yield first + number, one[way], np.ascontiguousarray(model[:, number, way])
 
 
 def _header(plan: _Plan, tile: int) -> Header:
@@ -550,6 +549,7 @@ def _header(plan: _Plan, tile: int) -> Header:
         interval=array.integration,
         centres=centres,
         uvw=uvw.reshape(-1, 3),
+        apparent=apparent(array.location, time, centres),
     )
 
 

@@ -22,6 +22,7 @@ Integers = npt.NDArray[np.int32]
 
 POLARISATIONS = {"XX": -5, "YY": -6, "XY": -7, "YX": -8, "RR": -1, "LL": -2, "RL": -3, "LR": -4}
 SECONDS = 86_400.0
+NORTH = np.pi / 360.0  # rad to either side over which north is taken, as pyuvdata does
 SIDEREAL_RATE = 2.0 * math.pi * 1.002737909350795 / SECONDS  # rad/s
 
 
@@ -49,6 +50,8 @@ class Header:
         Phase centres in radians (ICRS).
     uvw : (row, 3)
         Metres, from antenna 1 to antenna 2.
+    apparent
+        Columns by name, each (t,) in radians (see `apparent`).
     """
 
     telescope: str
@@ -63,6 +66,7 @@ class Header:
     interval: float
     centres: Floats
     uvw: Floats
+    apparent: Mapping[str, Floats]
 
 
 def meridian(location: EarthLocation, time: Floats, declination: float) -> Floats:
@@ -99,7 +103,7 @@ def axes_of(location: EarthLocation, time: Floats, centres: Floats) -> Floats:
 
     North is towards ICRS's pole at the phase centre; precession, nutation, aberration and polar motion are those of astropy.
     """
-    step = np.array([0.0, 1e-4])
+    step = np.array([0.0, NORTH])
     here = _direction(location, time, centres)
     there = _direction(location, time, centres + step) - _direction(location, time, centres - step)
     north = there - here * np.sum(here * there, axis=1, keepdims=True)
@@ -126,6 +130,26 @@ def _direction(location: EarthLocation, time: Floats, places: Floats) -> Floats:
         ]
     )
     return found
+
+
+def apparent(location: EarthLocation, time: Floats, centres: Floats) -> dict[str, Floats]:
+    """Sidereal time, apparent place and the angle from apparent to ICRS's north, each (t,), in radians.
+
+    The names are those of UVH5. `time` is MJD in seconds (UTC), `centres` (t, 2) in radians (ICRS).
+    """
+    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
+        moments = Time(time / SECONDS, format="mjd", scale="utc", location=location)
+        sidereal = moments.sidereal_time("apparent").rad
+    _, north, here = np.moveaxis(axes_of(location, time, centres), 1, 0)
+    angle = location.lon.rad - np.arctan2(here[:, 1], here[:, 0])
+    east = np.cross([0.0, 0.0, 1.0], here)
+    pole = np.cross(here, east)
+    return {
+        "lst_array": np.mod(sidereal, 2.0 * np.pi),
+        "phase_center_app_ra": np.mod(sidereal - angle, 2.0 * np.pi),
+        "phase_center_app_dec": np.arcsin(here[:, 2]),
+        "phase_center_frame_pa": np.arctan2(np.sum(north * east, axis=1), np.sum(north * pole, axis=1)),
+    }
 
 
 def write_subband(
@@ -197,7 +221,7 @@ def _write_header(
     group["flex_spw_id_array"] = np.zeros(len(frequency), np.int32)
     group["polarization_array"] = np.array([POLARISATIONS[name] for name in polarisations], np.int32)
     group["phase_center_id_array"] = header.moment
-    for name, values in _apparent(header).items():
+    for name, values in header.apparent.items():
         group[name] = values[header.moment]
     catalogue = group.create_group("phase_center_catalog")
     for number in range(moments):
@@ -237,21 +261,4 @@ def _facts(header: Header, channels: int, products: int) -> dict[str, object]:
         "Nphase": len(header.time),
         "blts_are_rectangular": True,
         "time_axis_faster_than_bls": False,
-    }
-
-
-def _apparent(header: Header) -> dict[str, Floats]:
-    """Sidereal time, apparent place and the angle from apparent to ICRS's north, for each integration, in radians."""
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("auto_max_age", None):
-        moments = Time(header.time / SECONDS, format="mjd", scale="utc", location=header.location)
-        sidereal = moments.sidereal_time("apparent").rad
-    _, north, here = np.moveaxis(axes_of(header.location, header.time, header.centres), 1, 0)
-    angle = header.location.lon.rad - np.arctan2(here[:, 1], here[:, 0])
-    east = np.cross([0.0, 0.0, 1.0], here)
-    pole = np.cross(here, east)
-    return {
-        "lst_array": np.mod(sidereal, 2.0 * np.pi),
-        "phase_center_app_ra": np.mod(sidereal - angle, 2.0 * np.pi),
-        "phase_center_app_dec": np.arcsin(here[:, 2]),
-        "phase_center_frame_pa": np.arctan2(np.sum(north * east, axis=1), np.sum(north * pole, axis=1)),
     }

@@ -76,10 +76,10 @@ def generate_sky(
     ra = np.mod(centres[0, 0] + rng.uniform(west, east, count), 2.0 * np.pi)
     dec = np.arcsin(rng.uniform(np.sin(south), np.sin(north), count))
     flux = _fluxes(rng, count, faintest, brightest)
-    index = rng.normal(-0.7, 0.2, count)
+    index: Floats = rng.normal(-0.7, 0.2, count)
     is_resolved = rng.random(count) < RESOLVED
-    major = np.where(is_resolved, np.exp(rng.uniform(np.log(5.0), np.log(30.0), count)), 0.0) * ARCSEC
-    minor = major * rng.uniform(0.4, 1.0, count)
+    major: Floats = np.where(is_resolved, np.exp(rng.uniform(np.log(5.0), np.log(30.0), count)), 0.0) * ARCSEC
+    minor: Floats = major * rng.uniform(0.4, 1.0, count)
     angle = rng.uniform(0.0, np.pi, count)
     nearest = np.full(count, np.inf)
     for centre_ra, centre_dec in centres:
