@@ -22,7 +22,7 @@ Integers = npt.NDArray[np.int32]
 
 POLARISATIONS = {"XX": -5, "YY": -6, "XY": -7, "YX": -8, "RR": -1, "LL": -2, "RL": -3, "LR": -4}
 SECONDS = 86_400.0
-NORTH = np.pi / 360.0  # rad to either side over which north is taken, as pyuvdata does
+NORTH = 1e-4  # rad to either side over which north is taken
 SIDEREAL_RATE = 2.0 * math.pi * 1.002737909350795 / SECONDS  # rad/s
 
 

@@ -103,13 +103,14 @@ def sky_of(calibrator: Calibrator, reference: float = REFERENCE) -> Sky:
     moved = np.polynomial.Polynomial(calibrator.coefficients)(
         np.polynomial.Polynomial([np.log10(reference / 1e9), 1.0])
     )
+    terms: Floats = np.asarray(moved.coef, np.float64)
     zero = np.zeros(1)
     return Sky(
         np.radians([calibrator.ra]),
         np.radians([calibrator.dec]),
-        np.array([10.0 ** moved.coef[0]]),
+        10.0 ** terms[:1],
         reference,
-        moved.coef[None, 1:],
+        terms[None, 1:],
         zero,
         zero,
         zero,
