@@ -126,7 +126,9 @@ def horizon_to_icrs(
     astrom, _, matrix = _context(times, place)
     longitude, latitude, _ = _place(*(float(one) for one in place))
     east = np.array([-np.sin(longitude), np.cos(longitude), 0.0])
-    up = np.array([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)])
+    up = np.array(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
     north = np.cross(up, east)
     az, el = np.broadcast_to(azimuth, times.shape), np.broadcast_to(elevation, times.shape)
     local = np.stack([np.cos(el) * np.sin(az), np.cos(el) * np.cos(az), np.sin(el)], axis=1)
@@ -248,7 +250,9 @@ def rotate(
     """
     steps = np.diff(frequency)
     step = float(steps.mean()) if steps.size else 0.0
-    if steps.size and np.abs(frequency - frequency[0] - step * np.arange(frequency.size)).max() > 0.01 * abs(step):
+    if steps.size and np.abs(frequency - frequency[0] - step * np.arange(frequency.size)).max() > 0.01 * abs(
+        step
+    ):
         raise ValueError(f"channels: found steps from {steps.min()} to {steps.max()} Hz; expected equal ones")
     new = frame(centre)
     turns = np.stack([new @ frame(one).T for one in centres])

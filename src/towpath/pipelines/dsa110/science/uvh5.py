@@ -225,9 +225,13 @@ def check_subband(path: Path) -> None:
             here = slice(row, row + 1)
             good = ~subband.flags(here)
             if not np.isfinite(subband.visibilities(here)[good]).all():
-                raise wrong(path, f"Data/visdata row {row}", "NaN or infinity without a flag", "finite numbers")
+                raise wrong(
+                    path, f"Data/visdata row {row}", "NaN or infinity without a flag", "finite numbers"
+                )
             if not np.isfinite(subband.samples(here)[good]).all():
-                raise wrong(path, f"Data/nsamples row {row}", "NaN or infinity without a flag", "finite numbers")
+                raise wrong(
+                    path, f"Data/nsamples row {row}", "NaN or infinity without a flag", "finite numbers"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,12 +327,16 @@ class _Reader:
     def names(self, numbers: npt.NDArray[np.int64]) -> tuple[str, ...]:
         found = self.get("antenna_names")
         if found is None or len(found) != numbers.size:
-            raise wrong(self.path, "Header/antenna_names", "none" if found is None else len(found), f"{numbers.size}")
+            raise wrong(
+                self.path, "Header/antenna_names", "none" if found is None else len(found), f"{numbers.size}"
+            )
         return tuple(one.decode() if isinstance(one, bytes) else str(one) for one in found)
 
     def diameters(self, count: int) -> Floats:
         found = self.get("antenna_diameters")
-        return np.broadcast_to(np.asarray(np.nan if found is None else found, dtype=np.float64), (count,)).copy()
+        return np.broadcast_to(
+            np.asarray(np.nan if found is None else found, dtype=np.float64), (count,)
+        ).copy()
 
     def antennas(self, place: str, rows: int, numbers: npt.NDArray[np.int64]) -> Integers:
         found = self.array(place, (rows,)).astype(np.int64)
@@ -356,7 +364,10 @@ class _Reader:
         if not isinstance(group, h5py.Group):
             return {}
         read = {name: group[name][()] for name in group if isinstance(group[name], h5py.Dataset)}
-        return {name: one.decode(errors="replace") if isinstance(one, bytes) else one for name, one in read.items()}
+        return {
+            name: one.decode(errors="replace") if isinstance(one, bytes) else one
+            for name, one in read.items()
+        }
 
     def centres(self, rows: int) -> tuple[Integers, tuple[Centre, ...]]:
         catalogue = self.file.get("Header/phase_center_catalog")
@@ -366,7 +377,12 @@ class _Reader:
         used, index = np.unique(numbers, return_inverse=True)
         missing = [int(one) for one in used if str(one) not in catalogue]
         if missing:
-            raise wrong(self.path, "Header/phase_center_catalog", f"no entries {missing[:5]}", "one for each id in use")
+            raise wrong(
+                self.path,
+                "Header/phase_center_catalog",
+                f"no entries {missing[:5]}",
+                "one for each id in use",
+            )
         return index.astype(np.int32), tuple(self.entry(f"phase_center_catalog/{one}") for one in used)
 
     def entry(self, place: str) -> Centre:
@@ -374,7 +390,9 @@ class _Reader:
         if kind == "unprojected":
             return Centre(name, kind, 0.0, np.pi / 2)
         if kind not in {"sidereal", "driftscan"}:
-            raise wrong(self.path, f"Header/{place}/cat_type", repr(kind), "sidereal, driftscan or unprojected")
+            raise wrong(
+                self.path, f"Header/{place}/cat_type", repr(kind), "sidereal, driftscan or unprojected"
+            )
         longitude, latitude = self.number(f"{place}/cat_lon"), self.number(f"{place}/cat_lat")
         if kind == "sidereal":
             epoch = self.get(f"{place}/cat_epoch")
@@ -387,10 +405,14 @@ class _Reader:
         if kind == "drift":
             return Centre(name, "unprojected", 0.0, np.pi / 2)
         if kind != "phased":
-            raise wrong(self.path, "Header/phase_type", repr(kind), "a phase_center_catalog, or drift or phased")
+            raise wrong(
+                self.path, "Header/phase_type", repr(kind), "a phase_center_catalog, or drift or phased"
+            )
         ra, dec = self.number("phase_center_ra"), self.number("phase_center_dec")
         frame = self.text("phase_center_frame", "icrs")
-        return Centre(name, "sidereal", *self.icrs("phase_center_frame", frame, self.get("phase_center_epoch"), ra, dec))
+        return Centre(
+            name, "sidereal", *self.icrs("phase_center_frame", frame, self.get("phase_center_epoch"), ra, dec)
+        )
 
     def icrs(self, place: str, frame: str, epoch: Any, ra: float, dec: float) -> tuple[float, float]:
         if frame == "icrs":
