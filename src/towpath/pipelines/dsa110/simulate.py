@@ -73,7 +73,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 SECONDS = 86_400.0
 TOGETHER = 64  # channels predicted in one pass, or a subband
-UNSEEN = 2e-4  # Jy as seen through the beam, below which a source is left out of a tile
+FAINT = (
+    0.02  # share of the faintest flux drawn; what is seen through the beam with less is left out of a tile
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Settings:
     sky
         Sources, instead of those drawn and the calibrator.
     faintest, brightest
-        Limits of the sources drawn, in Jy at 1.4 GHz.
+        Limits of the sources drawn, in Jy at 1.4 GHz. One that a tile sees with less than a fiftieth of `faintest` is not in it.
     noise
         Factor to the thermal noise that the profile's SEFD gives; 0 for none.
     amplitude, drift, ripple
@@ -160,7 +162,6 @@ def preset(name: str) -> Settings:
             integrations=None,
             tiles=1,
             calibrator_tile=0,
-            faintest=0.01,
             dead=(40,),
         ),
     }
@@ -562,7 +563,8 @@ def _seen(plan: _Plan, centres: Floats) -> Sky:
     flux = apparent_flux(plan.sky, beam_of(array.beam, array.dish), centres, middle)
     turn = np.cos(centres[0, 1]) * np.cos(plan.sky.dec) * np.cos(plan.sky.ra - centres[0, 0])
     is_above = turn + np.sin(centres[0, 1]) * np.sin(plan.sky.dec) > 0.0
-    return select(plan.sky, is_above & (flux.max(axis=(1, 2)) >= UNSEEN))
+    least = FAINT * plan.settings.faintest if plan.settings.sky is None else 0.0
+    return select(plan.sky, is_above & (flux.max(axis=(1, 2)) >= least))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
