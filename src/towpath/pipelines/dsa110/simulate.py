@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy import units
-from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
 from .science.beam import beam_of
 from .science.instrument import Profile, load_profile
 from .science.predict import apparent_flux, predict
+from .science.profile_file import write_profile
 from .science.simulated_files import Header, apparent, axes_of, meridian, transit, write_subband
 from .science.simulated_instrument import (
     Interference,
@@ -304,41 +303,6 @@ def thinned(profile: Profile, settings: Settings) -> Profile:
     )
 
 
-def write_profile(path: Path | str, profile: Profile) -> Path:
-    """Write a profile as the file that `instrument.load_profile` reads."""
-    path = Path(path)
-    places = _geodetic(profile)
-    stations = [
-        f"    {{ name = {json.dumps(name)}, latitude = {lat!r}, longitude = {lon!r}, height = {height!r},"
-        f" active = {str(bool(active)).lower()} }},"
-        for name, (lat, lon, height), active in zip(profile.stations, places, profile.active, strict=True)
-    ]
-    lines = [
-        f"name = {json.dumps(profile.name)}",
-        f"telescope = {json.dumps(profile.telescope)}",
-        f"dish = {profile.dish!r}",
-        f"beam = {json.dumps(profile.beam)}",
-        f"sefd = {profile.sefd!r}",
-        f"mount = {json.dumps(profile.mount)}",
-        f"drift = {str(profile.drift).lower()}",
-        "stations = [",
-        *stations,
-        "]",
-        "\n[site]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("latitude", "longitude", "height")),
-        "\n[spectrum]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("subbands", "channels", "width", "lowest")),
-        f"polarisations = {json.dumps(list(profile.polarisations))}",
-        "\n[time]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("integration", "integrations")),
-        "\n[limits]",
-        f"uvw = {json.dumps(list(profile.uvw))}",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("position", "phase_centre")),
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def simulate(
     folder: Path | str,
     profile: Profile | None = None,
@@ -593,14 +557,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in observation.files:
             sys.stdout.write(f"{path}\n")
     return 0
-
-
-def _geodetic(profile: Profile) -> list[tuple[float, float, float]]:
-    places = EarthLocation.from_geocentric(*(profile.positions.T * units.m)).to_geodetic()
-    return [
-        (round(float(lat), 10), round(float(lon), 10), round(float(height), 4))
-        for lon, lat, height in zip(places.lon.deg, places.lat.deg, places.height.value, strict=True)
-    ]
 
 
 if __name__ == "__main__":
