@@ -17,6 +17,7 @@ from towpath.pipelines.dsa110.science.sky import points
 from towpath.pipelines.dsa110.simulate import (
     Settings,
     Truth,
+    main,
     preset,
     simulate,
     spoil_duplicate,
@@ -205,6 +206,24 @@ def test_each_wart_is_that_wart(corrupted: Truth, tmp_path: Path) -> None:
     assert not growing.grow(0.7) and growing.grow(1.0) and _data(moved[9]).shape[1] == 4
     with pytest.raises(ValueError, match="subband 77: not among"):
         spoil_missing(moved, 77)
+
+
+def test_the_command_writes_files_truth_catalogue_and_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "incoming"
+    arguments = ["--tiles", "1", "--stations", "4", "--channels", "1", "--integrations", "2"]
+    assert main(["--out", str(out), *arguments]) == 0
+    assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in out.iterdir())
+    beside = {path.name for path in (tmp_path / "incoming-truth").iterdir()}
+    assert beside == {"truth.json", "truth.npz", "catalogue.csv", "instrument.toml"}
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected numbers from 0 to 5"):
+        simulate(tmp_path / "in", settings=replace(QUIET, dead=(6,)))
+    with pytest.raises(ValueError, match="calibrator in tile 3; expected 0 to 0"):
+        simulate(tmp_path / "in", settings=replace(QUIET, calibrator_tile=3))
 
 
 def _times(path: Path) -> np.ndarray:

@@ -327,6 +327,11 @@ def simulate(
     -------
     Truth
         What was written.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many stations or tiles as the settings name.
     """
     folder, settings = Path(folder), settings or preset("small")
     folder.mkdir(parents=True, exist_ok=True)
@@ -383,6 +388,8 @@ def _plan(array: Profile, settings: Settings) -> _Plan:
     interference = draw_interference(rng, len(seconds), channels, len(used), sigma=sigma)
     if not settings.interference:
         interference = replace(interference, levels=np.zeros_like(interference.levels))
+    if any(not 0 <= number < len(used) for number in settings.dead):
+        raise ValueError(f"dead stations {settings.dead}; expected numbers from 0 to {len(used) - 1}")
     dead = np.zeros(len(used), bool)
     dead[list(settings.dead)] = True
     sky = settings.sky if settings.sky is not None else _sky(rng, settings, centres.reshape(-1, 2))
@@ -408,6 +415,10 @@ def _starts(array: Profile, settings: Settings) -> Floats:
     if settings.start or settings.calibrator is None:
         first = _seconds(settings.start or settings.day)
     else:
+        if not 0 <= settings.calibrator_tile < settings.tiles:
+            raise ValueError(
+                f"calibrator in tile {settings.calibrator_tile}; expected 0 to {settings.tiles - 1}"
+            )
         strip = float(np.broadcast_to(settings.declination, settings.tiles)[settings.calibrator_tile])
         ra = np.radians(settings.calibrator.ra)
         middle = transit(array.location, _seconds(settings.day) + SECONDS / 24.0, ra, np.radians(strip))
@@ -549,6 +560,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, beside = chosen.pop("out"), chosen.pop("truth")
     profile, base = load_profile(chosen.pop("instrument")), preset(chosen.pop("preset"))
     settings = replace(base, **{name: value for name, value in chosen.items() if value is not None})
+    settings = replace(
+        settings,
+        dead=tuple(
+            number for number in settings.dead if number < (settings.stations or profile.active.sum())
+        ),
+        calibrator_tile=min(settings.calibrator_tile, settings.tiles - 1),
+    )
     beside = beside or out.with_name(out.name + "-truth")
     truth = simulate(out, profile, settings, truth=beside)
     write_catalogue(beside / "catalogue.csv", truth.sky, seed=settings.seed)
