@@ -31,7 +31,7 @@ def test_visibilities_are_those_of_the_formula(gap: float) -> None:
     uvw = rng.normal(0.0, 900.0, (400, 3))
     field = rng.integers(0, 3, 400).astype(np.int32)
     centres = np.array([[6.28, 0.3], [0.0, 0.3], [0.01, 0.301]])
-    frequency = 1.31e9 + 244140.625 * np.arange(150)
+    frequency = 1.31e9 + 244140.625 * np.arange(150, dtype=np.float64)
     frequency[70:] += gap
     flux = apparent_flux(sky, Airy(4.65), centres, frequency)
     found = predict(sky, flux, uvw=uvw, field=field, centres=centres, frequency=frequency)

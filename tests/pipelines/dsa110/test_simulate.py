@@ -17,6 +17,7 @@ from towpath.pipelines.dsa110.science.sky import points
 from towpath.pipelines.dsa110.simulate import (
     Settings,
     Truth,
+    main,
     preset,
     simulate,
     spoil_duplicate,
@@ -152,7 +153,7 @@ def test_equal_seeds_give_equal_visibilities_and_the_truth_lies_outside(tmp_path
 
 
 def test_a_strip_crosses_the_wrap_of_right_ascension(tmp_path: Path) -> None:
-    settings = replace(QUIET, tiles=1, starts=("2025-06-14T14:23:00", "2025-06-14T14:33:00"), calibrator=None)
+    settings = replace(QUIET, tiles=1, starts=("2025-06-14T14:16:00", "2025-06-14T14:23:00"), calibrator=None)
     settings = replace(settings, declination=(16.1, 17.1))
     truth = simulate(tmp_path / "in", settings=settings)
     ra = np.degrees([one.centre[0] for one in truth.observations])
@@ -205,6 +206,24 @@ def test_each_wart_is_that_wart(corrupted: Truth, tmp_path: Path) -> None:
     assert not growing.grow(0.7) and growing.grow(1.0) and _data(moved[9]).shape[1] == 4
     with pytest.raises(ValueError, match="subband 77: not among"):
         spoil_missing(moved, 77)
+
+
+def test_the_command_writes_files_truth_catalogue_and_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "incoming"
+    arguments = ["--tiles", "1", "--stations", "4", "--channels", "1", "--integrations", "2"]
+    assert main(["--out", str(out), *arguments]) == 0
+    assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in out.iterdir())
+    beside = {path.name for path in (tmp_path / "incoming-truth").iterdir()}
+    assert beside == {"truth.json", "truth.npz", "catalogue.csv", "instrument.toml"}
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected numbers from 0 to 5"):
+        simulate(tmp_path / "in", settings=replace(QUIET, dead=(6,)))
+    with pytest.raises(ValueError, match="calibrator in tile 3; expected 0 to 0"):
+        simulate(tmp_path / "in", settings=replace(QUIET, calibrator_tile=3))
 
 
 def _times(path: Path) -> np.ndarray:

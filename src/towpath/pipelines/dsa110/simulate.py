@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy import units
-from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
 from .science.beam import beam_of
 from .science.instrument import Profile, load_profile
 from .science.predict import apparent_flux, predict
+from .science.profile_file import write_profile
 from .science.simulated_files import Header, apparent, axes_of, meridian, transit, write_subband
 from .science.simulated_instrument import (
     Interference,
@@ -73,7 +72,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 SECONDS = 86_400.0
 TOGETHER = 64  # channels predicted in one pass, or a subband
-UNSEEN = 2e-4  # Jy as seen through the beam, below which a source is left out of a tile
+FAINT = (
+    0.02  # share of the faintest flux drawn; what is seen through the beam with less is left out of a tile
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Settings:
     sky
         Sources, instead of those drawn and the calibrator.
     faintest, brightest
-        Limits of the sources drawn, in Jy at 1.4 GHz.
+        Limits of the sources drawn, in Jy at 1.4 GHz. One that a tile sees with less than a fiftieth of `faintest` is not in it.
     noise
         Factor to the thermal noise that the profile's SEFD gives; 0 for none.
     amplitude, drift, ripple
@@ -160,7 +161,6 @@ def preset(name: str) -> Settings:
             integrations=None,
             tiles=1,
             calibrator_tile=0,
-            faintest=0.01,
             dead=(40,),
         ),
     }
@@ -303,41 +303,6 @@ def thinned(profile: Profile, settings: Settings) -> Profile:
     )
 
 
-def write_profile(path: Path | str, profile: Profile) -> Path:
-    """Write a profile as the file that `instrument.load_profile` reads."""
-    path = Path(path)
-    places = _geodetic(profile)
-    stations = [
-        f"    {{ name = {json.dumps(name)}, latitude = {lat!r}, longitude = {lon!r}, height = {height!r},"
-        f" active = {str(bool(active)).lower()} }},"
-        for name, (lat, lon, height), active in zip(profile.stations, places, profile.active, strict=True)
-    ]
-    lines = [
-        f"name = {json.dumps(profile.name)}",
-        f"telescope = {json.dumps(profile.telescope)}",
-        f"dish = {profile.dish!r}",
-        f"beam = {json.dumps(profile.beam)}",
-        f"sefd = {profile.sefd!r}",
-        f"mount = {json.dumps(profile.mount)}",
-        f"drift = {str(profile.drift).lower()}",
-        "stations = [",
-        *stations,
-        "]",
-        "\n[site]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("latitude", "longitude", "height")),
-        "\n[spectrum]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("subbands", "channels", "width", "lowest")),
-        f"polarisations = {json.dumps(list(profile.polarisations))}",
-        "\n[time]",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("integration", "integrations")),
-        "\n[limits]",
-        f"uvw = {json.dumps(list(profile.uvw))}",
-        *(f"{name} = {getattr(profile, name)!r}" for name in ("position", "phase_centre")),
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def simulate(
     folder: Path | str,
     profile: Profile | None = None,
@@ -362,6 +327,11 @@ def simulate(
     -------
     Truth
         What was written.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many stations or tiles as the settings name.
     """
     folder, settings = Path(folder), settings or preset("small")
     folder.mkdir(parents=True, exist_ok=True)
@@ -418,6 +388,8 @@ def _plan(array: Profile, settings: Settings) -> _Plan:
     interference = draw_interference(rng, len(seconds), channels, len(used), sigma=sigma)
     if not settings.interference:
         interference = replace(interference, levels=np.zeros_like(interference.levels))
+    if any(not 0 <= number < len(used) for number in settings.dead):
+        raise ValueError(f"dead stations {settings.dead}; expected numbers from 0 to {len(used) - 1}")
     dead = np.zeros(len(used), bool)
     dead[list(settings.dead)] = True
     sky = settings.sky if settings.sky is not None else _sky(rng, settings, centres.reshape(-1, 2))
@@ -443,6 +415,10 @@ def _starts(array: Profile, settings: Settings) -> Floats:
     if settings.start or settings.calibrator is None:
         first = _seconds(settings.start or settings.day)
     else:
+        if not 0 <= settings.calibrator_tile < settings.tiles:
+            raise ValueError(
+                f"calibrator in tile {settings.calibrator_tile}; expected 0 to {settings.tiles - 1}"
+            )
         strip = float(np.broadcast_to(settings.declination, settings.tiles)[settings.calibrator_tile])
         ra = np.radians(settings.calibrator.ra)
         middle = transit(array.location, _seconds(settings.day) + SECONDS / 24.0, ra, np.radians(strip))
@@ -562,7 +538,8 @@ def _seen(plan: _Plan, centres: Floats) -> Sky:
     flux = apparent_flux(plan.sky, beam_of(array.beam, array.dish), centres, middle)
     turn = np.cos(centres[0, 1]) * np.cos(plan.sky.dec) * np.cos(plan.sky.ra - centres[0, 0])
     is_above = turn + np.sin(centres[0, 1]) * np.sin(plan.sky.dec) > 0.0
-    return select(plan.sky, is_above & (flux.max(axis=(1, 2)) >= UNSEEN))
+    least = FAINT * plan.settings.faintest if plan.settings.sky is None else 0.0
+    return select(plan.sky, is_above & (flux.max(axis=(1, 2)) >= least))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -583,6 +560,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, beside = chosen.pop("out"), chosen.pop("truth")
     profile, base = load_profile(chosen.pop("instrument")), preset(chosen.pop("preset"))
     settings = replace(base, **{name: value for name, value in chosen.items() if value is not None})
+    settings = replace(
+        settings,
+        dead=tuple(
+            number for number in settings.dead if number < (settings.stations or profile.active.sum())
+        ),
+        calibrator_tile=min(settings.calibrator_tile, settings.tiles - 1),
+    )
     beside = beside or out.with_name(out.name + "-truth")
     truth = simulate(out, profile, settings, truth=beside)
     write_catalogue(beside / "catalogue.csv", truth.sky, seed=settings.seed)
@@ -591,14 +575,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in observation.files:
             sys.stdout.write(f"{path}\n")
     return 0
-
-
-def _geodetic(profile: Profile) -> list[tuple[float, float, float]]:
-    places = EarthLocation.from_geocentric(*(profile.positions.T * units.m)).to_geodetic()
-    return [
-        (round(float(lat), 10), round(float(lon), 10), round(float(height), 4))
-        for lon, lat, height in zip(places.lon.deg, places.lat.deg, places.height.value, strict=True)
-    ]
 
 
 if __name__ == "__main__":
