@@ -4,11 +4,11 @@ Each reads what it consumes, calls functions of `science`, writes what it produc
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from towpath import Context, Many, Stage, Unit
+from towpath import Calibration, Context, Many, One, Reject, Stage, Unit
 
 from .science.profiles import digest_of, read_profile
 
@@ -69,7 +69,7 @@ class Convert(OfInstrument):
             made = convert(
                 context.inputs["subbands"], path, profile, progress=context.progress, threads=context.cores
             )
-        context.measure("n_subbands", made.n_subbands)
+        context.measure("n_subbands", len(context.inputs["subbands"]))
         context.measure("flagged", round(made.flagged, 6))
         context.measure("ra", round(made.ra, 6), "degrees")
         context.measure("dec", round(made.dec, 6), "degrees")
@@ -78,3 +78,200 @@ class Convert(OfInstrument):
         if made.missing:
             missing = ", ".join(f"sb{number:02d}" for number in made.missing)
             context.caveat(f"without {missing}: their channels are flagged")
+
+
+class Apply(Stage):
+    """Flag a Measurement Set and divide it by the certified solutions: columns are added, the set is not copied."""
+
+    version = "1"
+    consumes = {"ms": One("ms/raw"), "solutions": Calibration("solutions")}
+    produces = {"ms": "ms/calibrated", "waterfall": "picture/waterfall", "coverage": "picture/coverage"}
+
+    interpolation: Literal["nearest", "linear"] = "nearest"
+    flagger: Literal["own", "aoflagger"] = "own"
+    clip: float = 7.0
+    threshold: float = 7.0
+    strip: Degrees = 3.0
+
+    def run(self, context: Context) -> None:
+        """Verify both, flag, divide, and tell how much was flagged."""
+        from .science.calibrate import calibrate_set  # optional: see Convert.run
+        from .science.calibration_pictures import draw_coverage, draw_waterfall  # optional: see Convert.run
+        from .science.calibration_set import read_set  # optional: see Convert.run
+        from .science.flagging import FlagSettings  # optional: see Convert.run
+        from .science.solving import mjd_seconds  # optional: see Convert.run
+
+        found = read_set(context.inputs["solutions"])
+        with context.output("ms", f"{context.item.key}.ms") as path:
+            done = calibrate_set(
+                context.inputs["ms"],
+                path,
+                found,
+                flags=FlagSettings(clip=self.clip, threshold=self.threshold),
+                interpolation=self.interpolation,
+                flagger=self.flagger,
+                strip=self.strip,
+                solved=mjd_seconds(found.calibrated.solved),
+                threads=context.cores,
+                progress=context.progress,
+            )
+        flagged, vis = done.flagged, done.visibilities
+        with context.output("waterfall", "flags.png") as path:
+            draw_waterfall(path, flagged.waterfall, flagged.times, vis.frequency)
+        with context.output("coverage", "coverage.png") as path:
+            draw_coverage(path, vis.uvw[vis.is_cross], vis.frequency)
+        context.measure("flagged", round(float(vis.flags[vis.is_cross].mean()), 6))
+        context.measure("interference", round(flagged.fraction, 6))
+        context.measure("n_dead", len(flagged.dead))
+        context.measure("calibration_age", round(done.age, 1), "s")
+        if flagged.dead:
+            context.log.info("dead stations: %s", ", ".join(flagged.dead))
+        if found.calibrated.is_borrowed:
+            context.caveat(
+                f"calibrated with a set that was borrowed: solved on {found.calibrated.source} at {found.calibrated.solved}"
+            )
+
+
+class SolveBandpass(OfInstrument):
+    """Choose what a group is calibrated by, and solve for the bandpass; or borrow a set; or there is none to solve."""
+
+    version = "1"
+    produces = {"bandpass": "calibration/bandpass", "picture": "picture/bandpass"}
+    optional_outputs = frozenset({"picture"})
+
+    borrow: Annotated[float, Unit("d")] = 30.0
+    strip: Degrees = 3.0
+    least_calibrator: Janskys = 0.5
+    least_catalogued: Janskys = 1.0
+    fallback: int = Field(default=4, ge=0)
+    min_snr: float = 5.0
+    pre_phase: Seconds = 60.0
+    uv_min: Wavelengths = 0.0
+
+    @classmethod
+    def declared(cls, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        """The sets of the group, the certified solutions that are nearest, and the tables that people bring."""
+        within = float(params.get("borrow", 30.0)) * _DAY
+        consumes = {
+            "sets": Many("ms/raw"),
+            "known": Calibration("solutions", optional=True, within=within),
+            "calibrators": Calibration("calibrators", optional=True),
+            "reference": Calibration("reference", optional=True),
+        }
+        return consumes, cls.produces
+
+    def run(self, context: Context) -> None:
+        """Take the first rung of the ladder that holds.
+
+        Raises
+        ------
+        Reject
+            If a set is certified for the group's time already.
+        ValueError
+            If no rung holds.
+        """
+        from .science import ladder  # optional: see Convert.run
+        from .science.choosing import Limits, Rung  # optional: see Convert.run
+
+        group = ladder.group_of(
+            [
+                (path, file.item)
+                for path, file in zip(context.inputs["sets"], context.sources["sets"], strict=True)
+            ],
+            self.instrument,
+            calibrators=context.inputs["calibrators"],
+            reference=context.inputs["reference"],
+        )
+        limits = Limits(
+            strip=ladder.radians(self.strip),
+            calibrator=self.least_calibrator,
+            catalogued=self.least_catalogued,
+            borrow=self.borrow * _DAY,
+            fallback=self.fallback,
+        )
+        known = ladder.known_of(context.inputs["known"], _told(context, "known"))
+        choice = ladder.choose(group.members, known, limits)
+        for reason in choice.reasons:
+            context.log.info("%s", reason)
+        context.measure("rung", choice.rung.value)
+        context.measure("calibrator", choice.source)
+        if choice.rung is Rung.COVERED:
+            raise Reject([f"{choice.source} is certified for this time: nothing is to be solved"])
+        if choice.rung is Rung.NONE:
+            raise ValueError("no calibration: " + "; ".join(choice.reasons))
+        with context.output("bandpass", "bandpass") as path:
+            if choice.rung is Rung.BORROWED:
+                ladder.borrow(context.inputs["known"], path, choice)
+                context.caveat(f"borrowed: {'; '.join(choice.reasons)}")
+                return
+            made = ladder.solve_bandpass(
+                group, choice, path, min_snr=self.min_snr, pre_phase=self.pre_phase, uv_min=self.uv_min
+            )
+        _measure_solutions(context, "bandpass", made)
+        with context.output("picture", "bandpass.png") as path:
+            ladder.draw_bandpass(path, made)
+
+
+class SolveGain(OfInstrument):
+    """Solve for gains after the bandpass, over the whole observation and in short intervals: the whole set."""
+
+    version = "1"
+    consumes = {
+        "bandpass": One("calibration/bandpass"),
+        "sets": Many("ms/raw"),
+        "calibrators": Calibration("calibrators", optional=True),
+        "reference": Calibration("reference", optional=True),
+    }
+    produces = {"solutions": "calibration/solutions", "picture": "picture/gains"}
+    optional_outputs = frozenset({"picture"})
+
+    min_snr: float = 3.0
+    short: Seconds = 60.0
+    uv_min: Wavelengths = 0.0
+
+    def run(self, context: Context) -> None:
+        """Solve on the observation that the bandpass was solved on; a set that was borrowed is passed on as it is."""
+        from .science import ladder  # optional: see Convert.run
+
+        bandpass = context.inputs["bandpass"]
+        with context.output("solutions", "solutions") as path:
+            if ladder.is_borrowed(bandpass):
+                ladder.pass_on(bandpass, path)
+                for name, solutions in ladder.tables_of(path):
+                    _measure_solutions(context, name, solutions)
+                return
+            group = ladder.group_of(
+                [
+                    (one, file.item)
+                    for one, file in zip(context.inputs["sets"], context.sources["sets"], strict=True)
+                ],
+                self.instrument,
+                calibrators=context.inputs["calibrators"],
+                reference=context.inputs["reference"],
+            )
+            made = ladder.solve_gains(
+                group, bandpass, path, min_snr=self.min_snr, short=self.short, uv_min=self.uv_min
+            )
+        for name, solutions in made.tables():
+            _measure_solutions(context, name, solutions)
+        with context.output("picture", "gains.png") as path:
+            ladder.draw_gains(path, made)
+
+
+def _told(context: Context, name: str) -> Mapping[str, Any]:
+    """What the stage is told of a calibration that it was given; empty without one."""
+    found = context.sources[name]
+    return {**found[0].attributes, "item": found[0].item} if found else {}
+
+
+def _measure_solutions(context: Context, name: str, solutions: Any) -> None:
+    from .science.solve import quality  # optional: see Convert.run
+
+    found = quality(solutions)
+    short = {"bandpass": "bandpass", "gains": "gain", "short": "short_gain"}[name]
+    context.measure(f"{short}_flagged", round(found["flagged"], 6))
+    context.measure(f"{short}_snr", round(found["median_snr"], 3))
+    context.measure(f"{short}_phase_scatter", round(found["phase_scatter_degrees"], 4), "degrees")
+    context.measure(f"{short}_closure", round(found["closure_degrees"], 4), "degrees")
+    if name == "bandpass":
+        context.measure("n_dead", int(found["dead_stations"]))

@@ -5,13 +5,14 @@ one observation, against a model that is seen through the primary beam.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .apply import apply
 from .beam import Beam, Pointings, separation
 from .calibrators import Calibrator, find_calibrator, sky_of
 from .choosing import Member, Seen
@@ -167,6 +168,11 @@ def gains_of(
         reference=bandpass.reference,
         uv_min=uv_min,
     )
+
+
+def corrected(prepared: Prepared, gains: Solutions) -> Prepared:
+    """The same with the visibilities divided by gains."""
+    return replace(prepared, visibilities=apply(prepared.visibilities, None, gains))
 
 
 def moment(mjd_seconds: float) -> str:
