@@ -115,7 +115,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
         return Problem(
             (*key, "kind"), repr(tag) if tag else "nothing", choose(tag, set(_tagged(at)) - {"code"})
         )
-    if _is_union(at):
+    if _is_union(at) and kind != "value_error":
         wanted = dict.fromkeys(_TYPES.get(bare(part), "a value") for part in get_args(at))
         return Problem(key, describe(value), " or ".join(wanted))
     return Problem(key, "what is no text" if at is SecretStr else describe(value), _expected(error))
