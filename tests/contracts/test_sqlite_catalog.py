@@ -538,6 +538,8 @@ def test_what_is_asked_of_the_whole_site_is_found_by_index(path: Path) -> None:
         ("work_at_rest", lambda tx: tx.stale(b.kind().stages["a"])),
         ("publications_state", lambda tx: tx.publication_counts()),
         ("products_bad", lambda tx: tx.products(states=(kinds.MISSING, kinds.CHANGED))),
+        ("products_look", lambda tx: tx.let_go_of(tx.now(), limit=200)),
+        ("products_shed", lambda tx: tx.leave_trash(-1.0, limit=200, shed_before=tx.now())),
     ]
     for index, ask in asked:
         plans = _plans(catalog, ask)

@@ -298,8 +298,11 @@ class View(Protocol):
     def let_go(self, items: Sequence[int], stages: Sequence[str] | None = None) -> list[LetGoRow]:
         """The products of these items that were let go, by id."""
 
-    def paths(self, root: str) -> dict[str, bool]:
-        """The paths below a root that some product may still lie at, each with whether it is a tree."""
+    def paths(self, root: str, *, let_go: bool = False) -> dict[str, bool]:
+        """The paths below a root that some product may still lie at, each with whether it is a tree.
+
+        With `let_go` also those at which products lay that were let go, and are deleted.
+        """
 
     def logs_needed(self, works: Sequence[int]) -> set[tuple[int, int]]:
         """Of these works the last attempt (work, token) of each that needs a person or did not qualify."""

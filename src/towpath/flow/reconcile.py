@@ -416,7 +416,9 @@ def orphans(
     """
     limit = (time.time() if now is None else now) - older
     place, known, _ = _store(catalog)
-    ours = {parent for path in known for parent in _parents(path)}
+    with catalog.read() as view:
+        lay = view.paths("store", let_go=True)  # so that bytes are found that a kill left of what was let go
+    ours = {parent for path in lay for parent in _parents(path)}
     old = [
         path
         for path in unknown(place, known)

@@ -211,26 +211,49 @@ class Letting(Restoring):
         products: Sequence[Product],
     ) -> set[int]:
         """Products of which a reader, though it is done, read other bytes: its last run was of a former one."""
-        queues = [
-            self.intern(kind.stages[name].queue) for name in _readers(kind, stage.name, output, members=False)
-        ]
+        items = [one.item for one in products]
+        own = _readers(kind, stage.name, output, members=False)
+        readers: dict[int, set[int]] = {}
+        for work, item in self._done_work(kind, own, items):
+            readers.setdefault(item, set()).add(work)
         for group, names in _group_readers(definition, kind, [(stage.name, output)]):
-            queues += [self.intern(group.stages[name].queue) for name in names]
-        readers, made = set(queues), {one.id: one for one in products}
-        former = self.rows_in(
-            "SELECT q.id, p.id FROM products p JOIN products q ON q.item_id = p.item_id AND q.queue_id = p.queue_id "
-            "AND q.output = p.output AND q.part = p.part AND q.id <> p.id AND q.sha256 <> p.sha256 WHERE p.id IN ({in})",
-            sorted(made),
+            of_items = self._groups(group, items)
+            done: dict[int, set[int]] = {}
+            numbers = sorted({one for some in of_items.values() for one in some})
+            for work, one in self._done_work(group, names, numbers):
+                done.setdefault(one, set()).add(work)
+            for item, groups in of_items.items():
+                readers.setdefault(item, set()).update(*(done.get(one, ()) for one in groups))
+        used: dict[int, set[int]] = {}
+        for product, work in self.rows_in(
+            "SELECT r.product_id, w.id FROM run_inputs r JOIN work w ON w.id = r.work_id AND w.done_token = r.token "
+            "WHERE r.product_id IN ({in})",
+            [one.id for one in products],
+        ):
+            used.setdefault(product, set()).add(work)
+        doubtful = [
+            (one, work) for one in products for work in readers.get(one.item, set()) - used.get(one.id, set())
+        ]
+        former = self._hashes_read({work for _, work in doubtful}, stage, output) if doubtful else {}
+        return {
+            one.id
+            for one, work in doubtful
+            if former.get((work, one.item, one.part), one.sha256) != one.sha256
+        }
+
+    def _hashes_read(
+        self, works: Iterable[int], stage: StagePlan, output: str
+    ) -> dict[tuple[int, int, str], bytes]:
+        """What the last finished runs of these works read of an output of a stage, by work, item and part."""
+        rows = self.rows_in(
+            "SELECT w.id, q.item_id, q.part, q.sha256 FROM work w JOIN run_inputs r ON r.work_id = w.id "
+            "AND r.token = w.done_token JOIN products q ON q.id = r.product_id "
+            "WHERE q.queue_id = ? AND q.output = ? AND w.id IN ({in})",
+            sorted(works),
+            self.intern(stage.queue),
+            output,
         )
-        others: dict[int, set[int]] = {}
-        for other, number in former:
-            others.setdefault(other, set()).add(number)
-        used = self.rows_in(
-            "SELECT r.product_id, w.queue_id FROM run_inputs r JOIN work w ON w.id = r.work_id AND w.done_token = r.token "
-            "WHERE w.state = 'done' AND r.product_id IN ({in})",
-            sorted(others),
-        )
-        return {number for other, queue in used if queue in readers for number in others[other]}
+        return {(row[0], row[1], row[2]): bytes(row[3]) for row in rows}
 
     # ---- publications
     def _unpublished(

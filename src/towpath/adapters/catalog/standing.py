@@ -148,9 +148,12 @@ class Standing(Reading):
 
     # ---- what retention asks
     def oldest_running(self) -> float | None:
-        """When the oldest run that goes on (or whose lease expired) began, None if none does."""
+        """When the oldest run that goes on (or whose lease expired) began, None if none does.
+
+        Work of no item, such as a sweep, reads no product.
+        """
         found: float | None = self.one(
-            "SELECT min(began) FROM work WHERE state IN ('ready', 'running') AND state = 'running'"
+            "SELECT min(began) FROM work WHERE state IN ('ready', 'running') AND state = 'running' AND item_id > 0"
         )[0]
         return found
 
@@ -208,14 +211,18 @@ class Standing(Reading):
         wanted = [one for one in found if stages is None or one.product.stage in stages]
         return sorted(wanted, key=lambda one: one.product.id)
 
-    def paths(self, root: str) -> dict[str, bool]:
-        """The paths below a root that some product may still lie at, each with whether it is a tree."""
+    def paths(self, root: str, *, let_go: bool = False) -> dict[str, bool]:
+        """The paths below a root that some product may still lie at, each with whether it is a tree.
+
+        With `let_go` also those at which products lay that were let go, and are deleted.
+        """
+        gone = "" if let_go else " AND state <> 'spent' AND state <> 'wanted'"
         found: dict[str, bool] = {}
         after = 0
         while True:
             rows = self.rows(
-                "SELECT id, path, tree FROM products WHERE id > ? AND root_id = ? AND state <> 'deleted' "
-                "AND state <> 'spent' AND state <> 'wanted' "
+                "SELECT id, path, tree FROM products WHERE id > ? AND root_id = ? AND state <> 'deleted'"
+                f"{gone} "
                 "ORDER BY id LIMIT ?",
                 (after, self.root_id(root), _PAGE),
             )

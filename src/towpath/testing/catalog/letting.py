@@ -145,6 +145,22 @@ class LettingSuite(Base):
         b.catalog.write(lambda tx: tx.retire([work], "left"))
         assert let_go(b) == 1
 
+    def test_a_reader_that_was_spared_has_read_these_bytes(self, bench: MakeBench) -> None:
+        """Its last run read another row, but of equal bytes."""
+        b = bench(fork())
+        (item,) = b.add("i")
+        b.end("a", content="x")
+        b.end("b")
+        b.end("c")
+        first = product(b, item)
+        for content in ("y", "x"):
+            b.revise("a", item, force=True)
+            b.end("a", content=content)
+        b.drain()
+        assert outcomes(b, item, "b") == ["done"]
+        assert product(b, item).id != first.id
+        assert let_go(b) == 1
+
     def test_what_nothing_reads_stays(self, bench: MakeBench) -> None:
         """The end of a route is never consumed."""
         b = bench(kind_plan("item", {"a": ()}, settings={"a": {"keep": CONSUMED}}))
