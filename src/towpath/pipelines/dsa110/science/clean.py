@@ -112,7 +112,7 @@ def noise_level(image: Singles) -> float:
     return float(MAD * np.median(np.abs(some - np.median(some)))) if some.size else math.nan
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def peak_over(image: Singles, levels: Singles, tile: int, mask: Mask, masked: bool) -> tuple[float, float]:
     """Largest absolute value, and largest ratio of it to the noise of its tile; of the mask only if `masked`."""
     rows = np.zeros(image.shape[0], np.float32)
@@ -126,7 +126,7 @@ def peak_over(image: Singles, levels: Singles, tile: int, mask: Mask, masked: bo
     return float(rows.max()), float(ratios.max())
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _counted(
     image: Singles, levels: Singles, tile: int, sigmas: float, least: float, mask: Mask, masked: bool
 ) -> npt.NDArray[np.int64]:
@@ -139,7 +139,7 @@ def _counted(
     return counts
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _listed(
     image: Singles,
     levels: Singles,
@@ -217,7 +217,7 @@ def minor_cycle(pixels: Pixels, psf: Singles, *, gain: float, most: int) -> tupl
     return _minor(pixels.y, pixels.x, pixels.value, pixels.floor, psf, gain, most)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _minor(
     ys: Places, xs: Places, values: Singles, floors: Singles, psf: Singles, gain: float, most: int
 ) -> tuple[Places, Places, Singles]:
@@ -245,7 +245,7 @@ def _minor(
     return found_y[:done], found_x[:done], flux[:done]
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def take_off(
     image: Singles, ys: Places, xs: Places, cy: Places, cx: Places, flux: Singles, psf: Singles
 ) -> Singles:
@@ -274,7 +274,7 @@ def cover(mask: Mask, ys: Places, xs: Places, radius: int) -> None:
 
 
 def add_gaussians(
-    image: Singles, y: Floats, x: Floats, flux: Floats, form: tuple[float, float, float]
+    image: Singles, y: npt.ArrayLike, x: npt.ArrayLike, flux: npt.ArrayLike, form: tuple[float, float, float]
 ) -> None:
     """Add Gaussians exp(−(a x² + 2 b x y + c y²)) times `flux` at places in pixels, in place, out to 5 σ."""
     a, b, c = form
@@ -283,7 +283,7 @@ def add_gaussians(
     _add(image, np.asarray(y, float), np.asarray(x, float), np.asarray(flux, float), a, b, c, reach)
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _add(
     image: Singles, ys: Floats, xs: Floats, flux: Floats, a: float, b: float, c: float, reach: int
 ) -> None:

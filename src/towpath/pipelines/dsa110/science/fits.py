@@ -139,7 +139,7 @@ def write_image(
 
     Raises
     ------
-    FileExistsError
+    OSError
         If there is something at the path.
     """
     header = image_header(image, kind, telescope=telescope, location=location, cards=cards, history=history)
@@ -148,8 +148,7 @@ def write_image(
 
 def write_array(path: Path, data: Singles, header: fits.Header) -> None:
     """Write an array (y, x) with a header that describes four axes."""
-    with path.open("xb") as file:
-        fits.PrimaryHDU(np.asarray(data, np.float32)[None, None], header).writeto(file)
+    fits.PrimaryHDU(np.asarray(data, np.float32)[None, None], header).writeto(path)
 
 
 def read_image(path: Path) -> FitsImage:

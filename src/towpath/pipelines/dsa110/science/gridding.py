@@ -8,6 +8,7 @@ pixel (size / 2, size / 2).
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import ducc0
 import numpy as np
@@ -237,7 +238,7 @@ def _rotated(
     return uvw, block.uvw[rows, 2] - uvw[:, 2]
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _stokes(
     data: npt.NDArray[np.complex64],
     flags: npt.NDArray[np.bool_],
@@ -293,7 +294,7 @@ class Gridder:
 
     def _shares(self, rows: int) -> list[slice]:
         edges = [number * rows // self.threads for number in range(self.threads + 1)]
-        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
     def _places(self) -> Floats:
         # ducc0 has exp(−2πi (u x + v y − w (n − 1))), its first axis here y = m, the second x = −l.
@@ -380,7 +381,7 @@ def subtract_sky(averaged: Averaged, sky: Sky, response: Floats) -> None:
     _subtract(averaged.data, averaged.weights, averaged.uvw, averaged.frequency, where, shape, flux)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _subtract(
     data: Complexes,
     weights: Singles,

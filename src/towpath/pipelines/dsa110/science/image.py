@@ -95,7 +95,7 @@ class Image:
     @property
     def size(self) -> int:
         """Pixels along a side."""
-        return self.restored.shape[0]
+        return len(self.restored)
 
 
 def make_image(

@@ -166,7 +166,7 @@ def thermal_noise(
     return sefd / math.sqrt(polarisations * stations * (stations - 1) * bandwidth * seconds)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _above(places: Floats, per_metre: Floats, weights: Singles, least: float) -> Singles:
     found = np.zeros_like(weights)
     for row in prange(weights.shape[0]):
@@ -177,7 +177,7 @@ def _above(places: Floats, per_metre: Floats, weights: Singles, least: float) ->
     return found
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]  # numba ships no types
 def _cell(u: float, v: float, span: float, size: int) -> tuple[int, int]:
     """Cell of the half-plane v ≥ 0; a visibility and its conjugate are one."""
     if v < 0.0 or (v == 0.0 and u < 0.0):
@@ -185,7 +185,7 @@ def _cell(u: float, v: float, span: float, size: int) -> tuple[int, int]:
     return int(np.floor(v * span + 0.5)), int(np.floor(u * span + 0.5)) + size // 2
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _add(places: Floats, per_metre: Floats, weights: Singles, span: float, grid: Floats) -> None:
     for row in range(weights.shape[0]):
         for channel in range(weights.shape[1]):
@@ -197,7 +197,7 @@ def _add(places: Floats, per_metre: Floats, weights: Singles, span: float, grid:
                     grid[y, x] += weight
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _divided(
     places: Floats,
     per_metre: Floats,
@@ -207,7 +207,7 @@ def _divided(
     factor: float,
     offset: float,
 ) -> Singles:
-    """w / (offset + factor W); samples beyond the grid cannot be in the image, and get 0."""
+    """Weights w / (offset + factor W); samples beyond the grid cannot be in the image, and get 0."""
     found = np.zeros_like(weights)
     for row in prange(weights.shape[0]):
         for channel in range(weights.shape[1]):
@@ -220,7 +220,7 @@ def _divided(
     return found
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _sums(weights: Singles, imaging: Singles) -> tuple[Floats, Floats, Floats]:
     """Sums of imaging weights (by row blocks and channel), of their squares over the weights, and of the weights."""
     blocks = 64
