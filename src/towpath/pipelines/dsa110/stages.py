@@ -3,12 +3,13 @@
 Each reads what it consumes, calls functions of `science`, writes what it produces and records what it measured.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from towpath import Calibration, Context, Many, One, Reject, Stage, Unit
+from towpath import Calibration, Context, Many, One, Reject, Stage, Unit, __version__
 
 from .science.profiles import digest_of, read_profile
 
@@ -275,3 +276,151 @@ def _measure_solutions(context: Context, name: str, solutions: Any) -> None:
     context.measure(f"{short}_closure", round(found["closure_degrees"], 4), "degrees")
     if name == "bandpass":
         context.measure("n_dead", int(found["dead_stations"]))
+
+
+class Image(OfInstrument):
+    """Image a calibrated set: all fields of the drift scan together, CLEAN, primary beam, FITS."""
+
+    version = "1"
+    consumes = {"ms": One("ms/calibrated")}
+    produces = {
+        "image": "image/restored",
+        "corrected": "image/corrected",
+        "residual": "image/residual",
+        "model": "image/model",
+        "pb": "image/pb",
+        "quicklook": "picture/image",
+    }
+
+    imager: Literal["own", "wsclean"] = "own"
+    size: int = Field(default=4800, ge=32, multiple_of=2)
+    cell: Arcseconds = 3.0
+    weighting: Literal["natural", "uniform", "briggs"] = "briggs"
+    robust: float = Field(default=0.5, ge=-2.0, le=2.0)
+    niter: int = Field(default=1000, ge=0)
+    auto_mask: float = 5.0
+    auto_threshold: float = 1.0
+    mgain: float = Field(default=0.8, gt=0.0, le=1.0)
+    pb_limit: float = Field(default=0.2, gt=0.0, lt=1.0)
+    uv_min: Wavelengths = 0.0
+
+    def run(self, context: Context) -> None:
+        """Image, write, draw, and tell noise, beam and how deep it was cleaned."""
+        from .science import imaging  # optional: see Convert.run
+        from .science.instrument import load_profile  # optional: see Convert.run
+        from .science.quicklook import draw_tile  # optional: see Convert.run
+
+        profile, path = load_profile(self.instrument), context.inputs["ms"]
+        settings = imaging.ImageSettings(
+            **{name: getattr(self, name) for name in imaging.ImageSettings.__dataclass_fields__}
+        )
+        if self.imager == "wsclean":
+            made = imaging.image_by_wsclean(path, profile, settings, context.scratch, threads=context.cores)
+        else:
+            made = imaging.image_set(
+                path, profile, settings, threads=context.cores, progress=context.progress
+            )
+        cards = imaging.cards(
+            path, made, profile, {"IMAGER": self.imager, "SOFTWARE": f"Towpath {__version__}"}
+        )
+        for name, kind in _IMAGES.items():
+            with context.output(name, f"{context.item.key}.{name}.fits") as file:
+                imaging.write_kind(file, made, kind, profile, cards)
+        with context.output("quicklook", "image.png") as file:
+            draw_tile(file, made, title=context.item.key)
+        context.measure("rms", made.rms, "Jy/beam")
+        context.measure("expected_rms", made.expected_rms, "Jy/beam")
+        context.measure("beam_major", round(math.degrees(made.beam.major) * 3600.0, 4), "arcsec")
+        context.measure("beam_minor", round(math.degrees(made.beam.minor) * 3600.0, 4), "arcsec")
+        context.measure("clean_flux", round(made.clean_flux, 6), "Jy")
+        context.measure("n_components", made.n_iter)
+        context.measure("n_major", made.n_major)
+        for caveat in made.caveats:
+            context.caveat(caveat)
+
+
+_IMAGES = {
+    "image": "restored",
+    "corrected": "corrected",
+    "residual": "residual",
+    "model": "model",
+    "pb": "pb",
+}
+
+
+class Mosaic(Stage):
+    """Join the images of a group by beam and noise, find sources, check that the tiles fit together."""
+
+    version = "1"
+    consumes = {"images": Many("image/restored"), "beams": Many("image/pb")}
+    produces = {"mosaic": "mosaic/fits", "sources": "table/sources", "quicklook": "picture/mosaic"}
+
+    pb_limit: float = Field(default=0.2, gt=0.0, lt=1.0)
+    cell: Arcseconds = 0.0
+    threshold: float = 5.0
+    beam_tolerance: float = 0.1
+    noise_tolerance: float = 3.0
+    strip: Degrees = 3.0
+
+    def run(self, context: Context) -> None:
+        """Read the tiles, compare them, join them, find sources, measure."""
+        from .science import tiles  # optional: see Convert.run
+
+        found = tiles.read_tiles(context.inputs["images"], context.inputs["beams"])
+        fits_together = tiles.check_tiles(
+            found, beam=self.beam_tolerance, noise=self.noise_tolerance, strip=self.strip
+        )
+        for fault in fits_together:
+            context.log.warning("%s", fault)
+            context.caveat(fault)
+        context.progress(0.1, f"{len(found)} tiles")
+        made = tiles.join(found, cell=self.cell, pb_limit=self.pb_limit, threads=context.cores)
+        context.progress(0.5, "sources")
+        sources = tiles.find(made, threshold=self.threshold)
+        cards = tiles.cards_of_group(context.inputs["images"], context.item.key)
+        with context.output("mosaic", f"{context.item.key}.mosaic.fits") as path:
+            tiles.write(path, made, {**cards, "SOFTWARE": (f"Towpath {__version__}", "")})
+        with context.output("sources", f"{context.item.key}.sources.vot") as path:
+            tiles.write_sources(path, sources)
+        with context.output("quicklook", f"{context.item.key}.png") as path:
+            tiles.draw(path, made, sources, title=context.item.key)
+        context.features("source", **tiles.features_of(sources))
+        context.measure("n_inconsistent", len(fits_together))
+        context.measure("n_sources", len(sources))
+        for name, (value, unit) in tiles.measures_of(made, found).items():
+            context.measure(name, value, unit)
+
+
+class Crossmatch(Stage):
+    """Compare the sources of a mosaic with the reference catalogue: flux scale, astrometry, completeness."""
+
+    version = "1"
+    consumes = {
+        "mosaic": One("mosaic/fits"),
+        "sources": One("table/sources"),
+        "reference": Calibration("reference"),
+    }
+    produces = {"matches": "table/matches", "comparison": "picture/comparison"}
+
+    radius: Arcseconds = 10.0
+    spectral_index: float = -0.7
+    flux_limit: Janskys = 0.05
+
+    def run(self, context: Context) -> None:
+        """Match, write, draw and measure."""
+        from .science import tiles  # optional: see Convert.run
+
+        found = tiles.compare(
+            context.inputs["mosaic"],
+            context.inputs["sources"],
+            context.inputs["reference"],
+            radius=self.radius,
+            index=self.spectral_index,
+            flux_limit=self.flux_limit,
+        )
+        with context.output("matches", f"{context.item.key}.matches.vot") as path:
+            tiles.write_comparison(path, found)
+        with context.output("comparison", f"{context.item.key}.comparison.png") as path:
+            tiles.draw_comparison(path, found)
+        for name, (value, unit) in tiles.measures_of_comparison(found).items():
+            context.measure(name, value, unit)
