@@ -18,4 +18,5 @@ plugin = Plugin(
     stages=(Convert, Apply, Image, SolveBandpass, SolveGain, Mosaic, Crossmatch),
     measures=MEASURES,
     demo=demo,
+    commands={"calibrators": "towpath.pipelines.dsa110.commands:app"},
 )

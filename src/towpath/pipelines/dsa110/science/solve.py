@@ -247,23 +247,26 @@ def quality(solutions: Solutions) -> dict[str, float]:
     Returns
     -------
     dict
-        ``flagged`` (share), ``dead_stations`` (how many have more than 95 % flagged), ``median_snr``,
+        Of the stations that were observed with (the fact ``present``, else all): ``flagged`` (share), ``dead_stations`` (how many have more than 95 % flagged), ``median_snr``,
         ``phase_scatter_degrees`` and ``amplitude_scatter`` (of neighbouring solutions in frequency or time, of one
         station; the amplitude relative to its median), ``closure_degrees`` (median closure phase of the data against
         the model: what no gain of stations can explain), ``reduced_chi_square`` and ``unconverged`` (share).
     """
-    good = ~solutions.flags
-    snr = solutions.snr[good]
-    along = 2 if solutions.gains.shape[2] > 1 else 0
+    present = solutions.facts.get("present", list(range(len(solutions.stations))))
+    flags = solutions.flags[:, present]
+    good = ~flags
+    snr = solutions.snr[:, present][good]
+    gains = solutions.gains[:, present]
+    along = 2 if gains.shape[2] > 1 else 0
     pair = np.take(good, range(1, good.shape[along]), along) & np.take(
         good, range(good.shape[along] - 1), along
     )
-    later = np.take(solutions.gains, range(1, good.shape[along]), along)[pair]
-    earlier = np.take(solutions.gains, range(good.shape[along] - 1), along)[pair]
+    later = np.take(gains, range(1, good.shape[along]), along)[pair]
+    earlier = np.take(gains, range(good.shape[along] - 1), along)[pair]
     ratio = later / earlier if later.size else np.ones(0, complex)
-    dead = solutions.flags.mean(axis=(0, 2, 3)) > DEAD
+    dead = flags.mean(axis=(0, 2, 3)) > DEAD
     return {
-        "flagged": solutions.flagged,
+        "flagged": float(flags.mean()),
         "dead_stations": float(dead.sum()),
         "median_snr": float(np.median(snr)) if snr.size else 0.0,
         "phase_scatter_degrees": _spread(np.degrees(np.angle(ratio))) / math.sqrt(2.0),

@@ -150,16 +150,17 @@ def prepare(observed: Observed, skies: Sequence[Sky], beam: Beam, flags: FlagSet
 
 def bandpass_of(prepared: Prepared, *, min_snr: float, pre_phase: float, uv_min: float) -> Solutions:
     """The bandpass (see `solve.solve_bandpass`); `pre_phase` in seconds, 0 for none."""
-    return solve_bandpass(
+    found = solve_bandpass(
         prepared.visibilities, prepared.model, min_snr=min_snr, pre_phase=pre_phase or None, uv_min=uv_min
     )
+    return _of_present(found, prepared)
 
 
 def gains_of(
     prepared: Prepared, bandpass: Solutions, *, min_snr: float, interval: float, uv_min: float
 ) -> Solutions:
     """Gains after the bandpass (see `solve.solve_gains`); `interval` in seconds, 0 for one solution."""
-    return solve_gains(
+    found = solve_gains(
         prepared.visibilities,
         prepared.model,
         interval=interval or np.inf,
@@ -168,6 +169,15 @@ def gains_of(
         reference=bandpass.reference,
         uv_min=uv_min,
     )
+    return _of_present(found, prepared)
+
+
+def _of_present(found: Solutions, prepared: Prepared) -> Solutions:
+    """The same, with the stations that were observed with in its facts: an array has more places than receivers."""
+    vis = prepared.visibilities
+    cross = vis.is_cross
+    present = np.union1d(vis.antenna1[cross], vis.antenna2[cross])
+    return replace(found, facts={**found.facts, "present": present.tolist()})
 
 
 def corrected(prepared: Prepared, gains: Solutions) -> Prepared:
