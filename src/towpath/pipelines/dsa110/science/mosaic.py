@@ -416,9 +416,7 @@ def _add(
     list(pool.map(work, _bands(total.shape[0], height)))
 
 
-def _box(
-    tile: Tile, wcs: WCS, pb_limit: float, shape: tuple[int, ...]
-) -> tuple[slice, slice] | None:
+def _box(tile: Tile, wcs: WCS, pb_limit: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
     """Rows and columns of the output that a tile can reach, or None."""
     ra, dec = useful_points(tile, pb_limit)
     x, y = wcs.wcs_world2pix(ra, dec, 0)
@@ -427,8 +425,7 @@ def _box(
         return None
     first = [max(0, math.floor(float(one[seen].min())) - 1) for one in (y, x)]
     last = [
-        min(length, math.ceil(float(one[seen].max())) + 2)
-        for one, length in zip((y, x), shape, strict=True)
+        min(length, math.ceil(float(one[seen].max())) + 2) for one, length in zip((y, x), shape, strict=True)
     ]
     if first[0] >= last[0] or first[1] >= last[1]:
         return None
