@@ -29,8 +29,19 @@ RA = (
     "alpha_j2000",
     "right_ascension",
 )
-DEC = ("dec", "dej2000", "decj2000", "_dej2000", "dec_deg", "decdeg", "de_icrs", "_de", "dec_deg_cont")
-DEC = (*DEC, "delta_j2000", "declination")
+DEC = (
+    "dec",
+    "dej2000",
+    "decj2000",
+    "_dej2000",
+    "dec_deg",
+    "decdeg",
+    "de_icrs",
+    "_de",
+    "dec_deg_cont",
+    "delta_j2000",
+    "declination",
+)
 # Column, the unit of the survey's own files, and its error column: the first one found is taken.
 FLUX = (
     ("flux", "", ("flux_error", "e_flux", "flux_err")),
@@ -179,12 +190,13 @@ def _angle(path: Path, table: Table, name: str, *, is_ra: bool) -> Floats:
     if column.dtype.kind in "OSU":
         unit = units.hourangle if is_ra else units.deg
         try:
-            return np.asarray(Angle([str(one) for one in column], unit=unit).deg, np.float64)
+            found: Floats = np.array(Angle([str(one) for one in column], unit=unit).deg, dtype=np.float64)
+            return found
         except ValueError as error:
             raise CatalogueError(f"{path}, column {name}: not angles: {error}") from error
     values = _filled(column)
     if column.unit is not None and column.unit != units.deg:
-        values = np.asarray((values * units.Unit(column.unit)).to_value(units.deg))
+        values = values * float(units.Unit(column.unit).to(units.deg))
     if is_ra:
         values = values % 360.0
     return values

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
 def _normal(
     image: Any, used: Any, left: int, bottom: int, p: Any, count: int, matrix: Any, vector: Any
 ) -> float:
@@ -41,7 +41,7 @@ def _normal(
     return total
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
 def fit_gaussian(image: Any, used: Any, left: int, bottom: int, start: Any, count: int) -> Any:
     """Least squares (Levenberg–Marquardt) of p[0] exp(−(p[3] dx² + 2 p[4] dx dy + p[5] dy²)) about (p[1], p[2]).
 

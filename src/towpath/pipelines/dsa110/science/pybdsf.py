@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from .sources import RESOLVED, SourceTable
+from .sources import COLUMNS, RESOLVED, SourceTable
 
 _CHILD = """
 import json, sys
@@ -84,7 +84,7 @@ def find_sources_bdsf(
 def _table(found: Table | None) -> SourceTable:
     if found is None:
         none = np.zeros(0)
-        return SourceTable(*[none] * 15, flags=np.zeros(0, np.int32))  # type: ignore[misc]  # 15 columns
+        return SourceTable(**{name: none for name in COLUMNS if name != "flags"}, flags=np.zeros(0, np.int32))
     order = np.argsort(-np.asarray(found["Peak_flux"]), kind="stable")
 
     def column(name: str, factor: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -158,8 +158,10 @@ def find_sources(
         if row is not None and row[8] >= threshold * 0.8:
             rows.append(row)
     rows.sort(key=lambda row: -row[4])
-    columns = np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS)).T.copy()
-    return SourceTable(*columns[:-1], flags=columns[-1].astype(np.int32))  # type: ignore[misc]  # columns in order
+    whole = np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS))
+    columns = {name: whole[:, k].copy() for k, name in enumerate(COLUMNS)}
+    flags = columns.pop("flags").astype(np.int32)
+    return SourceTable(**columns, flags=flags)
 
 
 def local_matrix(wcs: WCS, x: float, y: float) -> Floats:
