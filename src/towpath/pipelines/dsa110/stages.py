@@ -5,6 +5,7 @@ Each reads what it consumes, calls functions of `science`, writes what it produc
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -290,6 +291,7 @@ class Image(OfInstrument):
         "model": "image/model",
         "pb": "image/pb",
         "quicklook": "picture/image",
+        "histogram": "picture/residual",
     }
 
     imager: Literal["own", "wsclean"] = "own"
@@ -308,7 +310,7 @@ class Image(OfInstrument):
         """Image, write, draw, and tell noise, beam and how deep it was cleaned."""
         from .science import imaging  # optional: see Convert.run
         from .science.instrument import load_profile  # optional: see Convert.run
-        from .science.quicklook import draw_tile  # optional: see Convert.run
+        from .science.mosaicking import draw_residual, draw_tile  # optional: see Convert.run
 
         profile, path = load_profile(self.instrument), context.inputs["ms"]
         settings = imaging.ImageSettings(
@@ -323,11 +325,15 @@ class Image(OfInstrument):
         cards = imaging.cards(
             path, made, profile, {"IMAGER": self.imager, "SOFTWARE": f"Towpath {__version__}"}
         )
+        places: dict[str, Path] = {}
         for name, kind in _IMAGES.items():
             with context.output(name, f"{context.item.key}.{name}.fits") as file:
                 imaging.write_kind(file, made, kind, profile, cards)
+            places[name] = file
         with context.output("quicklook", "image.png") as file:
-            draw_tile(file, made, title=context.item.key)
+            draw_tile(file, made, places["image"], title=context.item.key)
+        with context.output("histogram", "residual.png") as file:
+            draw_residual(file, made, title=f"{context.item.key}: residual")
         context.measure("rms", made.rms, "Jy/beam")
         context.measure("expected_rms", made.expected_rms, "Jy/beam")
         context.measure("beam_major", round(math.degrees(made.beam.major) * 3600.0, 4), "arcsec")
@@ -358,36 +364,40 @@ class Mosaic(Stage):
     pb_limit: float = Field(default=0.2, gt=0.0, lt=1.0)
     cell: Arcseconds = 0.0
     threshold: float = 5.0
-    beam_tolerance: float = 0.1
-    noise_tolerance: float = 3.0
-    strip: Degrees = 3.0
+    beam_ratio: float = 1.2
+    noise_ratio: float = 4.0
+    strip: Degrees = 1.0
 
     def run(self, context: Context) -> None:
         """Read the tiles, compare them, join them, find sources, measure."""
-        from .science import tiles  # optional: see Convert.run
+        from .science import mosaicking  # optional: see Convert.run
 
-        found = tiles.read_tiles(context.inputs["images"], context.inputs["beams"])
-        fits_together = tiles.check_tiles(
-            found, beam=self.beam_tolerance, noise=self.noise_tolerance, strip=self.strip
+        found = mosaicking.read_tiles(context.inputs["images"], context.inputs["beams"])
+        faults = mosaicking.unfit(
+            found,
+            beam=self.beam_ratio,
+            noise=self.noise_ratio,
+            strip=self.strip,
+            pb_limit=self.pb_limit,
         )
-        for fault in fits_together:
+        for fault in faults:
             context.log.warning("%s", fault)
             context.caveat(fault)
         context.progress(0.1, f"{len(found)} tiles")
-        made = tiles.join(found, cell=self.cell, pb_limit=self.pb_limit, threads=context.cores)
+        made = mosaicking.join(found, cell=self.cell, pb_limit=self.pb_limit, threads=context.cores)
         context.progress(0.5, "sources")
-        sources = tiles.find(made, threshold=self.threshold)
-        cards = tiles.cards_of_group(context.inputs["images"], context.item.key)
+        sources = mosaicking.find(made, threshold=self.threshold)
+        cards = mosaicking.cards_of_group(context.inputs["images"], context.item.key)
         with context.output("mosaic", f"{context.item.key}.mosaic.fits") as path:
-            tiles.write(path, made, {**cards, "SOFTWARE": (f"Towpath {__version__}", "")})
+            mosaicking.write(path, made, {**cards, "SOFTWARE": (f"Towpath {__version__}", "")})
         with context.output("sources", f"{context.item.key}.sources.vot") as path:
-            tiles.write_sources(path, sources)
+            mosaicking.write_sources(path, sources)
         with context.output("quicklook", f"{context.item.key}.png") as path:
-            tiles.draw(path, made, sources, title=context.item.key)
-        context.features("source", **tiles.features_of(sources))
-        context.measure("n_inconsistent", len(fits_together))
+            mosaicking.draw(path, made, sources, title=context.item.key)
+        context.features("source", **mosaicking.features_of(sources))
+        context.measure("n_inconsistent", len(faults))
         context.measure("n_sources", len(sources))
-        for name, (value, unit) in tiles.measures_of(made, found).items():
+        for name, (value, unit) in mosaicking.measures_of(made, found).items():
             context.measure(name, value, unit)
 
 
@@ -400,7 +410,7 @@ class Crossmatch(Stage):
         "sources": One("table/sources"),
         "reference": Calibration("reference"),
     }
-    produces = {"matches": "table/matches", "comparison": "picture/comparison"}
+    produces = {"matches": "table/matches", "scale": "picture/scale", "astrometry": "picture/astrometry"}
 
     radius: Arcseconds = 10.0
     spectral_index: float = -0.7
@@ -408,9 +418,9 @@ class Crossmatch(Stage):
 
     def run(self, context: Context) -> None:
         """Match, write, draw and measure."""
-        from .science import tiles  # optional: see Convert.run
+        from .science import mosaicking  # optional: see Convert.run
 
-        found = tiles.compare(
+        found = mosaicking.compare(
             context.inputs["mosaic"],
             context.inputs["sources"],
             context.inputs["reference"],
@@ -419,8 +429,10 @@ class Crossmatch(Stage):
             flux_limit=self.flux_limit,
         )
         with context.output("matches", f"{context.item.key}.matches.vot") as path:
-            tiles.write_comparison(path, found)
-        with context.output("comparison", f"{context.item.key}.comparison.png") as path:
-            tiles.draw_comparison(path, found)
-        for name, (value, unit) in tiles.measures_of_comparison(found).items():
+            mosaicking.write_comparison(path, found)
+        with context.output("scale", f"{context.item.key}.flux-scale.png") as path:
+            mosaicking.draw_scale(path, found, title=f"{context.item.key}: flux scale")
+        with context.output("astrometry", f"{context.item.key}.astrometry.png") as path:
+            mosaicking.draw_astrometry(path, found, title=f"{context.item.key}: astrometry")
+        for name, (value, unit) in mosaicking.measures_of_comparison(found).items():
             context.measure(name, value, unit)

@@ -221,7 +221,9 @@ def header_centres(header: Header) -> Floats:
     if fixed.any():
         asked = np.column_stack([header.time, centres])[fixed]
         single, number = np.unique(asked, axis=0, return_inverse=True)
-        centres[fixed] = horizon_to_icrs(*single.T, header.origin)[number.reshape(-1)]
+        centres[fixed] = horizon_to_icrs(single[:, 0], single[:, 1], single[:, 2], header.origin)[
+            number.reshape(-1)
+        ]
     return centres
 
 
@@ -433,7 +435,6 @@ def _create(target: Path, layout: Layout, header: Header, profile: Profile) -> N
     main = default_ms(str(target), description, managers)
     rows = layout.time.size
     main.addrows(rows)
-    _, scan = np.unique(layout.time, return_inverse=True)
     zeros = np.zeros(rows, dtype=np.int32)
     columns = {
         "TIME": layout.time, "TIME_CENTROID": layout.time, "INTERVAL": layout.interval, "EXPOSURE": layout.interval,

@@ -15,12 +15,13 @@ from . import calibration_pictures, solving
 from .beam import Beam, beam_of
 from .calibration_set import CalibrationSet, copy_set, read_facts, read_set, write_set
 from .calibrators import BUILT_IN, Calibrator, read_table, sky_of
+from .catalogues import read_catalogue
 from .choosing import Certified, Choice, Limits, Member, Rung, choose
 from .coordinates import mean_direction
 from .flagging import FlagSettings
 from .instrument import Profile, load_profile
 from .provenance import Calibrated
-from .sky import Sky
+from .sky import Sky, points
 from .solutions import Solutions
 from .solving import Observed, look, member_of
 from .visibilities import SPEED_OF_LIGHT
@@ -31,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
-CATALOGUE = "reference catalogue"
+INDEX = -0.7  # spectral index of catalogued sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,9 @@ def group_of(
 
 
 def _reference_sky(path: Path, frequency: float) -> Sky:
-    from .catalogues import read_catalogue
-    from .catalogues import sky_of as sky_of_catalogue
-
-    return sky_of_catalogue(read_catalogue(path), frequency)
+    found = read_catalogue(path).scaled(frequency)
+    good = np.isfinite(found.flux) & (found.flux > 0.0)
+    return points(np.radians(found.ra[good]), np.radians(found.dec[good]), found.flux[good], frequency, INDEX)
 
 
 def known_of(folder: Path | None, told: Mapping[str, Any]) -> Certified | None:

@@ -22,6 +22,7 @@ from .beam import Pointings
 from .warp import INTERPOLATIONS, add_rows, weight_table
 
 STEP = 16  # pixels between exact coordinates; between them they are linear to better than 1e-3 pixel
+WIDEST_STEP = 2.0 / 60.0  # degrees between values of a primary beam
 WIDEST_SIN, WIDEST_TAN = 10.0, 25.0  # degrees from the centre up to which a projection is chosen
 
 Floats = npt.NDArray[np.float64]
@@ -170,7 +171,8 @@ def grid_of(length: int, step: int = STEP) -> Floats:
 def response_grid(tile: Tile) -> tuple[Single, int]:
     """The primary beam of a tile and the step in pixels between its values.
 
-    A model is evaluated at every `STEP`-th pixel: a beam is smooth on that scale.
+    A model is evaluated at every `STEP`-th pixel, or more often where that is more than 2′: on that scale a beam is
+    smooth, and a straight line between two values right to 1e-4.
 
     Raises
     ------
@@ -179,10 +181,13 @@ def response_grid(tile: Tile) -> tuple[Single, int]:
     """
     if isinstance(tile.pb, Pointings):
         height, width = tile.image.shape
-        x, y = np.meshgrid(grid_of(width), grid_of(height))
+        step = STEP
+        while step > 1 and step * tile.cell > WIDEST_STEP:
+            step //= 2
+        x, y = np.meshgrid(grid_of(width, step), grid_of(height, step))
         ra, dec = tile.wcs.wcs_pix2world(x, y, 0)
         power = tile.pb.power(np.radians(ra), np.radians(dec), tile.frequency)
-        return np.ascontiguousarray(power, np.float32), STEP
+        return np.ascontiguousarray(power, np.float32), step
     if tile.pb.shape != tile.image.shape:
         raise MosaicError(
             f"tile {tile.name}: primary beam of shape {tile.pb.shape}; expected that of the image, {tile.image.shape}"

@@ -247,7 +247,8 @@ def quality(solutions: Solutions) -> dict[str, float]:
     Returns
     -------
     dict
-        Of the stations that were observed with (the fact ``present``, else all): ``flagged`` (share), ``dead_stations`` (how many have more than 95 % flagged), ``median_snr``,
+        Of the stations that were observed with (the fact ``present``, else all):
+        ``flagged`` (share), ``dead_stations`` (how many have more than 95 % flagged), ``median_snr``,
         ``phase_scatter_degrees`` and ``amplitude_scatter`` (of neighbouring solutions in frequency or time, of one
         station; the amplitude relative to its median), ``closure_degrees`` (median closure phase of the data against
         the model: what no gain of stations can explain), ``reduced_chi_square`` and ``unconverged`` (share).

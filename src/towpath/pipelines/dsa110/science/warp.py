@@ -39,17 +39,17 @@ def weight_table(interpolation: int) -> Single:
     return table
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _bilinear(image: Any, x: float, y: float) -> float:
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
+def _bilinear(image: Any, x: float, y: float) -> Any:
     i, j = min(int(x), image.shape[1] - 2), min(int(y), image.shape[0] - 2)
     fx, fy = x - i, y - j
     low = image[j, i] + fx * (image[j, i + 1] - image[j, i])
     high = image[j + 1, i] + fx * (image[j + 1, i + 1] - image[j + 1, i])
-    return low + fy * (high - low)  # type: ignore[no-any-return]
+    return low + fy * (high - low)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _sample(image: Any, x: float, y: float, table: Any) -> float:
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
+def _sample(image: Any, x: float, y: float, table: Any) -> Any:
     """Value at a fractional pixel; bilinear where the wider kernel would leave the image."""
     taps = table.shape[1]
     reach = taps // 2 - 1
@@ -84,7 +84,7 @@ def _sample(image: Any, x: float, y: float, table: Any) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
 def add_rows(
     image: Any,
     response: Any,
