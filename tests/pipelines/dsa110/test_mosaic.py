@@ -35,6 +35,18 @@ BEAM = (180.0 / 3600.0, 150.0 / 3600.0, 30.0)
 SIZE = 320
 SIGMA = 1e-3
 FREQUENCY = 1.4e9
+SWARP = {
+    "-IMAGEOUT_NAME": "out.fits",
+    "-WEIGHTOUT_NAME": "out.weight.fits",
+    "-WEIGHT_TYPE": "MAP_WEIGHT",
+    "-RESCALE_WEIGHTS": "N",
+    "-COMBINE_TYPE": "WEIGHTED",
+    "-RESAMPLING_TYPE": "LANCZOS3",
+    "-SUBTRACT_BACK": "N",
+    "-FSCALASTRO_TYPE": "NONE",
+    "-WRITE_XML": "N",
+    "-NTHREADS": "1",
+}
 
 
 def sin_wcs(ra: float, dec: float, size: int = SIZE, cell: float = CELL) -> WCS:
@@ -202,7 +214,7 @@ def test_bilinear_agrees_with_reproject() -> None:
     # Pixels at the very limit may fall on either side of it, and reproject goes on for half a pixel at an edge.
     assert (np.isfinite(expected) != np.isfinite(joined.image)).mean() < 1e-2
     difference = np.abs(expected - joined.image)[both]
-    assert np.percentile(difference, 99.5) < 1e-5
+    assert np.percentile(difference, 99.5) < 0.02 * SIGMA
     assert np.median(difference) < 1e-6
 
 
@@ -220,9 +232,7 @@ def test_swarp_makes_the_same_mosaic(tmp_path: Path) -> None:
     target["NAXIS"], target["NAXIS1"], target["NAXIS2"] = 2, joined.image.shape[1], joined.image.shape[0]
     target.totextfile(tmp_path / "out.head")
     done = subprocess.run(
-        "SWarp in0.fits in1.fits in2.fits -IMAGEOUT_NAME out.fits -WEIGHTOUT_NAME out.weight.fits"
-        " -WEIGHT_TYPE MAP_WEIGHT -COMBINE_TYPE WEIGHTED -RESAMPLING_TYPE LANCZOS3 -SUBTRACT_BACK N"
-        " -FSCALASTRO_TYPE NONE -RESCALE_WEIGHTS N -WRITE_XML N -NTHREADS 1".split(),
+        ["SWarp", *(f"in{k}.fits" for k in range(3)), *(part for option in SWARP.items() for part in option)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -230,13 +240,15 @@ def test_swarp_makes_the_same_mosaic(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-500:]
     other = fits.getdata(tmp_path / "out.fits")
-    inner = (joined.coverage > 0) & (fits.getdata(tmp_path / "out.weight.fits") > 0) & (joined.noise < 3e-3)
-    difference = (other - joined.image)[inner]
-    assert inner.mean() > 0.2
-    # SWarp divides by the beam before it samples, and its sources are hundreds of times the noise.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # SWarp leaves a tile out where its kernel would touch a pixel without weight.
+        inner = fits.getdata(tmp_path / "out.weight.fits") / joined.weight > 0.93
+    difference = np.abs(other - joined.image)[inner]
+    assert inner.mean() > 0.4
+    # It divides by the beam before it samples, and its sources are hundreds of times the noise.
     allowed = 0.1 * joined.noise + 0.01 * np.abs(joined.image)
-    assert np.mean(np.abs(difference) < allowed[inner]) > 0.995
-    assert np.median(np.abs(difference / joined.noise[inner])) < 0.02
+    assert np.mean(difference < allowed[inner]) > 0.999
+    assert np.median(difference / joined.noise[inner]) < 0.01
 
 
 def test_threads_and_order_of_tiles_change_nothing() -> None:

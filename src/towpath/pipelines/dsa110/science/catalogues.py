@@ -180,8 +180,8 @@ def _one(path: Path, found: dict[str, str], wanted: Sequence[str], what: str) ->
 
 
 def _filled(column: Any) -> Floats:
-    values = np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
-    found: Floats = np.array(values, dtype=np.float64)
+    values = column.astype(np.float64)
+    found: Floats = np.array(values.filled(np.nan) if hasattr(values, "filled") else values)
     return found
 
 

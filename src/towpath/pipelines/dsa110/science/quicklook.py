@@ -21,7 +21,7 @@ from matplotlib.patches import Ellipse
 from .quality import robust_rms
 
 INK, MUTED, LAND, PAPER = "#1d2733", "#5b6776", "#e9ebee", "#ffffff"
-MATCHED, ALONE = "#f5a623", "#4fc3f7"
+MATCHED, ALONE = "#f5a623", "#2fb1ee"
 DPI = 120
 MOST = 1400  # pixels along a side of what is drawn
 
@@ -79,7 +79,7 @@ def draw_mosaic(
     figure = _figure((width, float(np.clip(width * 0.86 * aspect, 2.2, 14.0)) + 1.9))
     axes = figure.add_subplot(projection=where)
     _show(figure, axes, small, _limits(small), "mJy/beam", 1e3)
-    _ring(axes, where, np.asarray(ra, float), np.asarray(dec, float), matched)
+    _ring(figure, axes, where, np.asarray(ra, float), np.asarray(dec, float), matched)
     _draw_beam(axes, where, beam, small.shape)
     _finish(figure, title, caption)
     _save(figure, path)
@@ -178,7 +178,7 @@ def draw_offsets(
     axes.axhline(0.0, color="#c9d0d8", lw=0.8)
     axes.axvline(0.0, color="#c9d0d8", lw=0.8)
     axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=MUTED, lw=1.0, label=f'match, {radius:g}"')
-    if beam is not None and beam[1] * 1800.0 < 2.0 * radius:
+    if beam is not None and beam[1] * 1800.0 < 1.1 * radius:
         half = beam[1] * 1800.0
         axes.plot(
             half * np.cos(turn), half * np.sin(turn), color=ALONE, lw=1.0, label=f'beam / 2, {half:.1f}"'
@@ -236,6 +236,10 @@ def _show(
     for coordinate, name in zip(axes.coords, ("Right ascension (ICRS)", "Declination (ICRS)"), strict=True):
         coordinate.set_axislabel(name, fontsize=9.5, color=MUTED)
         coordinate.set_ticklabel(size=9, color=MUTED, exclude_overlapping=True)
+    axes.coords[0].set_ticklabel_position("b")
+    axes.coords[0].set_axislabel_position("b")
+    axes.coords[1].set_ticklabel_position("l")
+    axes.coords[1].set_axislabel_position("l")
     axes.coords[0].set_major_formatter("hh:mm")
     axes.coords[1].set_major_formatter("dd:mm")
     wide = image.shape[1] > 1.25 * image.shape[0]
@@ -253,7 +257,9 @@ def _show(
     bar.ax.tick_params(colors=MUTED, labelsize=9, length=3)
 
 
-def _ring(axes: WCSAxes, wcs: WCS, ra: Floats, dec: Floats, matched: npt.ArrayLike | None) -> None:
+def _ring(
+    figure: Figure, axes: WCSAxes, wcs: WCS, ra: Floats, dec: Floats, matched: npt.ArrayLike | None
+) -> None:
     if len(ra) == 0:
         return
     x, y = wcs.wcs_world2pix(ra, dec, 0)
@@ -274,8 +280,7 @@ def _ring(axes: WCSAxes, wcs: WCS, ra: Floats, dec: Floats, matched: npt.ArrayLi
                 linewidths=1.1,
                 label=f"{label} ({int(which.sum())})",
             )
-    legend = axes.legend(loc="upper right", fontsize=9, framealpha=0.85, edgecolor="none", labelcolor=INK)
-    legend.get_frame().set_facecolor("#cdd3da")
+    figure.legend(loc="outside upper right", fontsize=9, frameon=False, ncols=2, labelcolor=INK)
 
 
 def _draw_beam(axes: WCSAxes, wcs: WCS, beam: tuple[float, float, float], shape: tuple[int, ...]) -> None:
