@@ -283,7 +283,7 @@ class Image(OfInstrument):
     """Image a calibrated set: all fields of the drift scan together, CLEAN, primary beam, FITS."""
 
     version = "1"
-    consumes = {"ms": One("ms/calibrated")}
+    consumes = {"ms": One("ms/calibrated"), "calibrators": Calibration("calibrators", optional=True)}
     produces = {
         "image": "image/restored",
         "corrected": "image/corrected",
@@ -305,6 +305,7 @@ class Image(OfInstrument):
     mgain: float = Field(default=0.8, gt=0.0, le=1.0)
     pb_limit: float = Field(default=0.2, gt=0.0, lt=1.0)
     uv_min: Wavelengths = 0.0
+    bright: Janskys = 0.3
 
     def run(self, context: Context) -> None:
         """Image, write, draw, and tell noise, beam and how deep it was cleaned."""
@@ -320,7 +321,12 @@ class Image(OfInstrument):
             made = imaging.image_by_wsclean(path, profile, settings, context.scratch, threads=context.cores)
         else:
             made = imaging.image_set(
-                path, profile, settings, threads=context.cores, progress=context.progress
+                path,
+                profile,
+                settings,
+                bright=imaging.bright_of(path, profile, context.inputs["calibrators"], least=self.bright),
+                threads=context.cores,
+                progress=context.progress,
             )
         cards = imaging.cards(
             path, made, profile, {"IMAGER": self.imager, "SOFTWARE": f"Towpath {__version__}"}

@@ -121,6 +121,7 @@ def make_image(
     smearing: float = 0.02,
     average_channels: int | None = None,
     start: Sky | None = None,
+    is_subtracted: bool = False,
     threads: int = 2,
     progress: Callable[[float, str], None] | None = None,
 ) -> Image:
@@ -145,6 +146,8 @@ def make_image(
         Share of the peak that averaging of channels may take at the edge of the field, or how many are averaged.
     start
         A sky that is taken off first: sources inside are put back, those outside (whose sidelobes would stay) are not.
+    is_subtracted
+        Whether `start` is not in the data any more: the caller took it off, each field through its own beam.
     progress
         Called with the share that is done and a line.
 
@@ -177,7 +180,7 @@ def make_image(
         uv_min=uv_min,
     )
     clock.lap("weight")
-    if start is not None and len(start):
+    if start is not None and len(start) and not is_subtracted:
         subtract_sky(averaged, start, _response(start, seen, weights.frequency))
         clock.lap("subtract")
     gridder = Gridder(averaged.uvw, averaged.frequency, size, cell, threads)

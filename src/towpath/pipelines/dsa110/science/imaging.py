@@ -4,7 +4,7 @@ Promises the same set of images whichever program made them. Holds one block of 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from . import wsclean
-from .beam import beam_of
+from .beam import Beam, Pointings, beam_of, separation
 from .calibrate import read_facts
+from .calibrators import BUILT_IN, Calibrator, read_table, sky_of
 from .coordinates import mean_direction
 from .fits import read_image, write_image
 from .image import Image, make_image
 from .instrument import Profile
 from .measurement_set import iterate, opened, read_centres
 from .phasing import phase_set
+from .predict import apparent_flux, predict
 from .provenance import cards_of
+from .sky import Sky, joined
 from .solving import mjd_seconds
+from .visibilities import Visibilities
 
 Progress = Callable[[float, str], None]
-Cards = dict[str, tuple[Any, str]]
+Cards = dict[str, Any]
 COLUMN = "CORRECTED_DATA"
+FARTHEST = 6.0  # degrees from the centre, within which a bright source disturbs
 BLOCK = 64 * 1024 * 1024  # bytes of visibilities
 
 
@@ -56,13 +61,21 @@ def image_set(
     profile: Profile,
     settings: ImageSettings,
     *,
+    bright: Sky | None = None,
     threads: int = 2,
     progress: Progress | None = None,
 ) -> Image:
-    """Image all fields of a set together, around their mean."""
+    """Image all fields of a set together, around their mean.
+
+    `bright` is taken off the visibilities first, at every integration as the beam sees it then, and put back as the mean
+    beam sees it: the beam passes over a source, which CLEAN takes for constant.
+    """
     centres = read_centres(path)
+    beam = beam_of(profile.beam, profile.dish)
     return make_image(
-        iterate(path, COLUMN, rows_of(path)),
+        _without(iterate(path, COLUMN, rows_of(path)), bright, beam),
+        start=bright,
+        is_subtracted=True,
         size=settings.size,
         cell=settings.radians,
         centre=mean_direction(centres),
@@ -72,13 +85,57 @@ def image_set(
         auto_mask=settings.auto_mask,
         auto_threshold=settings.auto_threshold,
         mgain=settings.mgain,
-        beam=beam_of(profile.beam, profile.dish),
+        beam=beam,
         pointings=centres,
         pb_limit=settings.pb_limit,
         uv_min=settings.uv_min,
         threads=threads,
         progress=progress,
     )
+
+
+def _without(blocks: Iterable[Visibilities], bright: Sky | None, beam: Beam) -> Iterator[Visibilities]:
+    for block in blocks:
+        if bright is not None:
+            flux = apparent_flux(bright, beam, block.centres, block.frequency)
+            model = predict(
+                bright,
+                flux,
+                uvw=block.uvw,
+                field=block.field,
+                centres=block.centres,
+                frequency=block.frequency,
+            )
+            for number, name in enumerate(block.polarisations):
+                if name[0] == name[1]:
+                    block.data[:, :, number] -= model
+        yield block
+
+
+def bright_sky(path: Path, table: Sequence[Calibrator], beam: Beam, *, least: float) -> Sky | None:
+    """The known calibrators in and around the field that are seen with at least `least` Jy, or None."""
+    centres = read_centres(path)
+    with opened(path / "SPECTRAL_WINDOW") as windows:
+        frequency = float(np.mean(windows.getcell("CHAN_FREQ", 0)))
+    ra, dec = mean_direction(centres)
+    found = []
+    for one in table:
+        if not one.valid[0] <= frequency / 1e9 <= one.valid[1]:
+            continue
+        sky = sky_of(one, frequency)
+        if separation(sky.ra, sky.dec, ra, dec)[0] > np.radians(FARTHEST):
+            continue
+        if (sky.flux * Pointings(beam, centres).power(sky.ra, sky.dec, frequency))[0] >= least:
+            found.append(sky)
+    return joined(found) if found else None
+
+
+def bright_of(path: Path, profile: Profile, calibrators: Path | None, *, least: float) -> Sky | None:
+    """The same from a table's file, or from the table that ships; none with `least` 0."""
+    if not least:
+        return None
+    table = read_table(calibrators) if calibrators else BUILT_IN
+    return bright_sky(path, table, beam_of(profile.beam, profile.dish), least=least)
 
 
 def rows_of(path: Path) -> int:

@@ -19,7 +19,7 @@ from .fits import read_image
 from .image import Image
 from .mosaic import Mosaic, Tile, mosaic, read_mosaic, write_mosaic
 from .quality import measures as quality_of
-from .sources import SourceTable, find_sources, read_sources
+from .sources import SourceTable, find_sources, noise_map, read_sources
 from .sources import write_sources as write_sources
 from .tiles import TileLimits, check_tiles
 
@@ -73,7 +73,7 @@ def _mjd(header: fits.Header, *names: str) -> float:
 
 def unfit(tiles: Sequence[Tile], *, beam: float, noise: float, strip: float, pb_limit: float) -> list[str]:
     """What does not fit together, a sentence each: `beam` and `noise` are ratios, `strip` is in degrees."""
-    limits = TileLimits(beam=beam, noise=noise, declination=strip)
+    limits = TileLimits(frequency=0.01, beam=beam, noise=noise, declination=strip)
     return [
         f"the tiles' {one.name.replace('_', ' ')} is {one.value:.6g}, at {'least' if one.name == 'overlap' else 'most'} "
         f"{one.limit:g} is allowed"
@@ -88,8 +88,10 @@ def join(tiles: Sequence[Tile], *, cell: float, pb_limit: float, threads: int) -
 
 
 def find(made: Mosaic, *, threshold: float) -> SourceTable:
-    """The sources of a mosaic."""
-    return find_sources(made.image, made.noise, made.wcs, made.beam, threshold=threshold)
+    """The sources of a mosaic, above the larger of the noise that the tiles give and that which is seen around."""
+    return find_sources(
+        made.image, np.fmax(made.noise, noise_map(made.image)), made.wcs, made.beam, threshold=threshold
+    )
 
 
 def cards_of_group(images: Sequence[Path], name: str) -> Cards:

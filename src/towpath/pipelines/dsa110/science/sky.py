@@ -3,6 +3,7 @@
 Promises that columns are of equal length and in the units said. Predicting visibilities is in `predict`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,4 +74,30 @@ def points(ra: Floats, dec: Floats, flux: Floats, reference: float, index: float
         zeros,
         zeros,
         zeros,
+    )
+
+
+def joined(skies: Sequence[Sky]) -> Sky:
+    """Several skies of one reference frequency as one.
+
+    Raises
+    ------
+    ValueError
+        If their reference frequencies differ.
+    """
+    if len({sky.reference for sky in skies}) != 1:
+        raise ValueError("skies of different reference frequencies cannot be joined")
+    terms = max(sky.spectrum.shape[1] for sky in skies)
+    spectra = [np.pad(sky.spectrum, ((0, 0), (0, terms - sky.spectrum.shape[1]))) for sky in skies]
+    names = [name for sky in skies for name in (sky.names or ("",) * len(sky))]
+    return Sky(
+        np.concatenate([sky.ra for sky in skies]),
+        np.concatenate([sky.dec for sky in skies]),
+        np.concatenate([sky.flux for sky in skies]),
+        skies[0].reference,
+        np.concatenate(spectra),
+        np.concatenate([sky.major for sky in skies]),
+        np.concatenate([sky.minor for sky in skies]),
+        np.concatenate([sky.position_angle for sky in skies]),
+        tuple(names),
     )

@@ -38,7 +38,7 @@ def middle_and_spread(values: Float32, mask: Bools) -> tuple[float, float]:
         return 0.0, 0.0
     middle = np.median(kept[:count])
     spread = np.median(np.abs(kept[:count] - middle))
-    return middle, GAUSSIAN * spread
+    return float(middle), float(GAUSSIAN * spread)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -112,7 +112,7 @@ def structure(values: Float32, mask: Bools, spread: float) -> float:
             middle = np.median(means[:count])
             found = GAUSSIAN * np.median(np.abs(means[:count] - middle))
             most = max(most, found**2 - 1.15 * spread**2 / 4.0)
-    return np.sqrt(most)
+    return float(np.sqrt(most))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
