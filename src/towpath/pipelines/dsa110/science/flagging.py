@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
+from scipy.sparse import csr_array
 
 from . import stefcal, sumthreshold
 from .visibilities import Visibilities
@@ -157,13 +158,14 @@ def _bandpass_shape(
     A baseline's spectrum is the product of two shapes. Interference of few channels is not in them: they are smoothed
     by medians of `SMOOTH` channels.
     """
-    total = np.zeros((stations, *spectra.shape[1:]), np.float32)
-    count = np.zeros_like(total)
     known = np.isfinite(spectra)
-    values = np.where(known, spectra, 0.0).astype(np.float32)
-    for side in (0, 1):
-        np.add.at(total, pairs[:, side], values)
-        np.add.at(count, pairs[:, side], known)
+    values = np.where(known, spectra, np.float32(0.0))
+    number = np.arange(2 * len(pairs)) // 2
+    belongs = csr_array(
+        (np.ones(2 * len(pairs), np.float32), (pairs.ravel(), number)), (stations, len(pairs))
+    )
+    total = (belongs @ values.reshape(len(pairs), -1)).reshape(stations, *spectra.shape[1:])
+    count = (belongs @ known.reshape(len(pairs), -1).astype(np.float32)).reshape(total.shape)
     station = np.where(count > 0.0, total / np.maximum(count, 1.0), 1.0)
     array = np.where(known.any(axis=0), values.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 1.0)
     channels = len(array)

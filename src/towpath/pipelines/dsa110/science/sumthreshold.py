@@ -16,6 +16,7 @@ Indices = npt.NDArray[np.int64]
 GAUSSIAN = 1.4826  # standard deviation over median absolute deviation of a Gaussian
 BLOCK_TIMES, BLOCK_CHANNELS = 4, 8  # of the medians that the smooth surface goes through
 SAMPLES = 4096  # of a plane, from which its median and spread are taken
+MEDIAN_TIMES = 12  # about as many times of a baseline, evenly picked, make its spectrum
 CAUTION = 5.0  # standard deviations of structure that is not noise, by which thresholds are raised
 SHRINK = 1.5  # threshold of a window of 2n over that of n (section 2.3)
 
@@ -65,19 +66,22 @@ def remove_surface(values: Float32, mask: Bools, middle: float) -> None:
             if count >= 4:
                 known = 0.5 * (kept[count // 2] + kept[(count - 1) // 2])
             medians[i, j] = known
+    line = np.empty(columns, np.float32)
+    begin, share = np.empty(channels, np.int64), np.empty(channels, np.float32)
+    for c in range(channels):
+        v = min(max((c + 0.5) * columns / channels - 0.5, 0.0), columns - 1.0)
+        begin[c] = min(int(v), max(columns - 2, 0))
+        share[c] = np.float32(v - begin[c])
+    beside = 1 if columns > 1 else 0
     for t in range(times):
         u = min(max((t + 0.5) * rows / times - 0.5, 0.0), rows - 1.0)
         i = min(int(u), max(rows - 2, 0))
-        above = min(i + 1, rows - 1)
-        part = np.float32(u - i)
+        part, above = np.float32(u - i), min(i + 1, rows - 1)
+        for j in range(columns):
+            line[j] = medians[i, j] + part * (medians[above, j] - medians[i, j])
         for c in range(channels):
-            v = min(max((c + 0.5) * columns / channels - 0.5, 0.0), columns - 1.0)
-            j = min(int(v), max(columns - 2, 0))
-            after = min(j + 1, columns - 1)
-            share = np.float32(v - j)
-            left = medians[i, j] + part * (medians[above, j] - medians[i, j])
-            right = medians[i, after] + part * (medians[above, after] - medians[i, after])
-            values[t, c] -= left + share * (right - left)
+            left = line[begin[c]]
+            values[t, c] -= left + share[c] * (line[begin[c] + beside] - left)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -244,23 +248,27 @@ def spectra(order: Indices, starts: Indices, data: Complex64, flags: Bools) -> F
     channels, polarisations = data.shape[1], data.shape[2]
     found = np.full((len(starts) - 1, channels, polarisations), np.nan, np.float32)
     for pair in prange(len(starts) - 1):
-        kept = np.empty(starts[pair + 1] - starts[pair], np.float32)
+        step = max(1, (starts[pair + 1] - starts[pair]) // MEDIAN_TIMES)
+        times = (starts[pair + 1] - starts[pair]) // step + 1
+        kept, counts = np.empty((channels, times), np.float32), np.empty(channels, np.int64)
         for p in range(polarisations):
+            counts[:] = 0
+            for place in range(starts[pair], starts[pair + 1], step):
+                row = order[place]
+                for c in range(channels):
+                    d = data[row, c, p]
+                    size = d.real * d.real + d.imag * d.imag
+                    if 0.0 < size < np.inf and not flags[row, c, p]:
+                        at = counts[c]
+                        while at > 0 and kept[c, at - 1] > size:
+                            kept[c, at] = kept[c, at - 1]
+                            at -= 1
+                        kept[c, at] = size
+                        counts[c] += 1
             total, known = 0.0, 0
             for c in range(channels):
-                count = 0
-                for place in range(starts[pair], starts[pair + 1]):
-                    d = data[order[place], c, p]
-                    size = d.real * d.real + d.imag * d.imag
-                    if 0.0 < size < np.inf and not flags[order[place], c, p]:
-                        at = count
-                        while at > 0 and kept[at - 1] > size:
-                            kept[at] = kept[at - 1]
-                            at -= 1
-                        kept[at] = size
-                        count += 1
-                if count > 0:
-                    found[pair, c, p] = np.sqrt(kept[count // 2])
+                if counts[c] > 0:
+                    found[pair, c, p] = np.sqrt(kept[c, counts[c] // 2])
                     total += found[pair, c, p]
                     known += 1
             if known > 0:
@@ -291,6 +299,9 @@ def flag_pairs(
         pair, p = task // polarisations, task % polarisations
         begin, times = starts[pair], starts[pair + 1] - starts[pair]
         low, high = pairs[pair, 0], pairs[pair, 1]
+        level = np.empty(channels, np.float32)
+        for c in range(channels):
+            level[c] = np.float32(1.0) / (shape[low, c, p] * shape[high, c, p])
         values = np.empty((times, channels), np.float32)
         known, mask = np.empty((times, channels), np.bool_), np.empty((times, channels), np.bool_)
         for t in range(times):
@@ -301,7 +312,7 @@ def flag_pairs(
                 if not (0.0 < size < np.inf):
                     flags[row, c, p] = True
                     size = np.float32(0.0)
-                values[t, c] = np.sqrt(size) / (shape[low, c, p] * shape[high, c, p])
+                values[t, c] = np.sqrt(size) * level[c]
                 known[t, c] = flags[row, c, p]
         middle, spread = middle_and_spread(values, known)
         spread = max(spread, 1e-5 * middle)
