@@ -50,4 +50,4 @@ def test_flags_and_coverage_are_drawn(calibrator_field: Any, tmp_path: Path) -> 
     draw_waterfall(tmp_path / "w.png", waterfall, np.unique(vis.time), vis.frequency)
     draw_coverage(tmp_path / "c.png", vis.uvw, vis.frequency)
     assert coloured(tmp_path / "w.png") > 0.01
-    assert coloured(tmp_path / "c.png") > 0.001
+    assert coloured(tmp_path / "c.png") > 0.0002

@@ -37,8 +37,8 @@ def middle_and_spread(values: Float32, mask: Bools) -> tuple[float, float]:
             count += 1
     if count == 0:
         return 0.0, 0.0
-    middle = np.median(kept[:count])
-    spread = np.median(np.abs(kept[:count] - middle))
+    middle = float(np.median(kept[:count]))
+    spread = float(np.median(np.abs(kept[:count] - middle)))
     return middle, GAUSSIAN * spread
 
 
@@ -116,7 +116,7 @@ def structure(values: Float32, mask: Bools, spread: float) -> float:
             middle = np.median(means[:count])
             found = GAUSSIAN * np.median(np.abs(means[:count] - middle))
             most = max(most, found**2 - 1.15 * spread**2 / 4.0)
-    return np.sqrt(most)
+    return float(np.sqrt(most))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -128,80 +128,102 @@ def _double_row(sums: Float32, counts: Float32, half: int) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _hits_in_rows(sums: Float32, counts: Float32, limit: float, window: int, found: Bools) -> bool:
+    """Mark windows along rows, whose sums begin at each sample, that exceed the limit; whether there are any."""
+    times, channels = found.shape
+    hits, anything = np.zeros(channels, np.bool_), False
+    threshold = np.float32(limit)
+    for t in range(times):
+        any_hit = False
+        for c in range(channels - window + 1):
+            hits[c] = sums[t, c] > threshold * counts[t, c]
+            any_hit |= hits[c]
+        if any_hit:
+            end, anything = 0, True
+            for c in range(channels - window + 1):
+                if hits[c]:
+                    for k in range(max(c, end), c + window):
+                        found[t, k] = True
+                    end = c + window
+    return anything
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _hits_in_time(sums: Float32, counts: Float32, limit: float, window: int, found: Bools) -> bool:
+    """Mark windows along time that exceed the limit; whether there are any."""
+    times, channels = found.shape
+    hits, anything = np.zeros(channels, np.bool_), False
+    threshold = np.float32(limit)
+    for t in range(times - window + 1):
+        any_hit = False
+        for c in range(channels):
+            hits[c] = sums[t, c] > threshold * counts[t, c]
+            any_hit |= hits[c]
+        if any_hit:
+            anything = True
+            for c in range(channels):
+                if hits[c]:
+                    for k in range(t, t + window):
+                        found[k, c] = True
+    return anything
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _double_times(sums: Float32, counts: Float32, half: int) -> None:
+    """Make sums over `half` samples sums over twice as many, along time."""
+    for t in range(len(sums) - half):
+        for c in range(sums.shape[1]):
+            sums[t, c] += sums[t + half, c]
+            counts[t, c] += counts[t + half, c]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _leave_out(found: Bools, mask: Bools, kept: Float32, good: Float32, dirty: Bools) -> None:
+    """Mask what was found: it no longer counts. Its rows become dirty."""
+    for t in range(found.shape[0]):
+        for c in range(found.shape[1]):
+            if found[t, c] and not mask[t, c]:
+                mask[t, c], dirty[t] = True, True
+                kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def sum_threshold(values: Float32, mask: Bools, first: float, extra: float, longest: int) -> None:
     """Mask, in place, windows whose mean exceeds the threshold of their length, in frequency and time.
 
     `values` are in units of their standard deviation; `first` is the threshold of a single sample, `extra` is added
-    to those of all lengths. What is masked does not count in longer windows.
+    to those of all lengths. What is masked does not count in longer windows. Sums over a window are those over its
+    halves, as long as nothing in them was masked since.
     """
     times, channels = values.shape
-    kept, good = np.empty((times, channels), np.float32), np.empty((times, channels), np.float32)
-    limit = np.float32(first + extra)
+    kept, good = values.copy(), np.ones((times, channels), np.float32)
     for t in range(times):
         for c in range(channels):
-            if values[t, c] > limit:
-                mask[t, c] = True
-            good[t, c] = np.float32(0.0) if mask[t, c] else np.float32(1.0)
-            kept[t, c] = values[t, c] * good[t, c]
+            mask[t, c] = mask[t, c] or values[t, c] > first + extra
+            if mask[t, c]:
+                kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
     row_sums, row_counts = kept.copy(), good.copy()
     time_sums, time_counts = kept.copy(), good.copy()
     found, dirty = mask.copy(), np.zeros(times, np.bool_)
-    hits = np.zeros(channels, np.bool_)
     window, threshold = 2, first / SHRINK
     while window <= longest:
-        limit = np.float32(threshold + extra)
-        anything = False
         for t in range(times):
-            if dirty[t]:
-                row_sums[t], row_counts[t] = kept[t], good[t]
-                half = 1
-                while half < window:
-                    _double_row(row_sums[t], row_counts[t], half)
-                    half *= 2
-            else:
-                _double_row(row_sums[t], row_counts[t], window // 2)
-            any_hit = False
-            for c in range(channels - window + 1):
-                hits[c] = row_sums[t, c] > limit * row_counts[t, c]
-                any_hit |= hits[c]
-            if any_hit:
-                end = 0
-                for c in range(channels - window + 1):
-                    if hits[c]:
-                        for k in range(max(c, end), c + window):
-                            found[t, k] = True
-                        end = c + window
-                anything = True
-        changed = dirty.any()
-        if window <= times:
             half = window // 2
-            if changed:
-                time_sums[:], time_counts[:] = kept, good
-                half = 1
+            if dirty[t]:
+                row_sums[t], row_counts[t], half = kept[t], good[t], 1
             while half < window:
-                for t in range(times - half):
-                    for c in range(channels):
-                        time_sums[t, c] += time_sums[t + half, c]
-                        time_counts[t, c] += time_counts[t + half, c]
+                _double_row(row_sums[t], row_counts[t], half)
                 half *= 2
-            for t in range(times - window + 1):
-                any_hit = False
-                for c in range(channels):
-                    hits[c] = time_sums[t, c] > limit * time_counts[t, c]
-                    any_hit |= hits[c]
-                if any_hit:
-                    anything = True
-                    for c in range(channels):
-                        if hits[c]:
-                            for k in range(t, t + window):
-                                found[k, c] = True
+        half = window // 2
+        if dirty.any():
+            time_sums[:], time_counts[:], half = kept, good, 1
+        while half < window:
+            _double_times(time_sums, time_counts, half)
+            half *= 2
         dirty[:] = False
-        if anything:
-            for t in range(times):
-                for c in range(channels):
-                    if found[t, c] and not mask[t, c]:
-                        mask[t, c], dirty[t] = True, True
-                        kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
+        anything = _hits_in_rows(row_sums, row_counts, threshold + extra, window, found)
+        if _hits_in_time(time_sums, time_counts, threshold + extra, window, found) or anything:
+            _leave_out(found, mask, kept, good, dirty)
         window *= 2
         threshold /= SHRINK
 
