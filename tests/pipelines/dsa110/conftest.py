@@ -1,7 +1,7 @@
 """A small array on a known sky, corrupted by known gains, with noise as theory says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -152,8 +152,3 @@ def calibrator_field() -> Corrupted:
     for array in (found.vis.data, found.vis.flags, found.vis.weights):
         array.setflags(write=False)
     return found
-
-
-def copied(vis: Visibilities) -> Visibilities:
-    """Visibilities whose data, flags and weights may be changed."""
-    return replace(vis, data=vis.data.copy(), flags=vis.flags.copy(), weights=vis.weights.copy())

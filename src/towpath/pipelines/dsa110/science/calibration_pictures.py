@@ -181,7 +181,7 @@ def draw_coverage(path: str | Path, uvw: Floats, frequency: Floats, *, most: int
         lines = np.full((3, len(kept), 2), np.nan)
         lines[:2] = sign * ends
         flat = lines.transpose(1, 0, 2).reshape(-1, 2)
-        axes.plot(flat[:, 0], flat[:, 1], c=to_rgba(RECEPTORS[0], 0.35), lw=0.7, solid_capstyle="butt")
+        axes.plot(flat[:, 0], flat[:, 1], c=to_rgba(RECEPTORS[0], 0.8), lw=0.7, solid_capstyle="butt")
     _tidy(axes)
     limit = 1.05 * float(np.abs(ends).max()) if ends.size else 1.0
     axes.set(aspect="equal", xlim=(limit, -limit), ylim=(-limit, limit))

@@ -2,7 +2,8 @@
 
 Promises that every built-in number has a source, that a table that is read is checked row by row, and that a model is
 never used outside the frequencies that it holds for. Flux standards: Perley & Butler 2017, ApJS 230, 7, table 6
-(log10 S = a0 + a1 log10 ν + …, S in Jy, ν in GHz). Positions: VLA calibrator manual (ICRS, better than 0.1 arcsec).
+(log10 S = a0 + a1 log10 ν + …, S in Jy, ν in GHz). Positions: VLA calibrator manual; those of
+extended ones (3C 123, 3C 196, 3C 295) are of their middle, within about an arcsec.
 """
 
 from collections.abc import Iterable, Sequence
@@ -136,7 +137,7 @@ def _standard(
     )
 
 
-# Extents are those of the images that come with the flux scale; 3C 123 is a double, no point for most arrays.
+# Extents are rounded; 3C 123 is a double, no point for most arrays. Errors are those of the scale at these frequencies.
 BUILT_IN: tuple[Calibrator, ...] = (
     _standard("3C48", "01h37m41.2994s", "+33d09m35.134s", 1.2, 0.05, 50.0, 1.3253, -0.7553, -0.1914, 0.0498),
     _standard(

@@ -1,7 +1,7 @@
 """Flags what is not of the sky: interference, dead stations, bad channels, values that are not finite.
 
 Works on the amplitude of each baseline over time and frequency after a smooth surface is taken off, so that fringes and
-strong sources stay. Only adds flags; never changes data. Autocorrelations tell which stations are dead, no more.
+strong sources stay. Only adds flags; never changes data. Autocorrelations are not looked at.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
+from scipy.sparse import csr_array
 
 from . import stefcal, sumthreshold
 from .visibilities import Visibilities
@@ -130,9 +131,11 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         settings.longest,
         settings.grow,
     )
-    _flag_whole(vis, _count(vis), order, starts, pairs, settings)
+    alive = ~(dead[vis.antenna1] | dead[vis.antenna2])
+    _flag_whole(vis, _count(vis, alive), order, starts, pairs, settings)
     found = _count(vis)
-    dead |= _shares(found.rows[order], starts, pairs, n, found.size)[1] > settings.station
+    present = np.isin(np.arange(n), pairs)
+    dead |= present & (_shares(found.rows[order], starts, pairs, n, found.size)[1] > settings.station)
     vis.flags[dead[vis.antenna1] | dead[vis.antenna2]] = True
     found = _count(vis)
     baselines, stations = _shares(found.rows[order], starts, pairs, n, found.size)
@@ -157,13 +160,14 @@ def _bandpass_shape(
     A baseline's spectrum is the product of two shapes. Interference of few channels is not in them: they are smoothed
     by medians of `SMOOTH` channels.
     """
-    total = np.zeros((stations, *spectra.shape[1:]), np.float32)
-    count = np.zeros_like(total)
     known = np.isfinite(spectra)
-    values = np.where(known, spectra, 0.0).astype(np.float32)
-    for side in (0, 1):
-        np.add.at(total, pairs[:, side], values)
-        np.add.at(count, pairs[:, side], known)
+    values = np.where(known, spectra, np.float32(0.0))
+    number = np.arange(2 * len(pairs)) // 2
+    belongs = csr_array(
+        (np.ones(2 * len(pairs), np.float32), (pairs.ravel(), number)), (stations, len(pairs))
+    )
+    total = (belongs @ values.reshape(len(pairs), -1)).reshape(stations, *spectra.shape[1:])
+    count = (belongs @ known.reshape(len(pairs), -1).astype(np.float32)).reshape(total.shape)
     station = np.where(count > 0.0, total / np.maximum(count, 1.0), 1.0)
     array = np.where(known.any(axis=0), values.sum(axis=0) / np.maximum(known.sum(axis=0), 1), 1.0)
     channels = len(array)
@@ -192,8 +196,9 @@ class _Count:
         return float(self.waterfall.sum() / (self.waterfall.shape[1] * max(int(self.samples.sum()), 1)))
 
 
-def _count(vis: Visibilities) -> _Count:
-    cross = np.flatnonzero(vis.is_cross)
+def _count(vis: Visibilities, kept: npt.NDArray[np.bool_] | None = None) -> _Count:
+    """Count in the cross correlations, or in those of them that are kept."""
+    cross = np.flatnonzero(vis.is_cross if kept is None else vis.is_cross & kept)
     times, number = np.unique(vis.time[cross], return_inverse=True)
     by_time = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[by_time], np.arange(len(times) + 1)).astype(np.int64)
@@ -244,16 +249,17 @@ def _flag_whole(
 
 
 def _silent(vis: Visibilities, stations: int, settings: FlagSettings) -> npt.NDArray[np.bool_]:
-    """Stations without response: by autocorrelations where there are some, and by cross correlations."""
+    """Stations without response: their cross correlations are weak against those of the others.
+
+    Autocorrelations have no say: some correlators write nonsense there.
+    """
     level = sumthreshold.mean_amplitude(vis.data, vis.flags, max(1, len(vis.frequency) // 96))
-    dead = np.zeros(stations, bool)
-    for rows in (~vis.is_cross, vis.is_cross):
-        kept = rows & np.isfinite(level)
-        if not kept.any():
-            continue
-        typical = np.full(stations, np.nan)
-        for station in range(stations):
-            own = kept & ((vis.antenna1 == station) | (vis.antenna2 == station))
-            typical[station] = np.median(level[own]) if own.any() else np.nan
-        dead |= typical < settings.dead_level * np.nanmedian(typical)
-    return dead
+    rows = vis.is_cross & np.isfinite(level)
+    typical = np.full(stations, np.nan)
+    for station in range(stations):
+        own = rows & ((vis.antenna1 == station) | (vis.antenna2 == station))
+        typical[station] = np.median(level[own]) if own.any() else np.nan
+    if not np.isfinite(typical).any():
+        return np.zeros(stations, bool)
+    found: npt.NDArray[np.bool_] = typical < settings.dead_level * np.nanmedian(typical)
+    return found

@@ -16,6 +16,7 @@ Indices = npt.NDArray[np.int64]
 GAUSSIAN = 1.4826  # standard deviation over median absolute deviation of a Gaussian
 BLOCK_TIMES, BLOCK_CHANNELS = 4, 8  # of the medians that the smooth surface goes through
 SAMPLES = 4096  # of a plane, from which its median and spread are taken
+MEDIAN_TIMES = 12  # about as many times of a baseline, evenly picked, make its spectrum
 CAUTION = 5.0  # standard deviations of structure that is not noise, by which thresholds are raised
 SHRINK = 1.5  # threshold of a window of 2n over that of n (section 2.3)
 
@@ -36,9 +37,9 @@ def middle_and_spread(values: Float32, mask: Bools) -> tuple[float, float]:
             count += 1
     if count == 0:
         return 0.0, 0.0
-    middle = np.median(kept[:count])
-    spread = np.median(np.abs(kept[:count] - middle))
-    return float(middle), float(GAUSSIAN * spread)
+    middle = float(np.median(kept[:count]))
+    spread = float(np.median(np.abs(kept[:count] - middle)))
+    return middle, GAUSSIAN * spread
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -65,19 +66,22 @@ def remove_surface(values: Float32, mask: Bools, middle: float) -> None:
             if count >= 4:
                 known = 0.5 * (kept[count // 2] + kept[(count - 1) // 2])
             medians[i, j] = known
+    line = np.empty(columns, np.float32)
+    begin, share = np.empty(channels, np.int64), np.empty(channels, np.float32)
+    for c in range(channels):
+        v = min(max((c + 0.5) * columns / channels - 0.5, 0.0), columns - 1.0)
+        begin[c] = min(int(v), max(columns - 2, 0))
+        share[c] = np.float32(v - begin[c])
+    beside = 1 if columns > 1 else 0
     for t in range(times):
         u = min(max((t + 0.5) * rows / times - 0.5, 0.0), rows - 1.0)
         i = min(int(u), max(rows - 2, 0))
-        above = min(i + 1, rows - 1)
-        part = np.float32(u - i)
+        part, above = np.float32(u - i), min(i + 1, rows - 1)
+        for j in range(columns):
+            line[j] = medians[i, j] + part * (medians[above, j] - medians[i, j])
         for c in range(channels):
-            v = min(max((c + 0.5) * columns / channels - 0.5, 0.0), columns - 1.0)
-            j = min(int(v), max(columns - 2, 0))
-            after = min(j + 1, columns - 1)
-            share = np.float32(v - j)
-            left = medians[i, j] + part * (medians[above, j] - medians[i, j])
-            right = medians[i, after] + part * (medians[above, after] - medians[i, after])
-            values[t, c] -= left + share * (right - left)
+            left = line[begin[c]]
+            values[t, c] -= left + share[c] * (line[begin[c] + beside] - left)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -124,80 +128,102 @@ def _double_row(sums: Float32, counts: Float32, half: int) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _hits_in_rows(sums: Float32, counts: Float32, limit: float, window: int, found: Bools) -> bool:
+    """Mark windows along rows, whose sums begin at each sample, that exceed the limit; whether there are any."""
+    times, channels = found.shape
+    hits, anything = np.zeros(channels, np.bool_), False
+    threshold = np.float32(limit)
+    for t in range(times):
+        any_hit = False
+        for c in range(channels - window + 1):
+            hits[c] = sums[t, c] > threshold * counts[t, c]
+            any_hit |= hits[c]
+        if any_hit:
+            end, anything = 0, True
+            for c in range(channels - window + 1):
+                if hits[c]:
+                    for k in range(max(c, end), c + window):
+                        found[t, k] = True
+                    end = c + window
+    return anything
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _hits_in_time(sums: Float32, counts: Float32, limit: float, window: int, found: Bools) -> bool:
+    """Mark windows along time that exceed the limit; whether there are any."""
+    times, channels = found.shape
+    hits, anything = np.zeros(channels, np.bool_), False
+    threshold = np.float32(limit)
+    for t in range(times - window + 1):
+        any_hit = False
+        for c in range(channels):
+            hits[c] = sums[t, c] > threshold * counts[t, c]
+            any_hit |= hits[c]
+        if any_hit:
+            anything = True
+            for c in range(channels):
+                if hits[c]:
+                    for k in range(t, t + window):
+                        found[k, c] = True
+    return anything
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _double_times(sums: Float32, counts: Float32, half: int) -> None:
+    """Make sums over `half` samples sums over twice as many, along time."""
+    for t in range(len(sums) - half):
+        for c in range(sums.shape[1]):
+            sums[t, c] += sums[t + half, c]
+            counts[t, c] += counts[t + half, c]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _leave_out(found: Bools, mask: Bools, kept: Float32, good: Float32, dirty: Bools) -> None:
+    """Mask what was found: it no longer counts. Its rows become dirty."""
+    for t in range(found.shape[0]):
+        for c in range(found.shape[1]):
+            if found[t, c] and not mask[t, c]:
+                mask[t, c], dirty[t] = True, True
+                kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def sum_threshold(values: Float32, mask: Bools, first: float, extra: float, longest: int) -> None:
     """Mask, in place, windows whose mean exceeds the threshold of their length, in frequency and time.
 
     `values` are in units of their standard deviation; `first` is the threshold of a single sample, `extra` is added
-    to those of all lengths. What is masked does not count in longer windows.
+    to those of all lengths. What is masked does not count in longer windows. Sums over a window are those over its
+    halves, as long as nothing in them was masked since.
     """
     times, channels = values.shape
-    kept, good = np.empty((times, channels), np.float32), np.empty((times, channels), np.float32)
-    limit = np.float32(first + extra)
+    kept, good = values.copy(), np.ones((times, channels), np.float32)
     for t in range(times):
         for c in range(channels):
-            if values[t, c] > limit:
-                mask[t, c] = True
-            good[t, c] = np.float32(0.0) if mask[t, c] else np.float32(1.0)
-            kept[t, c] = values[t, c] * good[t, c]
+            mask[t, c] = mask[t, c] or values[t, c] > first + extra
+            if mask[t, c]:
+                kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
     row_sums, row_counts = kept.copy(), good.copy()
     time_sums, time_counts = kept.copy(), good.copy()
     found, dirty = mask.copy(), np.zeros(times, np.bool_)
-    hits = np.zeros(channels, np.bool_)
     window, threshold = 2, first / SHRINK
     while window <= longest:
-        limit = np.float32(threshold + extra)
-        anything = False
         for t in range(times):
-            if dirty[t]:
-                row_sums[t], row_counts[t] = kept[t], good[t]
-                half = 1
-                while half < window:
-                    _double_row(row_sums[t], row_counts[t], half)
-                    half *= 2
-            else:
-                _double_row(row_sums[t], row_counts[t], window // 2)
-            any_hit = False
-            for c in range(channels - window + 1):
-                hits[c] = row_sums[t, c] > limit * row_counts[t, c]
-                any_hit |= hits[c]
-            if any_hit:
-                end = 0
-                for c in range(channels - window + 1):
-                    if hits[c]:
-                        for k in range(max(c, end), c + window):
-                            found[t, k] = True
-                        end = c + window
-                anything = True
-        changed = dirty.any()
-        if window <= times:
             half = window // 2
-            if changed:
-                time_sums[:], time_counts[:] = kept, good
-                half = 1
+            if dirty[t]:
+                row_sums[t], row_counts[t], half = kept[t], good[t], 1
             while half < window:
-                for t in range(times - half):
-                    for c in range(channels):
-                        time_sums[t, c] += time_sums[t + half, c]
-                        time_counts[t, c] += time_counts[t + half, c]
+                _double_row(row_sums[t], row_counts[t], half)
                 half *= 2
-            for t in range(times - window + 1):
-                any_hit = False
-                for c in range(channels):
-                    hits[c] = time_sums[t, c] > limit * time_counts[t, c]
-                    any_hit |= hits[c]
-                if any_hit:
-                    anything = True
-                    for c in range(channels):
-                        if hits[c]:
-                            for k in range(t, t + window):
-                                found[k, c] = True
+        half = window // 2
+        if dirty.any():
+            time_sums[:], time_counts[:], half = kept, good, 1
+        while half < window:
+            _double_times(time_sums, time_counts, half)
+            half *= 2
         dirty[:] = False
-        if anything:
-            for t in range(times):
-                for c in range(channels):
-                    if found[t, c] and not mask[t, c]:
-                        mask[t, c], dirty[t] = True, True
-                        kept[t, c], good[t, c] = np.float32(0.0), np.float32(0.0)
+        anything = _hits_in_rows(row_sums, row_counts, threshold + extra, window, found)
+        if _hits_in_time(time_sums, time_counts, threshold + extra, window, found) or anything:
+            _leave_out(found, mask, kept, good, dirty)
         window *= 2
         threshold /= SHRINK
 
@@ -244,23 +270,27 @@ def spectra(order: Indices, starts: Indices, data: Complex64, flags: Bools) -> F
     channels, polarisations = data.shape[1], data.shape[2]
     found = np.full((len(starts) - 1, channels, polarisations), np.nan, np.float32)
     for pair in prange(len(starts) - 1):
-        kept = np.empty(starts[pair + 1] - starts[pair], np.float32)
+        step = max(1, (starts[pair + 1] - starts[pair]) // MEDIAN_TIMES)
+        times = (starts[pair + 1] - starts[pair]) // step + 1
+        kept, counts = np.empty((channels, times), np.float32), np.empty(channels, np.int64)
         for p in range(polarisations):
+            counts[:] = 0
+            for place in range(starts[pair], starts[pair + 1], step):
+                row = order[place]
+                for c in range(channels):
+                    d = data[row, c, p]
+                    size = d.real * d.real + d.imag * d.imag
+                    if 0.0 < size < np.inf and not flags[row, c, p]:
+                        at = counts[c]
+                        while at > 0 and kept[c, at - 1] > size:
+                            kept[c, at] = kept[c, at - 1]
+                            at -= 1
+                        kept[c, at] = size
+                        counts[c] += 1
             total, known = 0.0, 0
             for c in range(channels):
-                count = 0
-                for place in range(starts[pair], starts[pair + 1]):
-                    d = data[order[place], c, p]
-                    size = d.real * d.real + d.imag * d.imag
-                    if 0.0 < size < np.inf and not flags[order[place], c, p]:
-                        at = count
-                        while at > 0 and kept[at - 1] > size:
-                            kept[at] = kept[at - 1]
-                            at -= 1
-                        kept[at] = size
-                        count += 1
-                if count > 0:
-                    found[pair, c, p] = np.sqrt(kept[count // 2])
+                if counts[c] > 0:
+                    found[pair, c, p] = np.sqrt(kept[c, counts[c] // 2])
                     total += found[pair, c, p]
                     known += 1
             if known > 0:
@@ -291,6 +321,9 @@ def flag_pairs(
         pair, p = task // polarisations, task % polarisations
         begin, times = starts[pair], starts[pair + 1] - starts[pair]
         low, high = pairs[pair, 0], pairs[pair, 1]
+        level = np.empty(channels, np.float32)
+        for c in range(channels):
+            level[c] = np.float32(1.0) / (shape[low, c, p] * shape[high, c, p])
         values = np.empty((times, channels), np.float32)
         known, mask = np.empty((times, channels), np.bool_), np.empty((times, channels), np.bool_)
         for t in range(times):
@@ -301,7 +334,7 @@ def flag_pairs(
                 if not (0.0 < size < np.inf):
                     flags[row, c, p] = True
                     size = np.float32(0.0)
-                values[t, c] = np.sqrt(size) / (shape[low, c, p] * shape[high, c, p])
+                values[t, c] = np.sqrt(size) * level[c]
                 known[t, c] = flags[row, c, p]
         middle, spread = middle_and_spread(values, known)
         spread = max(spread, 1e-5 * middle)
