@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from casacore.tables import default_ms, default_ms_subtable, required_ms_desc, table
+from casacore.tables import default_ms, default_ms_subtable, makearrcoldesc, required_ms_desc, table
 
 from .coordinates import ARCSEC, baseline_uvw, horizon_to_icrs, mean_direction, separation, turn_phases
 from .instrument import Profile
@@ -221,7 +221,9 @@ def header_centres(header: Header) -> Floats:
     if fixed.any():
         asked = np.column_stack([header.time, centres])[fixed]
         single, number = np.unique(asked, axis=0, return_inverse=True)
-        centres[fixed] = horizon_to_icrs(*single.T, header.origin)[number.reshape(-1)]
+        centres[fixed] = horizon_to_icrs(single[:, 0], single[:, 1], single[:, 2], header.origin)[
+            number.reshape(-1)
+        ]
     return centres
 
 
@@ -433,7 +435,6 @@ def _create(target: Path, layout: Layout, header: Header, profile: Profile) -> N
     main = default_ms(str(target), description, managers)
     rows = layout.time.size
     main.addrows(rows)
-    _, scan = np.unique(layout.time, return_inverse=True)
     zeros = np.zeros(rows, dtype=np.int32)
     columns = {
         "TIME": layout.time, "TIME_CENTROID": layout.time, "INTERVAL": layout.interval, "EXPOSURE": layout.interval,
@@ -443,8 +444,9 @@ def _create(target: Path, layout: Layout, header: Header, profile: Profile) -> N
     }  # fmt: skip
     for column, values in columns.items():
         main.putcol(column, values)
-    main.putkeyword("SOURCE", "Table: " + str(target / "SOURCE"))
-    default_ms_subtable("SOURCE", str(target / "SOURCE")).close()
+    source = default_ms_subtable("SOURCE", str(target / "SOURCE"))
+    main.putkeyword("SOURCE", source)
+    source.close()
     main.close()
     _subtables(target, layout, header, profile)
 
@@ -519,6 +521,11 @@ def _subtables(target: Path, layout: Layout, header: Header, profile: Profile) -
         "TIME_RANGE": np.array([[begin, end]]), "RELEASE_DATE": [end], "FLAG_ROW": [False],
         "LOG": {"shape": [1, 1], "array": [""]}, "SCHEDULE": {"shape": [1, 1], "array": [""]},
     })  # fmt: skip
+    with opened(target / "OBSERVATION", write=True) as rows:
+        # Where pyuvdata looks for the array's place before it asks a registry of sites over the network.
+        rows.addcols(makearrcoldesc("TELESCOPE_LOCATION", 0.0, shape=[3], valuetype="double"))
+        rows.putcolkeyword("TELESCOPE_LOCATION", "MEASINFO", {"type": "position", "Ref": "ITRF"})
+        rows.putcell("TELESCOPE_LOCATION", 0, header.origin)
     _fill(target, "STATE", {
         "SIG": [True], "REF": [False], "CAL": [0.0], "LOAD": [0.0], "SUB_SCAN": [0], "OBS_MODE": ["OBSERVE_TARGET#ON_SOURCE"],
         "FLAG_ROW": [False],
