@@ -384,7 +384,8 @@ def _place(
             np.where(swap[:, None, None], one[:, :, turned], one[:, :, pick])
             for one in (data, flags, samples)
         )
-        np.conj(data, out=data, where=swap[:, None, None])
+    # UVH5 has the visibility of (1, 2) with uvw from 1 to 2, a Measurement Set its conjugate with uvw from 2 to 1.
+    np.conj(data, out=data, where=~swap[:, None, None])
     raw = np.array([one.kind != "sidereal" for one in header.centres])[header.centre[wanted]]
     if raw.any():
         data = np.ascontiguousarray(data)
@@ -413,7 +414,7 @@ def _place(
 def _raw_w(header: Header, rows: npt.NDArray[np.int64]) -> Floats:
     """W to which unphased rows are phased already: none, unless a telescope at rest was aimed away from the zenith."""
     kinds = np.array([one.kind == "driftscan" for one in header.centres])[header.centre[rows]]
-    swap = np.where(header.antenna1[rows] > header.antenna2[rows], -1.0, 1.0)
+    swap = np.where(header.antenna1[rows] > header.antenna2[rows], 1.0, -1.0)
     found: Floats = np.where(kinds, header.uvw[rows, 2] * swap, 0.0)
     return found
 
