@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from casacore.tables import default_ms, default_ms_subtable, required_ms_desc, table
+from casacore.tables import default_ms, default_ms_subtable, makearrcoldesc, required_ms_desc, table
 
 from .coordinates import ARCSEC, baseline_uvw, horizon_to_icrs, mean_direction, separation, turn_phases
 from .instrument import Profile
@@ -384,7 +384,8 @@ def _place(
             np.where(swap[:, None, None], one[:, :, turned], one[:, :, pick])
             for one in (data, flags, samples)
         )
-        np.conj(data, out=data, where=swap[:, None, None])
+    # UVH5 has the visibility of (1, 2) with uvw from 1 to 2, a Measurement Set its conjugate with uvw from 2 to 1.
+    np.conj(data, out=data, where=~swap[:, None, None])
     raw = np.array([one.kind != "sidereal" for one in header.centres])[header.centre[wanted]]
     if raw.any():
         data = np.ascontiguousarray(data)
@@ -413,7 +414,7 @@ def _place(
 def _raw_w(header: Header, rows: npt.NDArray[np.int64]) -> Floats:
     """W to which unphased rows are phased already: none, unless a telescope at rest was aimed away from the zenith."""
     kinds = np.array([one.kind == "driftscan" for one in header.centres])[header.centre[rows]]
-    swap = np.where(header.antenna1[rows] > header.antenna2[rows], -1.0, 1.0)
+    swap = np.where(header.antenna1[rows] > header.antenna2[rows], 1.0, -1.0)
     found: Floats = np.where(kinds, header.uvw[rows, 2] * swap, 0.0)
     return found
 
@@ -444,8 +445,9 @@ def _create(target: Path, layout: Layout, header: Header, profile: Profile) -> N
     }  # fmt: skip
     for column, values in columns.items():
         main.putcol(column, values)
-    main.putkeyword("SOURCE", "Table: " + str(target / "SOURCE"))
-    default_ms_subtable("SOURCE", str(target / "SOURCE")).close()
+    source = default_ms_subtable("SOURCE", str(target / "SOURCE"))
+    main.putkeyword("SOURCE", source)
+    source.close()
     main.close()
     _subtables(target, layout, header, profile)
 
@@ -520,6 +522,11 @@ def _subtables(target: Path, layout: Layout, header: Header, profile: Profile) -
         "TIME_RANGE": np.array([[begin, end]]), "RELEASE_DATE": [end], "FLAG_ROW": [False],
         "LOG": {"shape": [1, 1], "array": [""]}, "SCHEDULE": {"shape": [1, 1], "array": [""]},
     })  # fmt: skip
+    with opened(target / "OBSERVATION", write=True) as rows:
+        # Where pyuvdata looks for the array's place before it asks a registry of sites over the network.
+        rows.addcols(makearrcoldesc("TELESCOPE_LOCATION", 0.0, shape=[3], valuetype="double"))
+        rows.putcolkeyword("TELESCOPE_LOCATION", "MEASINFO", {"type": "position", "Ref": "ITRF"})
+        rows.putcell("TELESCOPE_LOCATION", 0, header.origin)
     _fill(target, "STATE", {
         "SIG": [True], "REF": [False], "CAL": [0.0], "LOAD": [0.0], "SUB_SCAN": [0], "OBS_MODE": ["OBSERVE_TARGET#ON_SOURCE"],
         "FLAG_ROW": [False],

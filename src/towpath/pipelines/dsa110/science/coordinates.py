@@ -6,7 +6,7 @@ Promises float64 throughout, and Earth orientation from the tables that come wit
 from functools import cache
 from typing import Any
 
-import erfa
+import erfa  # type: ignore[import-untyped]  # pyerfa ships no types
 import numpy as np
 import numpy.typing as npt
 from astropy.coordinates import EarthLocation
@@ -141,7 +141,7 @@ def horizon_to_icrs(
 def station_uvw(time: npt.ArrayLike, centre: npt.ArrayLike, positions: npt.ArrayLike) -> Floats:
     """Coordinates of stations along (east, north, phase centre): shape (time, station, 3), metres.
 
-    The uvw of a baseline is the difference: that of antenna2 less that of antenna1. w is along the apparent
+    The uvw of a baseline is the difference: in a Measurement Set that of antenna1 less that of antenna2. w is along the apparent
     direction of the centre (with aberration and the deflection by the Sun), u and v are turned to the ICRS north there,
     as pyuvdata has them (memo "Phasing and uvw"). Unlike pyuvdata's, the pole's motion is in them: 0.5 arcsec at
     most, 2.4 mm per kilometre.
@@ -178,7 +178,7 @@ def _axes(centres: Floats, astrom: Any) -> Floats:
 def baseline_uvw(
     time: Floats, centre: Floats, positions: Floats, antenna1: Integers, antenna2: Integers
 ) -> Floats:
-    """Uvw of rows, metres: shape (row, 3). Rows of equal time and centre are computed once.
+    """Uvw of rows from antenna2 to antenna1, metres: shape (row, 3). Rows of equal time and centre are computed once.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def baseline_uvw(
     )
     number = number.reshape(-1)
     stations = station_uvw(time[first], centre[first], positions)
-    found: Floats = stations[number, antenna2] - stations[number, antenna1]
+    found: Floats = stations[number, antenna1] - stations[number, antenna2]
     return found
 
 
