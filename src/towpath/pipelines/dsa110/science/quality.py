@@ -67,7 +67,7 @@ def finite_fraction(image: npt.NDArray[Any]) -> float:
 def theoretical_noise(
     sefd: float, stations: int, bandwidth: float, seconds: float, polarisations: int = 2
 ) -> float:
-    """Noise in Jy/beam of a naturally weighted image: SEFD / √(p n (n − 1) Δν t) (Thompson et al. 2017, eq. 6.62).
+    """Noise in Jy/beam of a naturally weighted image: SEFD / √(p n (n − 1) Δν t) (Thompson et al. 2017, section 6.2).
 
     Parameters
     ----------

@@ -295,8 +295,8 @@ def forced_photometry(
 ) -> tuple[Floats, Floats]:
     """Flux density of a point source at each place, and its standard error, in Jy.
 
-    Σ d k / Σ k² over a box about the place, where k is the beam there: the filter that matches the source (Condon
-    1997, section 2, for pixels that are fitted with the beam alone). The error is that of noise correlated like the
+    Σ d k / Σ k² over a box about the place, where k is the beam there: the least-squares peak of a source of known
+    place and shape (compare Condon 1997, PASP 109, 166). The error is that of noise correlated like the
     beam: the local noise. NaN where the box holds a blanked pixel or leaves the image.
 
     Parameters

@@ -13,6 +13,8 @@ from numba import njit
 
 BILINEAR, CUBIC, LANCZOS = 0, 1, 2
 INTERPOLATIONS = {"bilinear": BILINEAR, "cubic": CUBIC, "lanczos": LANCZOS}
+# What may be reordered; NaN and infinity keep their meaning.
+SAFE = {"contract", "reassoc", "arcp", "nsz"}
 STEPS = 1024  # per pixel, in the tables of weights
 
 Single = npt.NDArray[np.float32]
@@ -39,7 +41,7 @@ def weight_table(interpolation: int) -> Single:
     return table
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True, nogil=True, fastmath=SAFE, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
 def _bilinear(image: Any, x: float, y: float) -> Any:
     i, j = min(int(x), image.shape[1] - 2), min(int(y), image.shape[0] - 2)
     fx, fy = x - i, y - j
@@ -48,7 +50,7 @@ def _bilinear(image: Any, x: float, y: float) -> Any:
     return low + fy * (high - low)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True, nogil=True, fastmath=SAFE, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
 def _sample(image: Any, x: float, y: float, table: Any) -> Any:
     """Value at a fractional pixel; bilinear where the wider kernel would leave the image."""
     taps = table.shape[1]
@@ -84,7 +86,7 @@ def _sample(image: Any, x: float, y: float, table: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@njit(cache=True, nogil=True, fastmath=SAFE)  # type: ignore[untyped-decorator]  # numba has no types
 def add_rows(
     image: Any,
     response: Any,
@@ -126,6 +128,7 @@ def add_rows(
     ny, nx = image.shape
     has_map = rms.size > 1
     columns = total.shape[1]
+    scale, inverse = 1.0 / response_step, 1.0 / variance
     for row in range(first_row, last_row):
         g = row // step
         fy = (row - g * step) / step
@@ -139,19 +142,19 @@ def add_rows(
                 y = left_y + k * (right_y - left_y) / step
                 if not (0.0 <= x <= nx - 1 and 0.0 <= y <= ny - 1):
                     continue
-                power = _bilinear(response, x / response_step, y / response_step)
+                power = _bilinear(response, x * scale, y * scale)
                 if not power >= least:
                     continue
                 value = _sample(image, x, y, table)
                 if not math.isfinite(value):
                     continue
-                square = variance
+                factor = power * inverse
                 if has_map:
                     noise = _bilinear(rms, x, y)
-                    square = noise * noise
-                    if not square > 0.0:
+                    if not noise > 0.0:
                         continue
+                    factor = power / (noise * noise)
                 column = cell * step + k
-                total[row, column] += power * value / square
-                weight[row, column] += power * power / square
+                total[row, column] += factor * value
+                weight[row, column] += factor * power
                 coverage[row, column] += 1
