@@ -6,7 +6,7 @@ Promises float64 throughout, and Earth orientation from the tables that come wit
 from functools import cache
 from typing import Any
 
-import erfa  # type: ignore[import-untyped]  # pyerfa ships no types
+import erfa
 import numpy as np
 import numpy.typing as npt
 from astropy.coordinates import EarthLocation
