@@ -22,7 +22,7 @@ from .flagging import FlagSettings
 from .instrument import Profile, load_profile
 from .provenance import Calibrated
 from .sky import Sky, points
-from .solutions import Solutions
+from .solutions import Solutions, of_present
 from .solving import Observed, look, member_of
 from .visibilities import SPEED_OF_LIGHT
 
@@ -179,11 +179,11 @@ def _prepare(group: Group, observed: Observed, has_calibrator: bool, name: str) 
 
 def draw_bandpass(path: Path, solutions: Solutions) -> None:
     """Draw a bandpass."""
-    calibration_pictures.draw_bandpass(path, solutions)
+    calibration_pictures.draw_bandpass(path, of_present(solutions))
 
 
 def draw_gains(path: Path, found: CalibrationSet) -> None:
     """Draw the gains against time, those of short intervals where there are some."""
     solutions = found.short or found.gains
     assert solutions is not None
-    calibration_pictures.draw_gains(path, solutions)
+    calibration_pictures.draw_gains(path, of_present(solutions))

@@ -4,7 +4,7 @@ Promises one convention: a measured visibility is ``g_p conj(g_q)`` times the tr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,3 +62,20 @@ class Solutions:
     def flagged(self) -> float:
         """The share of solutions that are flagged."""
         return float(self.flags.mean())
+
+
+def of_present(solutions: Solutions) -> Solutions:
+    """The solutions of the stations that were observed with (the fact ``present``; all where it is not stated)."""
+    present = list(solutions.facts.get("present", range(len(solutions.stations))))
+    if solutions.reference not in present:
+        present = sorted([*present, solutions.reference])
+    return replace(
+        solutions,
+        stations=tuple(solutions.stations[number] for number in present),
+        gains=solutions.gains[:, present],
+        flags=solutions.flags[:, present],
+        errors=solutions.errors[:, present],
+        snr=solutions.snr[:, present],
+        reference=present.index(solutions.reference),
+        facts={**solutions.facts, "present": list(range(len(present)))},
+    )
