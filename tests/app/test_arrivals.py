@@ -56,6 +56,26 @@ def test_a_look_registers_what_is_new(site: Site):
     assert [item.key for item in site.items()] == ["a", "b"]
 
 
+def test_sources_on_one_root_pass_over_the_files_of_one_another(tmp_path: Path):
+    other = """[sources.tables]
+kind = "folder"
+item = "note"
+pattern = "tables/{name}.csv"
+key = "{name}"
+type = "plain/raw"
+settled = "rename"
+"""
+    make(tmp_path, FOLDER.replace("[items.note]", f"{other}[items.note]"), executor="inline")
+    with Site.open(tmp_path) as site:
+        (site.folder / "incoming" / "tables").mkdir()
+        for name in ("a.txt", "tables/b.csv", "c.doc"):
+            drop(site, name)
+        arrivals = arrivals_of(site)
+        arrivals.look()
+        assert [item.key for item in site.items()] == ["a", "b"]
+        assert all("c.doc" in why for why in problems(site)) and problems(site)
+
+
 def test_only_what_is_due_is_looked_at(site: Site):
     arrivals = arrivals_of(site)
     drop(site, "a.txt")

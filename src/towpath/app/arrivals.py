@@ -94,10 +94,26 @@ class Arrivals:
             known = ", ".join(sorted(self._places()))
             raise NotFoundError(f"root: found {root!r}; expected a root of the site: {known}")
         place = self._places()[root]
-        key = digest([plan.pipeline, plan.name, dict(plan.settings), place])
+        others = self._patterns_beside(plan)
+        key = digest([plan.pipeline, plan.name, dict(plan.settings), place, others])
         if key not in self._folders:
-            self._folders[key] = _Watched(Folder.of(plan, Path(place)))
+            self._folders[key] = _Watched(Folder.of(plan, Path(place), others))
         return self._folders[key]
+
+    def _patterns_beside(self, plan: SourcePlan) -> list[str]:
+        """The patterns of all other folder sources on the same root: their files are no problem of this one."""
+        found: list[str] = []
+        for definition in self._definitions().values():
+            for other in definition.sources.values():
+                is_itself = (other.pipeline, other.name) == (plan.pipeline, plan.name)
+                if (
+                    other.kind == "folder"
+                    and not is_itself
+                    and other.settings["root"] == plan.settings["root"]
+                ):
+                    pattern = other.settings["pattern"]
+                    found += [pattern] if isinstance(pattern, str) else pattern
+        return found
 
     def _look_folder(self, definition: Definition, plan: SourcePlan) -> int:
         watched, root = self._watched(plan), str(plan.settings["root"])

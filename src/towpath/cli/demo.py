@@ -120,12 +120,13 @@ def _table(site: Site, details: list[Details]) -> Table:
 
 
 def _pictures(site: Site, details: list[Details]) -> list[str]:
-    """The published pictures, as a person here would name them."""
-    found = []
+    """The published pictures, quick-looks first, as a person here would name them."""
+    found: list[Path] = []
     for place in (place for one in details for place in _published(site, one)):
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
-        found += [_named(file) for file in files if file.suffix.lower() in _PICTURES]
-    return found
+        found += [file for file in files if file.suffix.lower() in _PICTURES]
+    found.sort(key=lambda file: "quicklook" not in file.name)
+    return [_named(file) for file in found]
 
 
 def _named(place: Path) -> str:

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,10 +103,13 @@ class Folder:
         The folder.
     settings
         How to look at it.
+    others
+        Patterns of other sources on the same folder, whose files are passed over.
     """
 
-    def __init__(self, root: Path, settings: FolderSettings) -> None:
+    def __init__(self, root: Path, settings: FolderSettings, others: Sequence[str] = ()) -> None:
         self.root, self.settings = root, settings
+        self._others = [Pattern(text) for text in others]
         self.patterns = [Pattern(text) for text in settings.pattern]
         depths = [pattern.depth for pattern in self.patterns]
         self._depth = None if None in depths else max(depth for depth in depths if depth is not None)
@@ -114,10 +117,10 @@ class Folder:
         self._wrong: dict[str, str] = {}
 
     @classmethod
-    def of(cls, plan: SourcePlan, root: Path) -> "Folder":
+    def of(cls, plan: SourcePlan, root: Path, others: Sequence[str] = ()) -> "Folder":
         """The source of a plan. Raises `DefinitionError` naming the source and the setting that is wrong."""
         try:
-            return cls(root, FolderSettings.of(plan.settings))
+            return cls(root, FolderSettings.of(plan.settings), others)
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"sources.{plan.name}: {error}") from None
 
@@ -236,6 +239,8 @@ class Folder:
             if (fields := pattern.parse(file.path)) is not None:
                 break
         else:
+            if any(other.parse(file.path) is not None for other in self._others):
+                return None
             expected = " or ".join(repr(pattern.text) for pattern in self.patterns)
             problems[file.path] = f"{place}: the name fits no pattern; expected {expected}"
             return None
