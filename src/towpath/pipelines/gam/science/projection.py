@@ -45,18 +45,21 @@ def survey_crs(latitude: FloatArray, longitude: FloatArray) -> CRS:
 
 def project(crs: CRS, latitude: FloatArray, longitude: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Turn degrees into easting and northing in metres."""
-    easting, northing = _transformer(crs).transform(longitude, latitude)
-    return np.asarray(easting, dtype=np.float64), np.asarray(northing, dtype=np.float64)
+    return _transform(crs, longitude, latitude, "FORWARD")
 
 
 def unproject(crs: CRS, easting: FloatArray, northing: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Turn easting and northing in metres into latitude and longitude in degrees."""
-    longitude, latitude = _transformer(crs).transform(easting, northing, direction="INVERSE")
-    return np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)
+    longitude, latitude = _transform(crs, easting, northing, "INVERSE")
+    return latitude, longitude
 
 
-def _transformer(crs: CRS) -> Transformer:
-    return Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+def _transform(crs: CRS, x: FloatArray, y: FloatArray, direction: str) -> tuple[FloatArray, FloatArray]:
+    """Coordinates in the other system. A single place goes as two numbers: pyproj takes an array of one for a number."""
+    given = (float(x[0]), float(y[0])) if np.shape(x) == (1,) else (x, y)
+    transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    found = transformer.transform(*given, direction=direction)
+    return np.atleast_1d(np.asarray(found[0], np.float64)), np.atleast_1d(np.asarray(found[1], np.float64))
 
 
 def _middle_longitude(longitude: FloatArray) -> float:
