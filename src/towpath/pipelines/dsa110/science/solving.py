@@ -141,9 +141,8 @@ def prepare(observed: Observed, skies: Sequence[Sky], beam: Beam, flags: FlagSet
     model: npt.NDArray[np.complex64] | None = None
     for sky in skies:
         flux = apparent_flux(sky, beam, vis.centres, vis.frequency)
-        model = predict(
-            sky, flux, uvw=vis.uvw, field=vis.field, centres=vis.centres, frequency=vis.frequency, out=model
-        )
+        seen = predict(sky, flux, uvw=vis.uvw, field=vis.field, centres=vis.centres, frequency=vis.frequency)
+        model = seen if model is None else model + seen
     assert model is not None
     return Prepared(vis, model[:, :, None], flagged)
 

@@ -4,8 +4,11 @@ The projection is a Mercator true to scale at the survey's middle latitude and c
 survey across the antimeridian is in one piece. It depends on nothing but the stations.
 """
 
+from typing import Any
+
 import numpy as np
 from pyproj import CRS, Transformer
+from pyproj.enums import TransformDirection
 
 from .arrays import FloatArray
 
@@ -45,20 +48,22 @@ def survey_crs(latitude: FloatArray, longitude: FloatArray) -> CRS:
 
 def project(crs: CRS, latitude: FloatArray, longitude: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Turn degrees into easting and northing in metres."""
-    return _transform(crs, longitude, latitude, "FORWARD")
+    return _transform(crs, longitude, latitude, TransformDirection.FORWARD)
 
 
 def unproject(crs: CRS, easting: FloatArray, northing: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Turn easting and northing in metres into latitude and longitude in degrees."""
-    longitude, latitude = _transform(crs, easting, northing, "INVERSE")
+    longitude, latitude = _transform(crs, easting, northing, TransformDirection.INVERSE)
     return latitude, longitude
 
 
-def _transform(crs: CRS, x: FloatArray, y: FloatArray, direction: str) -> tuple[FloatArray, FloatArray]:
+def _transform(
+    crs: CRS, x: FloatArray, y: FloatArray, direction: TransformDirection
+) -> tuple[FloatArray, FloatArray]:
     """Coordinates in the other system. A single place goes as two numbers: pyproj takes an array of one for a number."""
-    given = (float(x[0]), float(y[0])) if np.shape(x) == (1,) else (x, y)
+    given: tuple[Any, Any] = (float(x[0]), float(y[0])) if np.shape(x) == (1,) else (x, y)
     transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-    found = transformer.transform(*given, direction=direction)
+    found = transformer.transform(given[0], given[1], direction=direction)
     return np.atleast_1d(np.asarray(found[0], np.float64)), np.atleast_1d(np.asarray(found[1], np.float64))
 
 
