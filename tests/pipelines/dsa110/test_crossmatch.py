@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 
 from towpath.pipelines.dsa110.science.catalogues import Catalogue, CatalogueError, read_catalogue
 from towpath.pipelines.dsa110.science.crossmatch import (
+    JOINED,
     crossmatch,
     is_isolated,
     joined_table,
@@ -92,6 +93,31 @@ def test_units_of_the_file_hold(ending: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found.ra, [np.degrees(1.0)])  # the row without a flux density is left out
     np.testing.assert_allclose(found.flux, [1.0])
     assert found.names == ("first-1",)
+
+
+def test_texts_of_fits_and_places_left_blank_are_read(tmp_path: Path) -> None:
+    columns = {"NVSS": ["a", "b"], "RAJ2000": ["23 59 57.5", ""], "DEJ2000": ["-01 00 30", "+37 00 00"]}
+    Table({**columns, "S1.4": [123.4, 50.0]}).write(tmp_path / "t.fits")
+    (tmp_path / "t.csv").write_text(
+        "NVSS,RAJ2000,DEJ2000,S1.4\na,23 59 57.5,-01 00 30,123.4\nb,,+37 00 00,50\n"
+    )
+    for name in ("t.fits", "t.csv"):
+        found = read_catalogue(tmp_path / name)
+        assert found.names == ("a",)
+        np.testing.assert_allclose(found.ra, [359.98958333], atol=1e-6)
+        np.testing.assert_allclose(found.dec, [-1.00833333], atol=1e-6)
+
+
+def test_a_survey_is_told_by_a_word_of_the_name_not_by_letters(tmp_path: Path) -> None:
+    content = "ra,dec,Total_flux\n1,2,3\n"
+    for name in ("my_racs_1.csv", "RACSlow.csv"):
+        (tmp_path / name).write_text(content)
+        found = read_catalogue(tmp_path / name)
+        assert (found.survey, found.frequency) == ("racs", 0.8875e9)
+        np.testing.assert_allclose(found.flux, [3e-3])
+    (tmp_path / "terracs.csv").write_text(content)
+    with pytest.raises(CatalogueError, match="column Total_flux: no unit"):
+        read_catalogue(tmp_path / "terracs.csv")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -191,6 +217,8 @@ def test_scale_offset_and_completeness_are_recovered() -> None:
     assert len(table) == len(sources)
     assert (table["reference_name"] != "").sum() == len(found.pairs.first)
     assert np.nanmedian(table["flux_ratio"]) == pytest.approx(1.07, abs=0.02)
+    assert str(table["separation"].unit) == "arcsec"
+    assert all(table[name].description and table[name].meta["ucd"] for name in ("reference_name", *JOINED))
 
 
 def test_too_few_or_none_are_said_so() -> None:

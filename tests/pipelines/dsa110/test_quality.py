@@ -29,6 +29,13 @@ def test_noise_and_range_ignore_sources(image: np.ndarray) -> None:
     assert quality.noise_over_theory(image, 1e-3) == pytest.approx(2.0, rel=0.01)
 
 
+def test_noise_of_a_large_image_is_that_of_all_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "MOST", 60_000)
+    values = np.random.default_rng(3).normal(0, 1.0, (400, 600))
+    values[:, ::4] *= 10.0  # a step of 4 pixels would see only these
+    assert quality.robust_rms(values) == pytest.approx(1.25, abs=0.3)
+
+
 def test_blank_and_holes_are_counted(image: np.ndarray) -> None:
     half = image.copy()
     half[:100] = np.nan
@@ -80,6 +87,24 @@ def test_reducing_keeps_the_sky_in_place(image: np.ndarray) -> None:
     assert step == 3
     assert small[66, 100] == pytest.approx(image[198:201, 300:303].mean(), rel=1e-4)
     np.testing.assert_allclose(where.wcs_pix2world(66, 50, 0), wcs.wcs_pix2world(66 * 3 + 1, 50 * 3 + 1, 0))
+
+
+def test_reducing_keeps_the_sky_in_place_where_a_header_has_a_matrix(image: np.ndarray) -> None:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---SIN", "DEC--SIN"], [0.0, 37.0], [301.0, 201.0]
+    wcs.wcs.cd = [[-5e-3, 1e-3], [1e-3, 5e-3]]
+    wcs.wcs.set()
+    _, where, _ = quicklook.reduced(image, wcs, 200)
+    np.testing.assert_allclose(where.wcs_pix2world(66, 50, 0), wcs.wcs_pix2world(66 * 3 + 1, 50 * 3 + 1, 0))
+
+
+def test_sources_outside_leave_a_picture_as_it_is(image: np.ndarray, tmp_path: Path) -> None:
+    wcs = make_wcs()
+    for name, x in (("inside.png", 100.0), ("outside.png", 5000.0)):
+        ra, dec = wcs.wcs_pix2world([x], [200.0], 0)
+        quicklook.draw_mosaic(tmp_path / name, image, wcs, BEAM, ra=ra, dec=dec)
+    inside, outside = (imread(tmp_path / name)[..., :3] for name in ("inside.png", "outside.png"))
+    assert (np.abs(inside - outside).max(axis=-1) > 0.02).mean() < 0.01  # a ring, no more
 
 
 def test_pictures_are_drawn_and_equal_in_bytes(image: np.ndarray, tmp_path: Path) -> None:

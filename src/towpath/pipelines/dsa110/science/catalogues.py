@@ -4,6 +4,7 @@ Promises degrees (ICRS) and Jy, whatever the file has, and an error that names t
 Never guesses a unit: the file says it, or the survey's known column does, or its name ends in it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +161,10 @@ def _read(path: Path) -> Table:
 
 
 def _survey_of(path: Path, found: dict[str, str]) -> str:
+    """The survey whose name begins a word of the file's name, or names a column; `terracs.csv` is not of RACS."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
     for name in SURVEYS:
-        if name in path.stem.lower() or name in found:
+        if any(word.startswith(name) for word in words) or name in found:
             return name
     if "s1.4" in found:
         return "nvss"
@@ -186,15 +189,17 @@ def _filled(column: Any) -> Floats:
 
 
 def _angle(path: Path, table: Table, name: str, *, is_ra: bool) -> Floats:
-    """Degrees, from numbers or from sexagesimal texts (hours for right ascension)."""
+    """Degrees, from numbers or from sexagesimal texts (hours for right ascension); NaN where there is nothing."""
     column = table[name]
     if column.dtype.kind in "OSU":
-        unit = units.hourangle if is_ra else units.deg
+        texts = np.array(["" if one is np.ma.masked else str(one).strip() for one in column])
+        given = texts != ""
+        angles: Floats = np.full(len(texts), np.nan)
         try:
-            found: Floats = np.array(Angle([str(one) for one in column], unit=unit).deg, dtype=np.float64)
-            return found
+            angles[given] = Angle(texts[given], unit=units.hourangle if is_ra else units.deg).deg
         except ValueError as error:
             raise CatalogueError(f"{path}, column {name}: not angles: {error}") from error
+        return angles
     values = _filled(column)
     if column.unit is not None and column.unit != units.deg:
         values = values * float(units.Unit(column.unit).to(units.deg))

@@ -23,6 +23,24 @@ Integers = npt.NDArray[np.int64]
 FEWEST = 5  # reference sources below which completeness is not told
 MAD = 1.4826  # standard deviation over median absolute deviation of a Gaussian
 
+# Columns that a match adds to those of a source: unit, UCD, description.
+NAMED = ("", "meta.id.cross", "Reference source; empty without a match")
+JOINED = {
+    "reference_flux": (
+        "Jy",
+        "phot.flux.density",
+        "Flux density of the reference at the frequency of the image",
+    ),
+    "flux_ratio": ("", "arith.ratio;phot.flux.density", "Flux density over that of the reference"),
+    "separation": ("arcsec", "pos.angDistance", "Distance from the reference"),
+    "offset_east": (
+        "arcsec",
+        "pos.eq.ra;arith.diff",
+        "Place minus that of the reference, to the east on the sky",
+    ),
+    "offset_north": ("arcsec", "pos.eq.dec;arith.diff", "Place minus that of the reference, to the north"),
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
@@ -251,15 +269,13 @@ def joined_table(sources: SourceTable, catalogue: Catalogue, result: CrossMatch)
     names = np.full(len(sources), "", dtype=object)
     names[one] = [catalogue.names[number] for number in two]
     table["reference_name"] = names.astype(str)
-    for name, values, unit in (
-        ("reference_flux", catalogue.flux[two], "Jy"),
-        ("flux_ratio", result.ratio, None),
-        ("separation", result.pairs.separation, "arcsec"),
-        ("offset_east", result.east, "arcsec"),
-        ("offset_north", result.north, "arcsec"),
-    ):
+    found = (catalogue.flux[two], result.ratio, result.pairs.separation, result.east, result.north)
+    for name, values in zip(JOINED, found, strict=True):
         column = np.full(len(sources), np.nan)
         column[one] = values
         table[name] = column
-        table[name].unit = unit
+    for name, (unit, ucd, description) in {"reference_name": NAMED, **JOINED}.items():
+        table[name].unit = unit or None
+        table[name].description = description
+        table[name].meta["ucd"] = ucd
     return table

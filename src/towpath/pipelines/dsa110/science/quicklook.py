@@ -43,7 +43,10 @@ def reduced(image: npt.NDArray[Any], wcs: WCS, most: int = MOST) -> tuple[npt.ND
     small /= np.float32(step * step)
     where = wcs.deepcopy()
     where.wcs.crpix = (np.asarray(wcs.wcs.crpix) - 0.5) / step + 0.5
-    where.wcs.cdelt = np.asarray(wcs.wcs.cdelt) * step
+    if where.wcs.has_cd():
+        where.wcs.cd = np.asarray(wcs.wcs.cd) * step
+    else:
+        where.wcs.cdelt = np.asarray(wcs.wcs.cdelt) * step
     where.wcs.set()
     return small, where, step
 
@@ -231,6 +234,7 @@ def _show(
         vmax=limits[1] * factor,
         interpolation="nearest",
     )
+    axes.set_autoscale_on(False)  # a source outside leaves the image as large as it is
     axes.set_facecolor(LAND)
     axes.coords.grid(color="white", alpha=0.28, linestyle="-", linewidth=0.6)
     for coordinate, name in zip(axes.coords, ("Right ascension (ICRS)", "Declination (ICRS)"), strict=True):
