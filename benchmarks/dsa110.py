@@ -254,13 +254,17 @@ def _tiles(work: Work) -> list[Any]:
 
 
 def mosaic(work: Work) -> Found:
-    """Join ten tiles in memory, as SWarp's figure is: without reading and writing; then as the stage does, with sources."""
+    """Join ten tiles in memory: as the stage does, and bilinearly as SWarp is told to; then find sources and write."""
     from towpath.pipelines.dsa110.science import mosaicking
+    from towpath.pipelines.dsa110.science.mosaic import mosaic as join
 
     tiles = _tiles(work)
     begun = time.perf_counter()
     made = mosaicking.join(tiles, cell=0.0, pb_limit=0.2, threads=2)
     seconds = time.perf_counter() - begun
+    join(tiles, cell=tiles[0].cell, interpolation="bilinear", threads=2)
+    equal = time.perf_counter() - begun - seconds
+    begun += equal
     sources = mosaicking.find(made, threshold=5.0)
     found = time.perf_counter() - begun
     mosaicking.write(work.folder / "mosaic.fits", made, {})
@@ -269,6 +273,7 @@ def mosaic(work: Work) -> Found:
     pixels = sum(one.image.size for one in tiles) / 1e6
     return {
         "seconds": seconds,
+        "bilinear": equal,
         "sources": found - seconds,
         "written": whole,
         "pixels": pixels,
