@@ -6,7 +6,7 @@ site of two workers, and a mosaic of ten copies of its image that are as far apa
 compared with a peer is done on equal work, and left out where the peer is not installed. Everything is compiled on a small
 observation first, which is not in the figures.
 
-    python benchmarks/dsa110.py [--small] [--folder DIR] [--only STEP,STEP] [--casa PYTHON]
+    python benchmarks/dsa110.py [--small] [--folder DIR] [--only STEP,STEP]
 """
 
 import argparse
@@ -65,18 +65,22 @@ class Work:
 
     @property
     def instrument(self) -> str:
+        """The profile that is simulated."""
         return str(self.folder / "instrument.toml")
 
     @property
     def raw(self) -> Path:
+        """The converted set."""
         return self.folder / "raw.ms"
 
     @property
     def calibrated(self) -> Path:
+        """The calibrated set."""
         return self.folder / "calibrated.ms"
 
     @property
     def files(self) -> list[Path]:
+        """The subbands."""
         return sorted((self.folder / "in").glob("*.hdf5"))
 
     @property
@@ -403,7 +407,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     asked.add_argument("--folder", type=Path, help="for the files, 12 GB; a temporary one where not given")
     asked.add_argument("--only", default="", help="steps with a comma between them")
-    asked.add_argument("--keep", action="store_true", help="leave the files in the folder")
     asked.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     chosen = asked.parse_args(argv)
     if chosen.step:
@@ -416,8 +419,80 @@ def main(argv: Sequence[str] | None = None) -> int:
     steps = chosen.only.split(",") if chosen.only else list(STEPS)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-", dir=chosen.folder) as folder:
         found = measure(steps, Path(folder), chosen.small)
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    Console(width=140).print(table_of(found, chosen.small))
+    Console(width=140).print(stages_of(found))
     return 0
+
+
+# ---- what is printed
+
+ROWS = [
+    ("convert", "16 files to a Measurement Set", "10 s, 1 GB", "pyuvdata"),
+    ("solve", "bandpass, gains, short gains", "10 s", ""),
+    ("calibrate", "flag, apply, write", "", ""),
+    ("image", "4800² CLEAN, bright sources apart", "", ""),
+    ("plain", "4800² CLEAN, as WSClean", "3 × WSClean", "wsclean"),
+    ("mosaic", "ten tiles", "100 Mpix/s, 5 × SWarp", "swarp"),
+    ("site", "whole observation, with solving", "120 s", ""),
+]
+
+
+def table_of(found: dict[str, Found], is_small: bool) -> Table:
+    """Seconds, processor seconds and memory of each step beside its target and its peer."""
+    size = "small" if is_small else "full-size"
+    table = Table(title=f"one {size} observation, {os.cpu_count()} cores; ratios: peer over ours")
+    for heading in (
+        "step",
+        "",
+        "s",
+        "processor s",
+        "GB",
+        "target",
+        "peer s",
+        "ratio",
+        "of processor s",
+        "load",
+    ):
+        table.add_column(heading, justify="left" if heading in ("step", "", "target") else "right")
+    for step, what, target, peer in ROWS:
+        if step in found:
+            one = found[step]
+            seconds = one["bilinear"] if step == "mosaic" else one["seconds"]
+            cells = [f"{seconds:.1f}", f"{one['processor']:.0f}", f"{one['memory'] / 1e9:.2f}"]
+            other = found.get(peer)
+            beside = ["", "", ""]
+            if other:
+                beside = [f"{other['seconds']:.1f}", f"{other['seconds'] / seconds:.1f}"]
+                # A mosaic's process also reads, finds sources and writes: its time at a processor is no match.
+                beside += ["" if step == "mosaic" else f"{other['processor'] / one['processor']:.1f}"]
+            table.add_row(step, what, *cells, target, *beside, f"{one['load']:.1f}")
+    return table
+
+
+def stages_of(found: dict[str, Found]) -> Table:
+    """What else was measured: noise, speed of the mosaic, seconds of the site's stages."""
+    table = Table(title="also measured", show_header=False)
+    for step in ("image", "plain", "wsclean"):
+        if step in found:
+            table.add_row(f"{step}: noise of the residual", f"{found[step]['rms'] * 1e3:.3f} mJy/beam")
+    if "image" in found:
+        one = found["image"]
+        table.add_row("noise that the data should give", f"{one['expected'] * 1e3:.3f} mJy/beam")
+        table.add_row("components, major cycles", f"{one['components']}, {one['majors']}")
+        table.add_row("channels averaged into one", str(one["averaged"]))
+    if "mosaic" in found:
+        one = found["mosaic"]
+        table.add_row("mosaic, cubic", f"{one['pixels'] / one['seconds']:.0f} Mpix/s")
+        table.add_row("mosaic, bilinear", f"{one['pixels'] / one['bilinear']:.0f} Mpix/s")
+    if "site" in found:
+        one = found["site"]
+        for stage, seconds in one["stages"].items():
+            table.add_row(stage, f"{seconds:.1f} s")
+        table.add_row("whole observation without solving", f"{one['seconds'] - one['solving']:.1f} s")
+    return table
+
+
+# ---- all steps
 
 
 def measure(steps: list[str], folder: Path, is_small: bool) -> dict[str, Found]:
