@@ -127,7 +127,7 @@ def pyuvdata(work: Work) -> Found:
         parts.append(part)
     data = parts[0].fast_concat(parts[1:], axis="freq", run_check=False)
     read = time.perf_counter() - begun
-    data.write_ms(work.folder / "pyuvdata.ms", run_check=False, clobber=True)
+    data.write_ms(str(work.folder / "pyuvdata.ms"), run_check=False, clobber=True)
     seconds = time.perf_counter() - begun
     shutil.rmtree(work.folder / "pyuvdata.ms")
     return {"seconds": seconds, "read": read}
@@ -394,8 +394,8 @@ def alone(step: str, work: Work) -> Found | None:
 def is_possible(step: str) -> bool:
     """Whether what a step needs is installed, and there is memory for it."""
     if step == "pyuvdata":
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return importlib.util.find_spec("pyuvdata") is not None and free > NEEDED
+        free = next(line for line in Path("/proc/meminfo").open() if line.startswith("MemAvailable"))
+        return importlib.util.find_spec("pyuvdata") is not None and int(free.split()[1]) * 1024 > NEEDED
     return shutil.which({"wsclean": "wsclean", "swarp": "SWarp"}.get(step, sys.executable)) is not None
 
 
