@@ -20,6 +20,7 @@ from casacore.tables import default_ms, default_ms_subtable, makearrcoldesc, req
 from .coordinates import ARCSEC, baseline_uvw, horizon_to_icrs, mean_direction, separation, turn_phases
 from .instrument import Profile
 from .measurement_set import CORRELATIONS, opened, read_centres, read_stations, subtable, tiled
+from .placing import place_samples, row_weights
 from .uvh5 import Header, Subband, wrong
 from .visibilities import Floats, Integers
 
@@ -111,8 +112,9 @@ def convert(
         raise InvariantError("files: found none; expected subbands of one observation")
     if target.exists():
         raise InvariantError(f"target {target.name}: found one already; expected none")
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     with ExitStack() as stack:
+        stack.callback(numba.set_num_threads, numba.get_num_threads())
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         subbands = sorted(
             (stack.enter_context(Subband(path)) for path in files),
             key=lambda one: -float(one.header.frequency.max()),
@@ -342,8 +344,7 @@ def _write(main: Any, low: int, data: Any, flags: Any, weights: Any) -> int:
     main.putcol("DATA", data, low, rows)
     main.putcol("FLAG", flags, low, rows)
     main.putcol("WEIGHT_SPECTRUM", weights, low, rows)
-    good = np.maximum((~flags).sum(axis=1), 1)
-    weight = (weights.sum(axis=1, where=~flags) / good).astype(np.float32)
+    weight, is_flagged, count = row_weights(flags, weights)
     main.putcol("WEIGHT", weight, low, rows)
     main.putcol(
         "SIGMA",
@@ -351,8 +352,8 @@ def _write(main: Any, low: int, data: Any, flags: Any, weights: Any) -> int:
         low,
         rows,
     )
-    main.putcol("FLAG_ROW", flags.all(axis=(1, 2)), low, rows)
-    return int(flags.sum())
+    main.putcol("FLAG_ROW", is_flagged, low, rows)
+    return int(count)
 
 
 def _place(
@@ -374,41 +375,30 @@ def _place(
         if span.stop - span.start <= 4 * wanted.size:
             back, ask = wanted - span.start, span
     data, flags, samples = (
-        read(ask)[back] for read in (band.subband.visibilities, band.subband.flags, band.subband.samples)
+        read(ask) for read in (band.subband.visibilities, band.subband.flags, band.subband.samples)
     )
-    swap = header.antenna1[wanted] > header.antenna2[wanted]
-    pick = np.array([header.polarisations.index(one) for one in profile.polarisations])
-    turned = np.array([header.polarisations.index(one[::-1]) for one in profile.polarisations])
-    if not np.array_equal(pick, np.arange(pick.size)) or swap.any():
-        data, flags, samples = (
-            np.where(swap[:, None, None], one[:, :, turned], one[:, :, pick])
-            for one in (data, flags, samples)
-        )
-    # UVH5 has the visibility of (1, 2) with uvw from 1 to 2, a Measurement Set its conjugate with uvw from 2 to 1.
-    np.conj(data, out=data, where=~swap[:, None, None])
+    # A correlator that fills this data set with a constant below 0 counts nothing.
+    is_counted = not (samples.flat[0] < 0 and (samples < 0).all())
+    place_samples(
+        data,
+        flags,
+        samples,
+        np.arange(data.shape[0])[back],
+        has,
+        header.antenna1[wanted] > header.antenna2[wanted],
+        np.array([header.polarisations.index(one) for one in profile.polarisations]),
+        np.array([header.polarisations.index(one[::-1]) for one in profile.polarisations]),
+        band.channels,
+        is_counted,
+        *out,
+    )
     raw = np.array([one.kind != "sidereal" for one in header.centres])[header.centre[wanted]]
     if raw.any():
-        data = np.ascontiguousarray(data)
         metres = np.where(raw, -(layout.uvw[low:high][has, 2] - _raw_w(header, wanted)), 0.0)
-        turn_phases(data, metres, header.frequency, data)
-    if (samples < 0).all():
-        samples = np.ones_like(
-            samples
-        )  # a correlator that fills this data set with a constant counts nothing
-    bad = ~np.isfinite(data) | ~np.isfinite(samples) | (samples < 0)
-    into = slice(int(band.channels.min()), int(band.channels.max()) + 1)
-    sequence = np.argsort(band.channels)
-    ready = (
-        (np.where(bad, 0, data), flags | bad, np.where(bad, 0, samples))
-        if bad.any()
-        else (data, flags, samples)
-    )
-    for whole, part in zip(out, ready, strict=True):
-        ordered = part if np.array_equal(sequence, np.arange(sequence.size)) else part[:, sequence]
-        if has.size == high - low:
-            whole[:, into] = ordered
-        else:
-            whole[has, into] = ordered
+        into = slice(int(band.channels.min()), int(band.channels.max()) + 1)
+        turned = np.ascontiguousarray(out[0][has, into])
+        turn_phases(turned, metres, np.sort(header.frequency), turned)
+        out[0][has, into] = turned
 
 
 def _raw_w(header: Header, rows: npt.NDArray[np.int64]) -> Floats:
