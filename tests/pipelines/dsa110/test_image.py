@@ -146,6 +146,14 @@ def test_noise_is_as_expected_and_nothing_is_left(image: Image) -> None:
     assert not image.caveats
 
 
+def test_a_source_outside_is_a_caveat_that_names_both_noises() -> None:
+    sky = at([(0.0, 0.0), (1.8 * SIZE, 0.3 * SIZE)], [1.0, 20.0])
+    image = make_image(observed(sky), size=SIZE, cell=CELL, centre=CENTRE, niter=200, average_channels=1)
+    assert image.rms > 1.5 * image.expected_rms
+    said = " ".join(image.caveats)
+    assert f"{image.rms:.3g} Jy/beam" in said and f"{image.expected_rms:.3g} Jy/beam" in said
+
+
 def test_psf_has_a_peak_of_one_in_the_middle(image: Image) -> None:
     assert image.psf.max() == image.psf[SIZE // 2, SIZE // 2] == 1.0
 

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
 
+LEAST = 4  # channels that averaging leaves
 ACCURACY = 1e-4
 HANDS = (("XX", "YY"), ("RR", "LL"))
 
@@ -93,10 +94,12 @@ def channels_to_average(uvw: Floats, frequency: Floats, width: float, radius: fl
         Angle from the centre in radians (as a direction cosine) at which the loss is looked at.
     loss
         Share of the peak that may be lost there.
+
+    `LEAST` channels stay, where there are as many: the noise is measured from neighbours.
     """
     length = np.hypot(uvw[:, 0], uvw[:, 1])
     found = 1
-    for count in range(2, len(frequency) + 1):
+    for count in range(2, max(1, len(frequency) // LEAST) + 1):
         lost = 1.0 - float(np.mean(np.sinc(count * width * length * radius / SPEED_OF_LIGHT)))
         if lost > loss:
             break

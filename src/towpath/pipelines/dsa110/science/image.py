@@ -26,6 +26,7 @@ Singles = npt.NDArray[np.float32]
 
 KNOTS = 24  # pixels between places at which the primary beam is computed
 BANDS = 8  # frequencies at which it is
+ROUGH = 1.5  # noise over what the data should give, from which on something is left in the residual
 EDGE = 1.5  # noise near the edge over that in the middle, from which on a source outside is likely
 
 
@@ -113,7 +114,6 @@ def make_image(
     gain: float = 0.1,
     mgain: float = 0.8,
     max_major: int = 12,
-    scales: tuple[float, ...] = (),
     beam: Beam | None = None,
     pointings: Floats | None = None,
     pb_limit: float = 0.2,
@@ -137,7 +137,7 @@ def make_image(
         Right ascension and declination in radians; the mean of the fields if not given.
     weighting, robust, uv_min
         See `weighting.imaging_weights`.
-    niter, auto_mask, auto_threshold, threshold, gain, mgain, max_major, scales
+    niter, auto_mask, auto_threshold, threshold, gain, mgain, max_major
         See `major.Settings`.
     beam, pointings, pb_limit
         Primary beam, averaged over directions (n, 2) in radians (the phase centres of the data if not given); where it
@@ -188,7 +188,7 @@ def make_image(
     psf /= psf[size // 2, size // 2]
     ellipse = fit_beam(psf, cell)
     clock.lap("psf")
-    settings = Settings(niter, auto_mask, auto_threshold, threshold, gain, mgain, max_major, scales)
+    settings = Settings(niter, auto_mask, auto_threshold, threshold, gain, mgain, max_major)
     cleaned = clean(
         averaged,
         weights,
@@ -242,7 +242,7 @@ def make_image(
         averaged.samples,
         averaged.flagged,
         averaged.channels,
-        (*cleaned.caveats, *_edges(cleaned.residual)),
+        (*cleaned.caveats, *_edges(cleaned.residual), *_noise(noise_level(cleaned.residual), expected)),
         times,
     )
 
@@ -345,4 +345,14 @@ def _edges(residual: Singles) -> tuple[str, ...]:
     return (
         f"the residual is {rough[worst]:.1f} times as rough at the {worst} edge as in the middle: "
         "a source outside the image is likely, and fluxes near it are biased",
+    )
+
+
+def _noise(rms: float, expected: float) -> tuple[str, ...]:
+    """A caveat if the residual is rougher than the data's noise: a source outside, or wrong calibration."""
+    if not 0.0 < ROUGH * expected < rms:
+        return ()
+    return (
+        f"the residual's noise is {rms:.3g} Jy/beam, {rms / expected:.1f} times the {expected:.3g} Jy/beam that the data "
+        "should give: sources outside the image, calibration or interference are left in it",
     )

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from .clean import cover, minor_cycle, noise_level, noise_levels, peak_over, pixels_above, take_off
 from .gridding import Averaged, Gridder
-from .scales import Scales, clean_scales
 from .weighting import Weighting
 
 Singles = npt.NDArray[np.float32]
@@ -45,8 +44,6 @@ class Settings:
         Share of the peak that a major cycle takes.
     majors
         Major cycles at most.
-    scales
-        FWHM in pixels of the components of multi-scale CLEAN; none: points only.
     """
 
     niter: int = 1000
@@ -56,7 +53,6 @@ class Settings:
     gain: float = 0.1
     mgain: float = 0.8
     majors: int = 12
-    scales: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,6 @@ def clean(
     model = np.zeros_like(residual)
     mask = np.zeros(residual.shape, bool)
     tile = max(32, -(-residual.shape[0] // TILES))
-    scales = Scales.of(psf, settings.scales, gridder.threads) if settings.scales else None
     caveats: list[str] = []
     components = majors = 0
     is_deep = False
@@ -121,23 +116,9 @@ def clean(
             )
             break
         stop = max((1.0 - settings.mgain) * (inside if is_clear else peak), settings.threshold)
-        if scales is None:
-            delta, count, is_deep = _points(
-                residual, psf, mask, levels, tile, settings, stop, settings.niter - components, radius
-            )
-        else:
-            delta, count = clean_scales(
-                residual,
-                scales,
-                levels,
-                tile,
-                settings.auto_mask,
-                settings.gain,
-                stop,
-                settings.niter - components,
-            )
-            cover_nonzero(mask, delta)
-            is_deep = False
+        delta, count, is_deep = _points(
+            residual, psf, mask, levels, tile, settings, stop, settings.niter - components, radius
+        )
         if not count:
             break
         trial = model + delta
@@ -160,11 +141,6 @@ def clean(
     else:
         caveats.append(f"clean stopped at {components} components, the most allowed")
     return Cleaned(model, residual, visibilities, components, majors, tuple(caveats))
-
-
-def cover_nonzero(mask: Mask, delta: Singles) -> None:
-    """Set the mask where a model is not 0, in place."""
-    mask |= delta != 0
 
 
 def _inverted(gridder: Gridder, data: npt.NDArray[np.complex64], weighting: Weighting) -> Singles:

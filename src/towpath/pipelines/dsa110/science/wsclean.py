@@ -36,7 +36,6 @@ class WscleanSettings:
     gain: float = 0.1
     mgain: float = 0.8
     uv_min: float = 0.0
-    scales: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ def command(
     cleaning = [
         *("-niter", str(settings.niter), "-gain", f"{settings.gain:g}", "-mgain", f"{settings.mgain:g}"),
         *("-auto-mask", f"{settings.auto_mask:g}", "-auto-threshold", f"{settings.auto_threshold:g}"),
-        *(["-multiscale"] if settings.scales else []),
     ]
     return [
         PROGRAM,
