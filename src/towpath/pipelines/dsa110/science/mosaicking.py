@@ -161,14 +161,13 @@ def name_of(ra: float, dec: float) -> str:
 
 def measures_of(made: Mosaic, tiles: Sequence[Tile]) -> Measures:
     """What is measured of a mosaic, with units."""
-    inside = made.coverage > 0
     found = quality_of(made.image, noise=made.noise)
     peak = found["peak"]
     return {
         "rms": (made.effective_noise, "Jy/beam"),
         "peak": (peak, "Jy/beam"),
         "dynamic_range": (peak / made.effective_noise, ""),
-        "finite": (float(np.isfinite(made.image[inside]).mean()) if inside.any() else 0.0, ""),
+        "finite": (float(np.isfinite(made.image).mean()), ""),
         "artefacts": (found["artefacts"], ""),
         "rms_over_theory": (found["noise_chi"], ""),
         "covered": (made.covered, ""),
