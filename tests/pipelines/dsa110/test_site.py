@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,15 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from towpath import Site
+from towpath.pipelines.dsa110.science import ladder
+from towpath.pipelines.dsa110.science.calibrate import StripError, calibrate_set
 from towpath.pipelines.dsa110.science.calibration_set import read_set
+from towpath.pipelines.dsa110.science.choosing import DAY
+from towpath.pipelines.dsa110.science.flagging import FlagSettings
+from towpath.pipelines.dsa110.science.provenance import cards_of
 from towpath.pipelines.dsa110.science.sky import points
 from towpath.pipelines.dsa110.science.sources import read_sources
+from towpath.pipelines.dsa110.science.tables import TableError
 from towpath.pipelines.dsa110.simulate import (
     Settings,
     Truth,
@@ -241,3 +247,82 @@ def test_noise_is_that_of_theory(night: Night) -> None:
 
 def test_a_second_run_does_nothing(night: Night) -> None:
     assert night.site.run().did_nothing
+
+
+# ---- the ladder on files
+
+
+def certified_set(night: Night) -> Path:
+    row = next(row for row in night.site.calibrations() if row.kind == "solutions")
+    return night.site.storage.path(row.root, row.path)
+
+
+def converted(night: Night) -> Path:
+    return min((night.site.folder / "store" / "dsa110" / "observation" / "convert").rglob("*.ms"))
+
+
+def test_a_borrowed_set_says_so_in_every_image(night: Night, tmp_path: Path) -> None:
+    told = {"is_valid": False, "age": 5 * DAY, "calibration": 1, "item": "earlier"}
+    known = ladder.known_of(certified_set(night), told)
+    member = ladder.Member("later", np.radians(16.1))
+    choice = ladder.choose([member], known, ladder.Limits())
+    assert choice.rung == "borrowed" and "3C138" in choice.source
+    ladder.borrow(certified_set(night), tmp_path / "borrowed", choice)
+    facts = read_set(tmp_path / "borrowed").calibrated
+    assert facts.is_borrowed and facts.observation and facts.reasons
+    cards = cards_of(facts, age=5 * DAY)
+    assert cards["CALHOW"][0] == "borrowed" and cards["CALAGE"][0] == 120.0
+    assert cards["CALID"][0] == read_set(certified_set(night)).calibrated.origin[:16]
+
+
+def test_a_set_of_another_strip_is_refused(night: Night, tmp_path: Path) -> None:
+    found = read_set(certified_set(night))
+    other = replace(found, calibrated=replace(found.calibrated, declination=54.0))
+    with pytest.raises(StripError, match=r"solved at declination \+54.00°, this observation is at \+16.10°"):
+        calibrate_set(converted(night), tmp_path / "out.ms", other, flags=FlagSettings(), solved=0.0)
+    assert not (tmp_path / "out.ms").exists()
+
+
+def test_a_damaged_table_is_found_before_it_is_used(night: Night, tmp_path: Path) -> None:
+    shutil.copytree(certified_set(night), tmp_path / "set")
+    place = tmp_path / "set" / "bandpass.h5"
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    place.write_bytes(content)
+    with pytest.raises((TableError, OSError)):
+        read_set(tmp_path / "set")
+    (tmp_path / "set" / "calibration.json").unlink()
+    with pytest.raises(TableError, match=r"calibration\.json: not readable"):
+        read_set(tmp_path / "set")
+
+
+def test_without_any_rung_the_group_fails_loudly_and_its_observations_wait(
+    night: Night, tmp_path: Path
+) -> None:
+    (tmp_path / "incoming").mkdir()
+    for observation in night.truth.observations[3:4]:
+        for path in observation.files:
+            shutil.copy(night.site.folder / "incoming" / path.name, tmp_path / "incoming")
+    text = SITE.format(instrument=night.site.folder / "instrument.toml")
+    more = """
+[pipelines.dsa110.override.items.calibration.stages.solve_bandpass]
+attempts = 1
+"""
+    text = text.replace(
+        "[pipelines.dsa110.override.items.calibration.group]\nsize = 2",
+        "[pipelines.dsa110.override.items.calibration.group]\nsize = 1",
+    )
+    text = text.replace(
+        "[pipelines.dsa110.override.items.calibration.stages.solve_bandpass]\n", more.lstrip()
+    )
+    (tmp_path / "towpath.toml").write_text(text)
+    with Site.open(tmp_path) as site:
+        site.run()
+        (group,) = site.items(kind="calibration", limit=5)
+        assert states(site, group.name)["solve_bandpass"] == "failed"
+        (observation,) = site.items(kind="observation", limit=5)
+        assert states(site, observation.name)["apply"] == "waiting"
+        said = " ".join(reason.text for row in site.explain(group.name) for reason in row.reasons)
+        assert "no known calibrator" in said and "near enough to borrow" in said
+        waits = " ".join(reason.text for row in site.explain(observation.name) for reason in row.reasons)
+        assert "solutions" in waits

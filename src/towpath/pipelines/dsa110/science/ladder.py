@@ -27,7 +27,7 @@ from .solving import Observed, look, member_of
 from .visibilities import SPEED_OF_LIGHT
 
 __all__ = [
-    "Group", "Limits", "borrow", "choose", "draw_bandpass", "draw_gains", "group_of", "is_borrowed", "known_of",
+    "Group", "Limits", "Member", "borrow", "choose", "draw_bandpass", "draw_gains", "group_of", "is_borrowed", "known_of",
     "pass_on", "radians", "solve_bandpass", "solve_gains", "tables_of",
 ]  # fmt: skip
 
