@@ -394,7 +394,8 @@ def alone(step: str, work: Work) -> Found | None:
 def is_possible(step: str) -> bool:
     """Whether what a step needs is installed, and there is memory for it."""
     if step == "pyuvdata":
-        free = next(line for line in Path("/proc/meminfo").open() if line.startswith("MemAvailable"))
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(line for line in lines if line.startswith("MemAvailable"))
         return importlib.util.find_spec("pyuvdata") is not None and int(free.split()[1]) * 1024 > NEEDED
     return shutil.which({"wsclean": "wsclean", "swarp": "SWarp"}.get(step, sys.executable)) is not None
 
