@@ -99,17 +99,9 @@ def test_both_imagers_find_the_same_sky(observed: Observed, calibrated: Path, tm
         )
         result = run_stage(stage, {"ms": calibrated}, tmp_path, item=imager, cores=2)
         assert result.outcome is Outcome.DONE, result.error
+        assert not any("clean stopped" in caveat for caveat in result.caveats)
         found = read_image(result.outputs["image"])
         peaks[imager] = _peaks(found.data, observed.truth)
-        print(
-            imager,
-            found.beam,
-            result.measures["clean_flux"].value,
-            result.measures["rms"].value,
-            result.measures["expected_rms"].value,
-            peaks[imager],
-            result.caveats,
-        )
         noises[imager] = result.measures["rms"].value
     np.testing.assert_allclose(peaks["wsclean"], peaks["own"], rtol=0.02)
     assert noises["wsclean"] == pytest.approx(noises["own"], rel=0.1)
