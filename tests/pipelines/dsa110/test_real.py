@@ -107,11 +107,11 @@ def test_hera_is_converted_as_pyuvdata_phases_it(data: Path, tmp_path: Path) -> 
             np.testing.assert_allclose(ours.data[k], expected, atol=2e-3 * np.abs(expected).max(), rtol=0)
 
 
-def test_the_ata_pair_holds_no_phases_to_calibrate_on(data: Path, tmp_path: Path) -> None:
-    """Why no image of 3C286 is shown from these two files.
+def test_the_ata_pair_is_joined_and_its_numbers_are_hardly_correlations(data: Path, tmp_path: Path) -> None:
+    """No image of 3C286 is attempted from these two files.
 
-    Nearly all of their numbers are real or imaginary alone, or beyond 10²⁰, and every nsamples is −1.2e12: square roots of
-    something, not correlations. The files do show that another telescope is joined and converted by its profile alone;
+    Nearly all of their numbers are real or imaginary alone, or beyond 10²⁰, and nsamples go down to −1.2e12:
+    they look like square roots of something, not like correlations. The files do show that another telescope is joined and converted by its profile alone;
     the equality with pyuvdata is tested with `convert`.
     """
     pair = sorted((data / "radio").glob("ata*.uvh5"))
