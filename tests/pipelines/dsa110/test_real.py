@@ -111,7 +111,8 @@ def test_the_ata_pair_is_joined_and_its_numbers_are_hardly_correlations(data: Pa
     """No image of 3C286 is attempted from these two files.
 
     Nearly all of their numbers are real or imaginary alone, or beyond 10²⁰, and nsamples go down to −1.2e12:
-    they look like square roots of something, not like correlations. The files do show that another telescope is joined and converted by its profile alone;
+    they look like square roots of something, not like correlations. The files do show that another
+    telescope is joined and converted by its profile alone;
     the equality with pyuvdata is tested with `convert`.
     """
     pair = sorted((data / "radio").glob("ata*.uvh5"))
