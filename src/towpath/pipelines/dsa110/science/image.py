@@ -242,7 +242,11 @@ def make_image(
         averaged.samples,
         averaged.flagged,
         averaged.channels,
-        (*cleaned.caveats, *_edges(cleaned.residual), *_noise(noise_level(cleaned.residual), expected)),
+        (
+            *cleaned.caveats,
+            *_edges(cleaned.residual),
+            *(noise_caveats(noise_level(cleaned.residual), expected) if niter else ()),
+        ),
         times,
     )
 
@@ -348,8 +352,8 @@ def _edges(residual: Singles) -> tuple[str, ...]:
     )
 
 
-def _noise(rms: float, expected: float) -> tuple[str, ...]:
-    """A caveat if the residual is rougher than the data's noise: a source outside, or wrong calibration."""
+def noise_caveats(rms: float, expected: float) -> tuple[str, ...]:
+    """A caveat if a residual of noise `rms` is rougher than the data's noise, both in Jy/beam; else none."""
     if not 0.0 < ROUGH * expected < rms:
         return ()
     return (

@@ -18,7 +18,7 @@ from .calibrate import read_facts
 from .calibrators import BUILT_IN, Calibrator, read_table, sky_of
 from .coordinates import mean_direction
 from .fits import read_image, write_image
-from .image import Image, make_image
+from .image import Image, make_image, noise_caveats
 from .instrument import Profile
 from .measurement_set import iterate, opened, read_centres
 from .phasing import phase_set
@@ -180,6 +180,7 @@ def image_by_wsclean(
     restored = read_image(made.restored)
     residual = read_image(made.residual).data if made.residual else np.zeros_like(restored.data)
     model = read_image(made.model).data if made.model else np.zeros_like(restored.data)
+    rms = _noise(residual)
     with np.errstate(invalid="ignore", divide="ignore"):
         corrected = np.where(own.pb >= settings.pb_limit, restored.data / own.pb, np.nan).astype(np.float32)
     return replace(
@@ -189,8 +190,9 @@ def image_by_wsclean(
         residual=residual,
         model=model,
         beam=restored.beam or own.beam,
-        rms=_noise(residual),
+        rms=rms,
         clean_flux=float(model.sum()),
+        caveats=noise_caveats(rms, own.expected_rms) if settings.niter else (),
     )
 
 
