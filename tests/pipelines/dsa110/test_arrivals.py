@@ -185,3 +185,19 @@ def test_files_within_a_minute_are_one_observation(
     with Site.open(folder) as site:
         site.run()
         assert len(observations(site)) == count
+
+
+def test_a_damaged_measurement_set_is_named(
+    make: Callable[..., tuple[Path, list[Path]]],
+):
+    """Faults 3 and 5 of docs/explanation/publication.md."""
+    folder, _ = make()
+    with Site.open(folder) as site:
+        site.run()
+        assert states(site)["convert"] == "done"
+        sets = sorted((folder / "store").rglob("*.ms"))
+        assert len(sets) == 1
+        assert site.verify()[1] == []
+        (sets[0] / "table.dat").unlink()
+        found = site.verify(restart=True)[1]
+        assert any(sets[0].name in str(one) for one in found), found
