@@ -78,8 +78,9 @@ class Convert(OfInstrument):
         context.measure("begin", made.begin, "MJD")
         context.measure("end", made.end, "MJD")
         if made.missing:
-            missing = ", ".join(f"sb{number:02d}" for number in made.missing)
-            context.caveat(f"without {missing}: their channels are flagged")
+            grid = profile.frequencies.reshape(profile.subbands, -1) / 1e6
+            missing = ", ".join(f"{grid[slot, 0]:.1f}-{grid[slot, -1]:.1f} MHz" for slot in made.missing)
+            context.caveat(f"without the subbands at {missing}: their channels are flagged")
 
 
 class Apply(Stage):
