@@ -1,6 +1,9 @@
 """A small array through the whole line, from files in a folder to published mosaics, and what is found of the truth."""
 
+import fcntl
 import json
+import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +21,8 @@ from towpath.pipelines.dsa110.science.calibration_set import read_set
 from towpath.pipelines.dsa110.science.choosing import DAY
 from towpath.pipelines.dsa110.science.flagging import FlagSettings
 from towpath.pipelines.dsa110.science.provenance import cards_of
-from towpath.pipelines.dsa110.science.sky import points
+from towpath.pipelines.dsa110.science.sky import Sky, joined, points
+from towpath.pipelines.dsa110.science.solving import taken
 from towpath.pipelines.dsa110.science.sources import read_sources
 from towpath.pipelines.dsa110.science.tables import TableError
 from towpath.pipelines.dsa110.simulate import (
@@ -81,28 +85,27 @@ class Night:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    folder = tmp_path_factory.mktemp("night")
-    made = folder / "made"
+    """Run once, whichever test process comes first; the others wait and open the same site."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dsa110-night"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "truth.pickle").exists():
+            _make(folder)
+    truth = pickle.loads((folder / "truth.pickle").read_bytes())
+    with Site.open(folder) as site:
+        yield Night(site, truth)
+
+
+def _make(folder: Path) -> None:
+    """Simulate, spoil a file, and run."""
     settings = Settings(stations=20, tiles=5, calibrator_tile=1, dead=(7,))
-    first = simulate(folder / "probe", settings=Settings(**{**_fields(settings), "tiles": 5}))
+    probe = simulate(folder / "probe", settings=settings)
     shutil.rmtree(folder / "probe")
-    centres = np.array([one.centre for one in first.observations])
-    random = np.random.default_rng(5)
-    spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
-    ra, dec = (
-        np.concatenate([first.sky.ra[_brightest(first)], spots[:, 0]]),
-        np.concatenate([first.sky.dec[_brightest(first)], spots[:, 1]]),
-    )
-    flux = np.concatenate([first.sky.flux[_brightest(first)], np.full(len(spots), 0.2)])
-    calibrator = first.sky
-    which = _brightest(first)
-    sky = points(ra, dec, flux, calibrator.reference)
-    spectrum = np.zeros((len(sky), calibrator.spectrum.shape[1]))
-    spectrum[0] = calibrator.spectrum[which][0]
-    sky = type(sky)(
-        sky.ra, sky.dec, sky.flux, sky.reference, spectrum, sky.major, sky.minor, sky.position_angle
-    )
-    truth = simulate(made, settings=Settings(**{**_fields(settings), "sky": sky}))
+    sky = _sky(probe)
+    made = folder / "made"
+    truth = simulate(made, settings=replace(settings, sky=sky))
     write_profile(folder / "instrument.toml", truth.profile)
     spoil_truncated(truth.observations[-1].files[0])
     (made / "catalogues" / "reference").mkdir(parents=True)
@@ -111,15 +114,17 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     (folder / "towpath.toml").write_text(SITE.format(instrument=folder / "instrument.toml"))
     with Site.open(folder) as site:
         site.run()
-        yield Night(site, truth)
+    (folder / "truth.pickle").write_bytes(pickle.dumps(truth))
 
 
-def _fields(settings: Settings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-
-
-def _brightest(truth: Truth) -> np.ndarray:
-    return np.array([int(np.argmax(truth.sky.flux))])
+def _sky(probe: Truth) -> Sky:
+    """The calibrator, and a source of 0.2 Jy near the centre of each observation."""
+    random = np.random.default_rng(5)
+    calibrator = int(np.argmax(probe.sky.flux))
+    centres = np.array([one.centre for one in probe.observations])
+    spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
+    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.2), probe.sky.reference)
+    return joined([taken(probe.sky, np.arange(len(probe.sky)) == calibrator), weak])
 
 
 def states(site: Site, name: str) -> dict[str, str]:
