@@ -1,6 +1,7 @@
 """A small array through the whole line, from files in a folder to published mosaics, and what is found of the truth."""
 
 import fcntl
+import hashlib
 import json
 import os
 import pickle
@@ -19,7 +20,10 @@ from towpath.pipelines.dsa110.science import ladder
 from towpath.pipelines.dsa110.science.calibrate import StripError, calibrate_set
 from towpath.pipelines.dsa110.science.calibration_set import read_set
 from towpath.pipelines.dsa110.science.choosing import DAY
+from towpath.pipelines.dsa110.science.convert import check_measurement_set
 from towpath.pipelines.dsa110.science.flagging import FlagSettings
+from towpath.pipelines.dsa110.science.instrument import load_profile
+from towpath.pipelines.dsa110.science.measurement_set import read_centres
 from towpath.pipelines.dsa110.science.provenance import cards_of
 from towpath.pipelines.dsa110.science.sky import Sky, joined, points
 from towpath.pipelines.dsa110.science.solving import taken
@@ -331,3 +335,107 @@ attempts = 1
         assert "no known calibrator" in said and "near enough to borrow" in said
         waits = " ".join(reason.text for row in site.explain(observation.name) for reason in row.reasons)
         assert "solutions" in waits
+
+
+# ---- none of the ways to lose a mosaic: numbers are those of the issue
+
+
+def copy_of(night: Night, folder: Path) -> Path:
+    """The site as it is, at another place: its store, archive and arrivals have moved with it (15)."""
+    target = folder / "moved"
+    shutil.copytree(night.site.folder, target, ignore=shutil.ignore_patterns("lock", "*.pickle"))
+    return target
+
+
+def first_of(site: Site, kind: str) -> str:
+    return min(item.key for item in site.items(kind=kind, limit=20))
+
+
+def place_of(site: Site, name: str, stage: str, output: str) -> Path:
+    product = next(
+        one
+        for one in site.show(name).products
+        if (one.stage, one.output) == (stage, output) and one.state.value == "current"
+    )
+    return site.storage.path(product.root, product.path)
+
+
+def test_known_files_are_not_registered_again_and_nothing_is_made_twice(night: Night, tmp_path: Path) -> None:
+    """1, 2: arrivals survive a restart, at another place too."""
+    with Site.open(copy_of(night, tmp_path)) as site:
+        before = {item.name: len(site.show(item.name).runs) for item in site.items(limit=100)}
+        assert site.run().did_nothing
+        assert {item.name: len(site.show(item.name).runs) for item in site.items(limit=100)} == before
+
+
+def test_a_measurement_set_that_is_gone_is_made_again_before_it_is_used(night: Night, tmp_path: Path) -> None:
+    """3, 5."""
+    with Site.open(copy_of(night, tmp_path)) as site:
+        name = f"observation/{first_of(site, 'observation')}"
+        place = place_of(site, name, "convert", "ms")
+        shutil.rmtree(place)
+        assert site.verify()[1]
+        site.rerun(name, stage="apply")
+        site.run()
+        again = place_of(site, name, "convert", "ms")
+        assert again != place and not check_measurement_set(
+            again, load_profile(site.folder / "instrument.toml")
+        )
+        assert states(site, name)["image"] == "done"
+
+
+def test_phase_centres_are_those_of_the_sky(night: Night) -> None:
+    """4: of every integration, and phase and reference centres alike."""
+    for observation in night.truth.observations[:4]:
+        sets = (night.site.folder / "store" / "dsa110" / "observation" / "convert").iterdir()
+        key = observation.name.replace("-", "").replace(":", "")
+        path = next(one for one in sets if one.name.startswith(key))
+        path = path if path.suffix == ".ms" else next(path.glob("*.ms"))
+        found = read_centres(path)
+        assert np.abs(found - observation.centres).max() < np.radians(0.1 / 3600)
+        assert np.array_equal(found, read_centres(path, "REFERENCE_DIR"))
+
+
+def test_a_calibration_without_its_files_is_named(night: Night, tmp_path: Path) -> None:
+    """6, 7."""
+    with Site.open(copy_of(night, tmp_path)) as site:
+        row = next(row for row in site.calibrations() if row.kind == "solutions")
+        assert row.bytes_are == "current"
+        shutil.rmtree(site.storage.path(row.root, row.path))
+        row = next(row for row in site.calibrations() if row.kind == "solutions")
+        assert row.bytes_are == "missing" and row.item.startswith("dsa110/calibration/")
+
+
+def test_what_is_lost_is_made_again_with_equal_bytes_and_no_more(night: Night, tmp_path: Path) -> None:
+    """8, 9, 10: idempotent by key, and looked for on the disk."""
+    with Site.open(copy_of(night, tmp_path)) as site:
+        mosaic = f"mosaic/{first_of(site, 'mosaic')}"
+        place = place_of(site, mosaic, "mosaic", "mosaic")
+        before = hashlib.sha256(place.read_bytes()).hexdigest()
+        runs = len(site.show(mosaic).runs)
+        shutil.rmtree(place.parent)
+        site.verify()
+        site.rerun(mosaic, stage="mosaic")
+        site.run()
+        again = place_of(site, mosaic, "mosaic", "mosaic")
+        assert hashlib.sha256(again.read_bytes()).hexdigest() == before
+        assert len(site.show(mosaic).runs) == runs + 1
+        assert len(list((site.folder / "archive").rglob("mosaic-mosaic.fits"))) == 2
+
+
+def test_every_mosaic_is_registered_finalised_and_in_the_archive_with_its_verdicts(night: Night) -> None:
+    """11, 12, 13, 14, 16, 17, 23, 24."""
+    for item in night.site.items(kind="mosaic", limit=10):
+        told = night.site.show(item.name)
+        (publication,) = told.publications
+        assert publication.state.value in ("committed", "released")
+        folder = night.site.storage.path(publication.archive, publication.target)
+        assert folder.is_relative_to((night.site.folder / "archive").resolve())
+        assert folder.name == item.key == fits.getheader(folder / "mosaic-mosaic.fits")["GROUP"]
+        manifest = json.loads((folder / "MANIFEST.json").read_text())
+        files = {one["path"]: one["sha256"] for one in manifest["files"]}
+        for name, sha256 in files.items():
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+        verdicts = {stage: verdict for stage, verdict, *_ in told.verdicts}
+        assert set(verdicts) == {"assess", "compare"}
+        assert all(rule.value is not None for rule in verdicts["assess"].rules)
