@@ -439,3 +439,23 @@ def test_every_mosaic_is_registered_finalised_and_in_the_archive_with_its_verdic
         verdicts = {stage: verdict for stage, verdict, *_ in told.verdicts}
         assert set(verdicts) == {"assess", "compare"}
         assert all(rule.value is not None for rule in verdicts["assess"].rules)
+
+
+def test_measurement_sets_are_let_go_when_all_have_used_them_and_come_back(
+    night: Night, tmp_path: Path
+) -> None:
+    """Intermediates are large: `keep` of the pipeline file."""
+    with Site.open(copy_of(night, tmp_path)) as site:
+        name = f"observation/{first_of(site, 'observation')}"
+        archived = sorted((site.folder / "archive").rglob("mosaic-mosaic.fits"))
+        place = place_of(site, name, "apply", "ms")
+        site.sweep(grace=0.0)
+        site.sweep(grace=0.0)
+        gone = {(row.product.stage, row.product.output) for row in site.show(name).let_go}
+        assert {("convert", "ms"), ("apply", "ms")} <= gone
+        assert not place.exists() and site.run().did_nothing
+        assert sorted((site.folder / "archive").rglob("mosaic-mosaic.fits")) == archived
+        site.rerun(name, stage="image")
+        site.run()
+        assert states(site, name)["image"] == "done"
+        assert place_of(site, name, "apply", "ms").exists()
