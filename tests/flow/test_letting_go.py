@@ -76,7 +76,8 @@ def test_it_lies_in_the_trash_first_and_comes_back_from_there(tmp_path: Path):
 
 
 def test_what_a_run_must_read_is_made_again_first(tmp_path: Path):
-    expected = describe(Site.open(done(tmp_path / "kept", HASHED_SITE)))["items"]
+    with Site.open(done(tmp_path / "kept", HASHED_SITE)) as kept:
+        expected = describe(kept)["items"]
     folder = done(tmp_path / "site")
     with Site.open(folder) as site:
         site.sweep()
