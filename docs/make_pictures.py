@@ -12,7 +12,7 @@ from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH = 1280  # pixels
-LARGEST = 200_000  # bytes
+LARGEST = 300_000  # bytes
 DEMOS = {
     "gam": "archive/gam/simulated-survey/detect-quicklook.png",
     "dsa110": "archive/dsa110/*/*/mosaic-quicklook.png",
