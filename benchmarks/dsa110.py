@@ -327,7 +327,7 @@ def site(work: Work) -> Found:
     program = Path(sys.executable).with_name("towpath")
     begun = time.perf_counter()
     done = subprocess.run(
-        [str(program), "--site", str(folder), "run", "--patience", "0"],
+        [str(program), "--site", str(folder), "run", "--patience", "60"],
         capture_output=True,
         text=True,
         check=False,
@@ -340,6 +340,8 @@ def site(work: Work) -> Found:
             for run in opened.runs(item.name)
         ]
     shutil.rmtree(folder)
+    if "image" not in {stage for _, stage, _ in runs}:
+        raise RuntimeError(f"the site made no image: {(done.stdout + done.stderr)[-1500:]}")
     stages = {f"{kind}.{stage}": took for kind, stage, took in runs}
     solving = sum(took for name, took in stages.items() if name.startswith("calibration"))
     return {
