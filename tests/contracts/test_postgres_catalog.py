@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -14,9 +14,10 @@ from towpath.adapters.catalog.connecting import connect
 from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
 from towpath.base.spacetime import Box
 from towpath.testing.catalog import CatalogSuite
+from towpath.testing.catalog.features import table
 from towpath.testing.catalog.machine import CatalogMachine
 from towpath.testing.catalog.places import CHAIN, PlaceSuite
-from towpath.testing.plans import Bench
+from towpath.testing.plans import PIPELINE, Bench
 from towpath.testing.postgres import Server
 
 
@@ -95,6 +96,45 @@ class TestPlacesByPostgis(PlaceSuite):
         text = "UPDATE footprints SET shape = gis.ST_GeomFromText(%s, 4326) WHERE item_id = %s"
         with closing(connect(catalog._address, "towpath")) as connection, pytest.raises(psycopg.Error):
             connection.execute(text.encode(), (shape, item))
+
+
+_MANY = """
+INSERT INTO features (item_id, queue_id, work_id, token, kind, frame, name, lon, lat, x, y, z)
+SELECT item_id, queue_id, work_id, token, kind, frame, name, a, d,
+    cosd(d) * cosd(a), cosd(d) * sind(a), sind(d)
+FROM (
+    SELECT f.*, (g * 137.5077)::numeric % 360 - 180 AS a, asind(2 * (g - 0.5) / 120000 - 1) AS d
+    FROM features f, generate_series(1, 120000) g
+) AS spread;
+ANALYZE features
+"""
+
+
+def test_features_are_found_by_index(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By that on points, whatever else is asked for and however short the page, of many all over the sphere."""
+    with closing(PostgresCatalog(url)) as catalog:
+        (item,) = (b := Bench(catalog, CHAIN)).add("one")
+        b.end("a", features=table([(1.0, 2.0)]))
+        with closing(connect(url, "towpath")) as connection:
+            connection.execute(_MANY.encode())
+
+        def plan(**query: Any) -> str:
+            asked: list[Any] = []
+            with catalog.read() as view:
+                rows = view.rows  # type: ignore[attr-defined]  # of every catalog in SQL
+                monkeypatch.setattr(view, "rows", lambda *given: asked.append(given) or rows(*given))
+                view.features(**query)
+                statement, values = asked[-1]
+                return "\n".join(row[0] for row in rows(f"EXPLAIN {statement}", values))
+
+        for near in ((10.0, 10.0), (180.0, 0.0), (0.0, 90.0)):
+            for more in ({}, {"kind": "source"}, {"item": item, "pipeline": PIPELINE, "frame": "icrs"}):
+                for limit in (1, 100):
+                    told = plan(near=near, radius=0.1, limit=limit, **more)
+                    assert "Index Scan on features_place" in told, told
+                    assert told.count(" Scan ") == 1 + told.count("Index Scan on features_place")
+        assert "features_item" in plan(item=item + 1)
+        assert "features_kind" in plan(kind="other")
 
 
 WATCH = """

@@ -65,6 +65,7 @@ class FeatureReading(Session):
     """Adds the search for features; a dialect says how its index is asked."""
 
     beside_place = ""  # what keeps a dialect from another index where a place is asked for
+    order_of_places = "f.id"  # and from walking along the ids
 
     def near_features(self, box: Box) -> tuple[str, list[float]]:
         """A condition that an index knows to be true of all features in the box, and its values."""
@@ -106,7 +107,8 @@ class FeatureReading(Session):
         for clause, bound in given:
             where.append(clause)
             values += bound
-        statement = f"SELECT {_COLUMNS} FROM features f WHERE {' AND '.join(where)} ORDER BY f.id LIMIT ?"
+        order = self.order_of_places if near is not None or box is not None else "f.id"
+        statement = f"SELECT {_COLUMNS} FROM features f WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return [self._to_feature(row) for row in self.rows(statement, (*values, limit))]
 
     def _to_feature(self, row: Any) -> Feature:
