@@ -1,5 +1,6 @@
 """The loop of claims and completions: batches, leases, what comes back late, and what needs nothing."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,10 @@ from plainpipe.site import make, notes, states
 
 from towpath import Site
 from towpath.adapters.executors.inline import InlineExecutor
+from towpath.base.model import Features
 from towpath.base.states import Outcome
+from towpath.contracts.catalog import Claimed
+from towpath.contracts.definition import KindPlan, StagePlan
 from towpath.contracts.executor import Batch, Progress, Report, Resources
 from towpath.flow.process import AIM, LARGEST, LEASE, Pace, Process
 from towpath.testing.content import torn
@@ -221,6 +225,51 @@ def test_draining_can_be_given_up(site: Site, executor: Slow):
     process.drain(60.0, given_up=lambda: time.monotonic() - started > 0.1)
     assert time.monotonic() - started < 30
     assert not process.idle()
+
+
+class Finding(Slow):
+    """An executor whose runs of the first stage find so many features each, and end all at once."""
+
+    sizes = (30, 40, 40, 0, 200, 0, 50)
+
+    def free(self, resources: Resources) -> int:
+        return 1
+
+    def poll(self, timeout: float) -> Iterable[Report | Progress]:
+        ended: list[Report | Progress] = []
+        while self.works and (more := list(self.inner.poll(0.0))):
+            ended += more
+        return [replace(one, features=self._found(one.work)) for one in ended if isinstance(one, Report)]
+
+    def _found(self, work: int) -> tuple[Features, ...]:
+        size = self.sizes[work // 2 % len(self.sizes)]
+        return (Features("source", "icrs", (1.0,) * size, (2.0,) * size),) if size else ()
+
+
+def test_runs_with_many_features_end_in_several_transactions(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """None writes more than it may, but for what one run found, which is written whole; nothing is lost."""
+    monkeypatch.setattr("towpath.flow.process.FEATURES_AT_ONCE", 100)
+    items = site.submit("note", notes(2)[:7])
+    with contextlib.closing(Finding(InlineExecutor(tmp_path / "logs"))) as executor:
+        process = process_of(site, executor)
+        complete, written = process._complete, list[list[int]]()
+
+        def watched(kind: KindPlan, stage: StagePlan, pairs: Sequence[tuple[Claimed, Report]]) -> None:
+            written.append([sum(len(one.longitudes) for one in report.features) for _, report in pairs])
+            complete(kind, stage, pairs)
+
+        monkeypatch.setattr(process, "_complete", watched)
+        executor.works = False
+        for _ in range(20):
+            process.step(0.0)
+        assert len(process.progress) == len(items)
+        executor.works = True
+        work(process)
+    assert all(sum(sizes) <= 100 or sizes == [200] for sizes in written)
+    assert max(map(len, written)) > 1
+    assert len(site.features(limit=10_000)) == sum(map(sum, written)) > sum(Finding.sizes)
 
 
 def test_unchanged_work_needs_no_run(site: Site, executor: Slow):

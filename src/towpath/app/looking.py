@@ -13,7 +13,7 @@ from towpath.base import ids, places, states
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import LetGoRow, PinRow, PublicationRow, View
+from towpath.contracts.catalog import FeatureCount, LetGoRow, PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
 from towpath.flow import explain as explaining
 from towpath.flow import plan as planning
@@ -41,6 +41,7 @@ class Details:
     publications: tuple[PublicationRow, ...] = ()
     pins: tuple[PinRow, ...] = ()
     let_go: tuple[LetGoRow, ...] = ()
+    features: tuple[FeatureCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,14 @@ class Looking:
         Raises
         ------
         UsageError
-            If a place, the radius or the frame is none.
+            If a place, the radius or the frame is none, or there is a radius around no place.
         NotFoundError
             If there is no such item.
         """
         if frame and frame not in places.FRAMES:
             raise UsageError(f"frame: found {frame!r}; expected one of {', '.join(places.FRAMES)}")
+        if radius and near is None:
+            raise UsageError(f"radius: found {radius:g} around no place; expected `near` too")
         try:
             within = box if box is None or isinstance(box, Box) else places.sky_box(box)
             if near is not None:
@@ -250,6 +253,7 @@ class Looking:
                 tuple(view.publications(item.id)),
                 tuple(view.pins([item.id])),
                 tuple(view.let_go([item.id])),
+                tuple(view.feature_counts(item.id)),
             )
 
     def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from towpath.cli import documents, opening, screen
 from towpath.cli.options import call_of
@@ -48,9 +49,13 @@ def features(
     )
     for one in found:
         place = (f"{one.longitude:.6f}", f"{one.latitude:.6f}")
-        made.add_row(str(one.id), one.kind, one.name, one.frame, *place, f"{one.run[0]}.{one.run[1]}")
+        made.add_row(
+            str(one.id), Text(one.kind), Text(one.name), one.frame, *place, f"{one.run[0]}.{one.run[1]}"
+        )
     parts: list[RenderableType] = [made] if found else [screen.dim("no such features")]
     if more:
         parts.append(screen.dim(f"more: towpath features --after {found[-1].id}"))
-    document = {"features": documents.plain(found), "next": found[-1].id if more else None}
+    # What a stage tells is shown as it told it, whatever it is called.
+    shown = [{**documents.plain(one), "properties": one.properties} for one in found]
+    document = {"features": shown, "next": found[-1].id if more else None}
     Screen(call.is_json).answer(document, *parts)

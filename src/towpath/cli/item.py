@@ -31,6 +31,8 @@ def page(
         yield section("products", _products(details, folder, places))
     if details.let_go:
         yield section("let go", _let_go(details))
+    if details.features:
+        yield section("features", _features(details))
     if details.verdicts:
         yield section("verdicts", _verdicts(details))
     if details.flags:
@@ -125,6 +127,13 @@ def _let_go(details: Details) -> Table:
         output = f"{product.output} {product.part}".rstrip()
         state = screen.state(product.state.value)
         made.add_row(product.stage, output, screen.size(product.size), state, clock.text(one.time), one.why)
+    return made
+
+
+def _features(details: Details) -> Table:
+    made = screen.table("stage", "kind", "features", right=("features",))
+    for one in details.features:
+        made.add_row(one.stage, Text(one.kind), str(one.count))
     return made
 
 

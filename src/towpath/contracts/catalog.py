@@ -179,6 +179,15 @@ class LetGoRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureCount:
+    """How many features of a kind a stage found for an item."""
+
+    stage: str
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """Products of one stage below one root in one state, and their bytes together. `stage` is "" for raw files.
 
@@ -397,6 +406,9 @@ class View(Protocol):
 
         `near` is longitude and latitude, and `radius` how far from there, in degrees along a great circle.
         """
+
+    def feature_counts(self, item: int) -> list[FeatureCount]:
+        """How many features each stage found for an item, by stage and kind."""
 
     def verdicts(self, item: int) -> list[tuple[str, Verdict, float, str]]:
         """The verdicts on an item, oldest first: (stage, verdict, time, who accepted it)."""

@@ -13,6 +13,9 @@ from towpath.base.model import Features, Measure, StepRecord
 from towpath.base.packed import Packed
 from towpath.base.states import Outcome
 
+# Point results of one run at most, and of the runs that end in one transaction: writing them takes half a second.
+FEATURES_AT_ONCE = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:

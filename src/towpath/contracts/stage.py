@@ -182,7 +182,7 @@ class Context(Protocol):
         Raises
         ------
         ValueError
-            If a place is out of range, columns differ in length, or there are more than 100 000 in one run.
+            If a place is out of range, columns differ in length, or there are more than 20 000 in one run.
         """
 
     def previous(self, output: str) -> Path | None:

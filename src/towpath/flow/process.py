@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,16 @@ from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
 from towpath.contracts.catalog import Catalog, Claimed, Finished, Queue, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Batch, Executor, Progress, Report, Task, TaskFile, many_files
+from towpath.contracts.executor import (
+    FEATURES_AT_ONCE,
+    Batch,
+    Executor,
+    Progress,
+    Report,
+    Task,
+    TaskFile,
+    many_files,
+)
 from towpath.contracts.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -455,7 +464,8 @@ class Process:
                 groups.setdefault(snapshot, []).append((held.claimed, report))
                 plans[snapshot] = held.kind, held.stage
         for snapshot, pairs in groups.items():
-            self._complete(*plans[snapshot], pairs)
+            for part in _parts(pairs):
+                self._complete(*plans[snapshot], part)
         return bool(groups)
 
     def _service_reports(self) -> list[Report]:
@@ -577,6 +587,20 @@ class Process:
         lost = self._catalog.write(lambda tx: tx.heartbeat(runs, LEASE, progress), concurrent=True)
         if lost:
             self._executor.stop(lost)
+
+
+def _parts(pairs: Sequence[tuple[Claimed, Report]]) -> Iterator[list[tuple[Claimed, Report]]]:
+    """What came back, in order, in parts that each write no more features than a transaction may."""
+    part: list[tuple[Claimed, Report]] = []
+    room = FEATURES_AT_ONCE
+    for pair in pairs:
+        count = sum([len(found.longitudes) for found in pair[1].features])
+        if part and count > room:
+            yield part
+            part, room = [], FEATURES_AT_ONCE
+        part.append(pair)
+        room -= count
+    yield part
 
 
 def _is_concurrent(

@@ -4,15 +4,18 @@ The run happens as a worker would do it (inputs verified, outputs hashed and ren
 without a catalog. What the stage prints goes where the test's output goes.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from towpath.adapters.executors.attempt import Attempts, NoLog
 from towpath.base.hashing import content
 from towpath.base.ids import slug
-from towpath.base.model import Measure, StepRecord
+from towpath.base.model import Feature, Measure, StepRecord
+from towpath.base.places import shown_longitude
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Progress, Report, Resources, Task, TaskFile
 from towpath.contracts.stage import Calibration, Flags, Input, Many, Record, Stage, Verdicts
@@ -32,13 +35,18 @@ _FACTS = (Flags, Verdicts, Record)
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """How a run of a stage ended and what it made: `outputs` are paths by declared name, `measures` by name."""
+    """How a run of a stage ended and what it made: `outputs` are paths by declared name, `measures` by name.
+
+    `features` are the point results in the order in which they were told, as `Site.features` would give them; they have
+    no number yet, and no item.
+    """
 
     outcome: Outcome
     outputs: Mapping[str, Path]
     measures: Mapping[str, Measure]
     caveats: tuple[str, ...]
     steps: tuple[StepRecord, ...]
+    features: tuple[Feature, ...]
     verdict: Mapping[str, Any] | None
     reasons: tuple[str, ...]
     error: str
@@ -152,6 +160,15 @@ def _file(path: Path, item: str, type_: str, attributes: Mapping[str, Any] | Non
     )
 
 
+def _features(report: Report) -> Iterator[Feature]:
+    for found in report.features:
+        several = (found.names or repeat(""), found.properties or repeat(""), found.times or repeat(None))
+        for lon, lat, name, text, time in zip(found.longitudes, found.latitudes, *several, strict=False):
+            shown = shown_longitude(lon, found.frame)
+            properties = json.loads(text) if text else {}
+            yield Feature(found.kind, shown, lat, name, found.frame, properties, time)
+
+
 def _result(report: Report, told: Sequence[Progress]) -> StageResult:
     return StageResult(
         report.outcome,
@@ -159,6 +176,7 @@ def _result(report: Report, told: Sequence[Progress]) -> StageResult:
         {measure.name: measure for measure in report.measures},
         report.caveats,
         report.steps,
+        tuple(_features(report)),
         report.verdict,
         report.reasons,
         report.error,

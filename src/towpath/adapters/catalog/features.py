@@ -11,7 +11,7 @@ from towpath.adapters.catalog.sql import Session, load, marks, storable
 from towpath.base import places
 from towpath.base.model import Feature, Features
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import Claimed
+from towpath.contracts.catalog import Claimed, FeatureCount
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -111,6 +111,14 @@ class FeatureReading(Session):
         statement = f"SELECT {_COLUMNS} FROM features f WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return [self._to_feature(row) for row in self.rows(statement, (*values, limit))]
 
+    def feature_counts(self, item: int) -> list[FeatureCount]:
+        """How many features each stage found for an item, by stage and kind."""
+        rows = self.rows(
+            "SELECT queue_id, kind, count(*) FROM features WHERE item_id = ? GROUP BY queue_id, kind", (item,)
+        )
+        found = [FeatureCount(self.queue_name(row[0])[2], row[1], row[2]) for row in rows]
+        return sorted(found, key=lambda one: (one.stage, one.kind))
+
     def _to_feature(self, row: Any) -> Feature:
         pipeline, _, stage = self.queue_name(row[2])
         return Feature(
@@ -159,8 +167,9 @@ def _rows(claimed: Claimed, queue: int, found: Features) -> Iterable[tuple[Any, 
     names: Sequence[str] = found.names or [""] * number
     times: Sequence[float | None] = found.times or [None] * number
     texts: Sequence[str | None] = found.properties or [None] * number
-    common = (claimed.item, queue, claimed.work, claimed.token, found.kind, found.frame)
+    common = (claimed.item, queue, claimed.work, claimed.token, storable(found.kind), found.frame)
     for name, lon, lat, time, text in zip(
         names, found.longitudes, found.latitudes, times, texts, strict=True
     ):
-        yield (*common, storable(name), lon, lat, *places.unit_vector(lon, lat), time, text)
+        properties = storable(text) if text else None  # what is spelled out is what JSON would write
+        yield (*common, storable(name), lon, lat, *places.unit_vector(lon, lat), time, properties)

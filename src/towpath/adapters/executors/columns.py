@@ -12,7 +12,6 @@ from towpath.adapters.executors.wire import plain
 from towpath.base import places
 from towpath.base.model import Features
 
-MOST = 100_000  # features of one run
 MOST_BYTES = 2048  # of the properties of one feature as JSON
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
@@ -37,9 +36,11 @@ def columns(
         raise ValueError(
             f"features: found kind {kind!r} in frame {frame!r}; expected a kind, in {' or '.join(places.FRAMES)}"
         )
-    longitudes, latitudes = _floats(lon), _floats(lat)
+    longitudes, latitudes = _floats(kind, "lon", lon), _floats(kind, "lat", lat)
     told = [str(name) for name in _listed(names)]
-    moments = [None if one is None else float(one) for one in _listed(times)]
+    moments = [
+        None if one is None else _float(kind, "times", at, one) for at, one in enumerate(_listed(times))
+    ]
     values = {str(name): [_value(one) for one in _listed(column)] for name, column in properties.items()}
     number = len(longitudes)
     lengths = {"lat": len(latitudes), **{name: len(column) for name, column in values.items()}}
@@ -62,11 +63,20 @@ def columns(
 
 
 def _listed(column: Any) -> list[Any]:
-    return [] if column is None else column.tolist() if hasattr(column, "tolist") else list(column)
+    """A column as a list; texts of arrays of bytes, as files of tables have them, are texts."""
+    listed = [] if column is None else column.tolist() if hasattr(column, "tolist") else list(column)
+    return [one.decode(errors="replace") if isinstance(one, bytes) else one for one in listed]
 
 
-def _floats(column: Any) -> list[float]:
-    return [float(one) for one in _listed(column)]
+def _floats(kind: str, name: str, column: Any) -> list[float]:
+    return [_float(kind, name, at, one) for at, one in enumerate(_listed(column))]
+
+
+def _float(kind: str, name: str, at: int, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{kind} {at}: {name}: found {value!r:.80}; expected a number") from None
 
 
 def _value(value: Any) -> Any:

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from towpath.adapters.executors.columns import MOST, columns
+from towpath.adapters.executors.columns import columns
 from towpath.adapters.executors.inputs import Watched, intact_path
 from towpath.adapters.executors.staging import Folders, Staging
 from towpath.adapters.executors.wire import plain
 from towpath.base.model import Features, Measure, StepRecord
-from towpath.contracts.executor import Batch, Progress, Task
+from towpath.contracts.executor import FEATURES_AT_ONCE, Batch, Progress, Task
 from towpath.contracts.stage import InputFile, ItemName, Stage
 
 _BETWEEN = 0.2  # seconds between two messages of progress of a run
@@ -209,9 +209,9 @@ class RunContext:
         """Record many point results of one kind, given as columns of one length."""
         found = columns(kind, frame, lon, lat, names, properties or {}, times)
         before = sum(len(one.longitudes) for one in self.features_found)
-        if before + len(found.longitudes) > MOST:
+        if before + len(found.longitudes) > FEATURES_AT_ONCE:
             raise ValueError(
-                f"features: found {before + len(found.longitudes)}; expected at most {MOST} of one run"
+                f"features: found {before + len(found.longitudes)}; expected at most {FEATURES_AT_ONCE} of one run"
             )
         if found.longitudes:
             self.features_found.append(found)

@@ -206,7 +206,9 @@ def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
     if "measures" in rest:
         rest["measures"] = tuple(Measure(*one) for one in rest["measures"])
     if "features" in rest:
-        rest["features"] = tuple(Features(*one) for one in rest["features"])
+        rest["features"] = tuple(
+            Features(kind, frame, *map(tuple, found)) for kind, frame, *found in rest["features"]
+        )
     if "steps" in rest:
         rest["steps"] = tuple(StepRecord(*one) for one in rest["steps"])
     return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker, **rest)

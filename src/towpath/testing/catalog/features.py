@@ -1,5 +1,6 @@
 """The suite's tests of features: found by cone exactly, replaced, refused from late workers, gone with retirement."""
 
+import json
 import math
 import random
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from towpath.base import places
 from towpath.base.model import Feature, Features
 from towpath.base.states import Outcome
+from towpath.contracts.catalog import FeatureCount
 from towpath.testing.catalog.base import Base, MakeBench
 from towpath.testing.plans import PIPELINE, Bench, kind_plan
 
@@ -67,6 +69,78 @@ class FeatureSuite(Base):
         assert (peak.longitude, peak.frame, peak.stage, peak.pipeline) == (30.0, "wgs84", "a", PIPELINE)
         assert self._found(b, pipeline="other") == self._found(b, kind="peak", frame="icrs") == []
         assert len(self._found(b, pipeline=PIPELINE, near=(30, 5), radius=0.1, kind="peak")) == 2
+
+    def test_features_are_found_by_box(self, bench: MakeBench) -> None:
+        """Edges included, across 0/360 and at a pole, where all meridians meet."""
+        b = bench(CHAIN)
+        b.add("one")
+        at = [(359.5, 0.0), (0.5, 1.0), (20.0, 89.0), (200.0, 90.0), (180.0, -5.0)]
+        b.end("a", features=table([(places.kept_longitude(lon), lat) for lon, lat in at]))
+        for bounds, names in (
+            ((359, -1, 1, 1), ["s0", "s1"]),
+            ((-0.5, 0, 0.5, 1), ["s0", "s1"]),
+            ((-0.4, 0, 0.4, 1), []),
+            ((0, 80, 30, 90), ["s2", "s3"]),
+            ((180, -5, 180, -5), ["s4"]),
+            ((170, -10, 180, 0), ["s4"]),
+            ((-180, -10, -170, 0), ["s4"]),
+            ((0, -90, 360, 90), ["s0", "s1", "s2", "s3", "s4"]),
+        ):
+            assert [one.name for one in self._found(b, box=places.sky_box(bounds))] == names, bounds
+        both = self._found(b, box=places.sky_box((0, 0, 360, 90)), near=(0, 90), radius=1.5)
+        assert [one.name for one in both] == ["s2", "s3"]
+
+    def test_features_come_back_as_they_were_told(self, bench: MakeBench) -> None:
+        """Whatever letters are in them, half a character of a file's name that is no UTF-8 included."""
+        b = bench(CHAIN)
+        b.add("one")
+        half = "name \udcff \N{SUNFLOWER}"
+        texts = (json.dumps({half: half, "zero": "\0"}, ensure_ascii=False), None, "{}")
+        names = (half, "'; --", '"\\{},')
+        found = Features(half, "icrs", (1.0,) * 3, (2.0,) * 3, names, (None, 0.0, 1.7e9), texts)
+        b.end("a", features=(found,))
+        one, two, three = self._found(b)
+        assert one.properties == {half: half, "zero": "\0"}
+        assert (two.properties, three.properties) == ({}, {})
+        assert (one.kind, one.name, two.name, three.name) == (*["name \\udcff \N{SUNFLOWER}"] * 2, *names[1:])
+        assert (one.time, two.time, three.time) == (None, 0.0, 1.7e9)
+        assert len(self._found(b, kind="name \\udcff \N{SUNFLOWER}")) == 3
+
+    def test_features_are_counted(self, bench: MakeBench) -> None:
+        """By stage and kind, of the item alone."""
+        b = bench(CHAIN)
+        one, two, three = b.add("one", "two", "three")
+        b.end(
+            "a", features=(*table(drawn(6, 20)), *table([(30.0, 5.0)], "peak"), *table([(3.0, 5.0)], "peak"))
+        )
+        b.revise("b", three, force=True)
+        b.end("b", features=table([(1.0, 2.0)]))
+        with b.catalog.read() as view:
+            expected = [
+                FeatureCount("a", "peak", 2),
+                FeatureCount("a", "source", 20),
+                FeatureCount("b", "source", 1),
+            ]
+            assert view.feature_counts(one) == view.feature_counts(two) == expected
+            assert view.feature_counts(three + 1) == []
+
+    def test_features_of_several_runs_are_written_at_once(self, bench: MakeBench) -> None:
+        """Each with its own item and run; those of one that is made again replace its own, and no other's."""
+        b = bench(CHAIN)
+        items = b.add("one", "two", "three")
+        claims = sorted(b.claim("a"), key=lambda claimed: claimed.item)
+        pairs = [
+            (claimed, b.report(claimed, features=table([(10.0 * number, 0.0)])))
+            for number, claimed in enumerate(claims)
+        ]
+        b.complete("a", pairs)
+        assert [(one.item, one.longitude) for one in self._found(b)] == [
+            *zip(items, (0, 10, 20), strict=True)
+        ]
+        b.revise("a", items[1], force=True)
+        b.end("a", content="other", features=table([(77.0, 0.0)]))
+        found = {one.item: (one.longitude, one.run[1]) for one in self._found(b)}
+        assert found == {items[0]: (0.0, 1), items[1]: (77.0, 2), items[2]: (20.0, 1)}
 
     def test_features_are_replaced_and_leave(self, bench: MakeBench) -> None:
         """Those of the last run that made what is current; none of a late worker or of a failed run; none retired."""
