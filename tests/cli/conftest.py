@@ -103,6 +103,42 @@ def site(fresh: Path, invoke: Command) -> Path:
     return _filled(fresh)
 
 
+# What the stage tells besides: a feature for each value that is kept, two degrees west of 0 degrees the first of them.
+_FEATURES = """
+        context.features(
+            "value",
+            lon=[(358.0 + time) % 360 for time, _ in kept],
+            lat=[value for _, value in kept],
+            names=[f"[b]{context.item.key} {number}" for number in range(len(kept))],
+            properties={"value": [value for _, value in kept], "time": [time for time, _ in kept]},
+            times=[1.7e9 + time for time, _ in kept],
+        )
+        context.feature("whole", lon=10.0, lat=-5.0, frame="wgs84")
+"""
+
+
+@pytest.fixture
+def found(fresh: Path) -> Path:
+    """Give the folder of the same, whose stage tells features: 8 values of `first`, 3 of `second`, and one for each."""
+    return _filled(_telling(fresh))
+
+
+@pytest.fixture(scope="module")
+def shared_found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give that once for a module, for tests that only read."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("TOWPATH_")]:
+        patch.delenv(name)
+    yield _filled(_telling(package(tmp_path_factory.mktemp("found"))))
+    patch.undo()
+
+
+def _telling(folder: Path) -> Path:
+    stages = folder / folder.name / "stages.py"
+    stages.write_text(stages.read_text() + _FEATURES.removeprefix("\n"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give the same once for a module, for tests that only read."""

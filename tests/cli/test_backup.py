@@ -132,6 +132,25 @@ def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, in
     assert set(runs(site)) == {"first", "second", "broken"}
 
 
+def test_features_are_restored(found: Path, tmp_path: Path, invoke: Command) -> None:
+    """Those that were told later are gone, those that a later run replaced are back, and all are found by place."""
+
+    def told() -> list[list[str]]:
+        with Site.open(found) as site:
+            asked = ({}, {"near": (359.5, 20.2), "radius": 1.5}, {"near": (0, 90), "radius": 180.0})
+            return [[one.name for one in site.features(**query)] for query in asked]  # type: ignore[arg-type]
+
+    before = told()
+    assert [len(names) for names in before] == [13, 3, 13]
+    assert invoke("db", "backup", tmp_path / "backup", "--site", found).code == 0
+    (found / "incoming" / "first.csv").write_text("time,value\n0,7.0\n1,7.1\n2,7.2\n")
+    work(found, invoke)
+    assert [len(names) for names in told()] == [12, 0, 12]
+    assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", found).code == 0
+    assert told() == before
+    assert invoke("db", "check", "--site", found).code == 0
+
+
 def test_a_site_that_runs_is_not_restored(
     site: Path, tmp_path: Path, invoke: Command, running: Running
 ) -> None:

@@ -101,6 +101,44 @@ def test_without_switch_the_site_goes_on_with_its_file(site: Path, url: str, inv
     assert invoke("db", "migrate", "--to", url, "--site", site).code == 5
 
 
+def features(site: Path) -> list[list[Any]]:
+    """All features, those near a place on both sides of 0 degrees, and those within a right angle of the north pole."""
+    asked = ({}, {"near": (359.5, 20.2), "radius": 1.5}, {"near": (0, 90), "radius": 90.0, "limit": 3})
+    with Site.open(site) as opened:
+        return [opened.features(**query) for query in asked]  # type: ignore[arg-type]
+
+
+def test_features_move_too(found: Path, url: str, invoke: Command) -> None:
+    before = features(found)
+    assert [len(one) for one in before] == [13, 3, 3]
+    done = invoke("db", "migrate", "--to", url, "--switch", "--json", "--site", found)
+    assert done.code == 0, done.err
+    assert {one["table"]: one["rows"] for one in done.document["tables"]}["features"] == 13
+    assert features(found) == before
+    assert rows(url, "SELECT count(*) FROM pg_indexes WHERE indexname = 'features_place'") == [(1,)]
+    work(found, invoke)
+    with Site.open(found) as site:
+        (_, _, third, _) = site.features(item="third")
+    assert third.id > before[0][-1].id  # numbers went on where they were
+
+
+def test_features_on_postgresql_are_restored(found: Path, url: str, tmp_path: Path, invoke: Command) -> None:
+    assert invoke("db", "migrate", "--to", url, "--switch", "--site", found).code == 0
+    before = features(found)
+    assert invoke("db", "backup", tmp_path / "backup", "--site", found).code == 0
+    (found / "incoming" / "first.csv").write_text("time,value\n0,7.0\n1,7.1\n2,7.2\n")
+    work(found, invoke)
+    assert [len(one) for one in features(found)] == [12, 0, 3]
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--json", "--site", found)
+    assert done.code == 0, done.err
+    assert features(found) == before
+    indexed = (
+        f"FROM pg_indexes WHERE indexname = 'features_place' AND schemaname <> '{done.document['kept']}'"
+    )
+    assert rows(url, f"SELECT schemaname {indexed}") == [("towpath",)]
+    assert invoke("db", "check", "--site", found).code == 0
+
+
 def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command, running: Running) -> None:
     with running(site) as pid:
         done = invoke("db", "migrate", "--to", url, "--site", site)

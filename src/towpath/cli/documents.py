@@ -11,6 +11,7 @@ from typing import Any
 
 from towpath.base import clock
 
+_TOLD = {"attributes", "properties"}  # what a pipeline tells stays as it is, whatever it is called
 _TIMES = {"time", "registered", "began", "created", "updated", "due", "until"}
 
 
@@ -27,7 +28,7 @@ def plain(value: Any, name: str = "") -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(inner, str(key)) for key, inner in value.items()}
+        return {str(key): plain(inner, "" if name in _TOLD else str(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner) for inner in value]
     if name in _TIMES and isinstance(value, float):

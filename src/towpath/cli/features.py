@@ -55,7 +55,5 @@ def features(
     parts: list[RenderableType] = [made] if found else [screen.dim("no such features")]
     if more:
         parts.append(screen.dim(f"more: towpath features --after {found[-1].id}"))
-    # What a stage tells is shown as it told it, whatever it is called.
-    shown = [{**documents.plain(one), "properties": one.properties} for one in found]
-    document = {"features": shown, "next": found[-1].id if more else None}
+    document = {"features": documents.plain(found), "next": found[-1].id if more else None}
     Screen(call.is_json).answer(document, *parts)

@@ -128,6 +128,30 @@ def test_the_candidates_are_where_the_bodies_are(simulated: Site):
     assert len(found) <= len(strong) + 3
 
 
+def test_the_candidates_are_features_that_are_found_by_place(simulated: Site):
+    """Each with its numbers, at its place on Earth."""
+    place = simulated.folder / "archive" / "gam" / NAME / "detect-candidates.gpkg"
+    candidates = geopandas.read_file(place)
+    found = simulated.features(item=NAME, kind="gravity candidate", frame="wgs84", limit=10_000)
+    assert len(found) == len(candidates) == measures(simulated, NAME)["n_candidates"] > 0
+    assert {(one.stage, one.pipeline, one.item) for one in found} == {
+        ("detect", "gam", simulated.find(NAME).id)
+    }
+    names = ["residual_mgal", "sign", "z", "confidence"]
+    for one, row in zip(found, candidates.itertuples(), strict=True):
+        assert (
+            (one.longitude, one.latitude) == (row.longitude, row.latitude) == (row.geometry.x, row.geometry.y)
+        )
+        assert one.properties == {name: getattr(row, name) for name in names}
+    strongest = max(found, key=lambda one: abs(one.properties["z"]))
+    near = simulated.features(near=(strongest.longitude, strongest.latitude), radius=0.01)
+    assert strongest in near and len(near) < len(found)
+    assert simulated.features(box=(16, -26, 22, -22), pipeline="gam", limit=10_000) == found
+    assert simulated.features(frame="icrs") == []
+    (counted,) = simulated.show(NAME).features
+    assert (counted.stage, counted.kind, counted.count) == ("detect", "gravity candidate", len(found))
+
+
 def test_the_picture_shows_something(simulated: Site):
     place = simulated.folder / "archive" / "gam" / NAME / "detect-quicklook.png"
     data = place.read_bytes()

@@ -138,7 +138,8 @@ class FeatureReading(Session):
 
 
 def _in_cone(longitude: float, latitude: float, radius: float) -> tuple[str, list[float]]:
-    x, y, z = places.unit_vector(longitude, latitude)
+    # By the longitude as it is kept, so that a place is within no distance of itself.
+    x, y, z = places.unit_vector(places.kept_longitude(longitude), latitude)
     clause = "(f.x - ?) * (f.x - ?) + (f.y - ?) * (f.y - ?) + (f.z - ?) * (f.z - ?) <= ?"
     return clause, [x, x, y, y, z, z, places.chord_squared(radius)]
 

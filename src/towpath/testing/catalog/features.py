@@ -56,6 +56,16 @@ class FeatureSuite(Base):
             assert {one.name for one in found} == expected
             assert all(0 <= one.longitude < 360 for one in found)
 
+    def test_a_feature_is_where_it_is(self, bench: MakeBench) -> None:
+        """Without a radius it is found at its own place, told either way."""
+        b = bench(CHAIN)
+        b.add("one")
+        at = [(358.1, 20.1), (-0.3, 5.7), (180.0, -33.3), (12.34567, 89.9)]
+        b.end("a", features=table([(places.kept_longitude(lon), lat) for lon, lat in at]))
+        for number, (lon, lat) in enumerate(at):
+            for told in (lon, places.kept_longitude(lon)):
+                assert [one.name for one in self._found(b, near=(told, lat))] == [f"s{number}"]
+
     def test_features_are_filtered_and_paged(self, bench: MakeBench) -> None:
         """All conditions hold together, a page goes on after the last of the one before."""
         b = bench(CHAIN)
