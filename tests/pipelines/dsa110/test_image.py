@@ -10,9 +10,11 @@ from astropy.wcs import WCS
 
 from towpath.pipelines.dsa110.science.beam import Airy, Pointings
 from towpath.pipelines.dsa110.science.clean import Ellipse, add_gaussians, fit_beam
+from towpath.pipelines.dsa110.science.coordinates import frame, unit_vectors
 from towpath.pipelines.dsa110.science.fits import image_header, read_image, write_image
-from towpath.pipelines.dsa110.science.gridding import Gridder, average, basis, direction_cosines
+from towpath.pipelines.dsa110.science.gridding import Gridder, average
 from towpath.pipelines.dsa110.science.image import Image, make_image
+from towpath.pipelines.dsa110.science.predict import offsets
 from towpath.pipelines.dsa110.science.sky import Sky, points
 from towpath.pipelines.dsa110.science.visibilities import SPEED_OF_LIGHT, Stations, Visibilities
 from towpath.pipelines.dsa110.science.weighting import imaging_weights
@@ -245,7 +247,8 @@ def test_the_beam_of_a_gaussian_is_fitted() -> None:
     assert fitted.angle == pytest.approx(beam.angle, abs=1e-3)
 
 
-def test_basis_and_cosines_agree() -> None:
-    l, m, n = direction_cosines(np.array([0.3]), np.array([0.2]), (0.3, 0.2))  # noqa: E741
-    np.testing.assert_allclose([l[0], m[0], n[0]], [0.0, 0.0, 1.0], atol=1e-15)
-    np.testing.assert_allclose(basis(0.3, 0.2) @ basis(0.3, 0.2).T, np.eye(3), atol=1e-15)
+def test_axes_and_cosines_agree() -> None:
+    sky, centre = points(np.array([0.31]), np.array([0.18]), np.ones(1), 1.4e9), np.array([0.3, 0.2])
+    towards = frame(centre) @ unit_vectors(sky.ra, sky.dec)[0]
+    np.testing.assert_allclose(offsets(sky, centre[None])[0, 0], towards - [0.0, 0.0, 1.0], atol=1e-15)
+    np.testing.assert_allclose(frame(centre) @ frame(centre).T, np.eye(3), atol=1e-15)

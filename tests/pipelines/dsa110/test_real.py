@@ -1,5 +1,7 @@
 """Real files of three other telescopes: what was measured there comes out as other programs say."""
 
+import importlib
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_the_vla_sees_its_calibrator_at_its_place(own: Image) -> None:
     assert not own.caveats
 
 
-@pytest.mark.skipif(not wsclean.is_installed(), reason="WSClean is not installed")
+@pytest.mark.skipif(not wsclean.is_installed() and "CI" not in os.environ, reason="WSClean is not installed")
 def test_wsclean_agrees_on_the_vla(vla: Path, own: Image, tmp_path: Path) -> None:
     """Peak within 2 %; the noise within a fifth: the restoring beams differ by a few per cent, and CLEAN stops elsewhere."""
     made = wsclean.run(vla, tmp_path / "w", wsclean.WscleanSettings(SIZE, CELL, niter=NITER))
@@ -76,7 +78,7 @@ def test_hera_is_converted_as_pyuvdata_phases_it(data: Path, tmp_path: Path) -> 
 
     A Measurement Set has (u, v, w) from the second station to the first, and so the conjugate of the file's visibilities.
     """
-    pyuvdata = pytest.importorskip("pyuvdata")
+    pyuvdata = importlib.import_module("pyuvdata")
     path = next((data / "radio").glob("zen*.uvh5"))
     header = read_header(path)
     profile = replace(

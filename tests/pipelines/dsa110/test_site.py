@@ -20,9 +20,9 @@ from towpath.pipelines.dsa110.science import ladder
 from towpath.pipelines.dsa110.science.calibrate import StripError, calibrate_set
 from towpath.pipelines.dsa110.science.calibration_set import read_set
 from towpath.pipelines.dsa110.science.choosing import DAY
-from towpath.pipelines.dsa110.science.convert import check_measurement_set
 from towpath.pipelines.dsa110.science.flagging import FlagSettings
 from towpath.pipelines.dsa110.science.instrument import load_profile
+from towpath.pipelines.dsa110.science.invariants import check_measurement_set
 from towpath.pipelines.dsa110.science.measurement_set import read_centres
 from towpath.pipelines.dsa110.science.provenance import cards_of
 from towpath.pipelines.dsa110.science.sky import Sky, joined, points

@@ -167,8 +167,8 @@ def station_uvw(time: npt.ArrayLike, centre: npt.ArrayLike, positions: npt.Array
 def _axes(centres: Floats, astrom: Any) -> Floats:
     """East, north and the apparent direction itself as unit vectors in CIRS: (n, 3, 3)."""
     back = np.where(centres[:, 1] > 0, -1.0, 1.0)  # away from the nearer pole
-    toward = _unit(*erfa.atciqz(centres[:, 0], centres[:, 1], astrom))
-    other = _unit(*erfa.atciqz(centres[:, 0], centres[:, 1] + back * _NORTH, astrom))
+    toward = unit_vectors(*erfa.atciqz(centres[:, 0], centres[:, 1], astrom))
+    other = unit_vectors(*erfa.atciqz(centres[:, 0], centres[:, 1] + back * _NORTH, astrom))
     north = (other - toward) * back[:, None]
     north -= np.sum(north * toward, axis=1, keepdims=True) * toward
     north /= np.linalg.norm(north, axis=1, keepdims=True)
@@ -302,23 +302,17 @@ def mean_direction(centres: npt.ArrayLike) -> tuple[float, float]:
         If the places cancel one another.
     """
     places = np.atleast_2d(np.asarray(centres, dtype=np.float64))
-    mean = _unit(places[:, 0], places[:, 1]).mean(axis=0)
+    mean = unit_vectors(places[:, 0], places[:, 1]).mean(axis=0)
     length = float(np.linalg.norm(mean))
     if not length > 1e-9:
         raise ValueError("places: found such as cancel one another, or none; expected a mean direction")
     return float(np.mod(np.arctan2(mean[1], mean[0]), 2 * np.pi)), float(np.arcsin(mean[2] / length))
 
 
-def separation(one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
-    """Angles between places (n, 2) in radians; exact for small ones too."""
-    first, second = np.atleast_2d(np.asarray(one)), np.atleast_2d(np.asarray(other))
-    chord = np.linalg.norm(_unit(first[:, 0], first[:, 1]) - _unit(second[:, 0], second[:, 1]), axis=1)
-    found: Floats = 2 * np.arcsin(np.clip(chord / 2, 0.0, 1.0))
+def unit_vectors(ra: Floats, dec: Floats) -> Floats:
+    """Directions in radians as vectors of length 1: shape (…, 3)."""
+    found: Floats = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
     return found
-
-
-def _unit(ra: Floats, dec: Floats) -> Floats:
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def _paired(time: npt.ArrayLike, centre: npt.ArrayLike) -> tuple[Floats, Floats]:

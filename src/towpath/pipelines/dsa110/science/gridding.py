@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from .sky import Sky
+from .coordinates import frame, mean_direction
 from .visibilities import SPEED_OF_LIGHT, Visibilities
 
 Floats = npt.NDArray[np.float64]
@@ -65,15 +65,6 @@ class Averaged:
     flagged: float
     fields: Floats
     time: tuple[float, float]
-
-
-def centre_of(centres: Floats) -> tuple[float, float]:
-    """Mean direction of (n, 2) directions in radians, right also across 0 h."""
-    ra, dec = np.asarray(centres, float).T
-    x, y, z = (
-        float(np.mean(one)) for one in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
-    )
-    return float(np.arctan2(y, x) % (2.0 * np.pi)), float(np.arctan2(z, np.hypot(x, y)))
 
 
 def channels_to_average(uvw: Floats, frequency: Floats, width: float, radius: float, loss: float) -> int:
@@ -150,7 +141,7 @@ def average(
             continue
         if first is None:
             first = block
-            centre = centre_of(block.centres[np.unique(block.field)]) if centre is None else centre
+            centre = mean_direction(block.centres[np.unique(block.field)]) if centre is None else centre
             count = channels or channels_to_average(
                 block.uvw[cross], block.frequency, block.width, radius, loss
             )
@@ -212,17 +203,6 @@ def _hands(polarisations: tuple[str, ...]) -> tuple[int, int]:
     raise ValueError(f"polarisations {polarisations}: expected XX or YY, or RR or LL")
 
 
-def basis(ra: float, dec: float) -> Floats:
-    """The unit vectors east, north and towards a direction in radians, as rows."""
-    return np.array(
-        [
-            [-np.sin(ra), np.cos(ra), 0.0],
-            [-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)],
-            [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)],
-        ]
-    )
-
-
 def _rotated(
     block: Visibilities, rows: npt.NDArray[np.int64], centre: tuple[float, float]
 ) -> tuple[Floats, Floats]:
@@ -232,11 +212,11 @@ def _rotated(
     2017, section 4.1).
     """
     uvw = np.empty((len(rows), 3))
-    target = basis(*centre)
+    target = frame(centre)
     field = block.field[rows]
     for number in np.unique(field):
         of_field = np.flatnonzero(field == number)
-        turn = target @ basis(*block.centres[number]).T
+        turn = target @ frame(block.centres[number]).T
         uvw[of_field] = block.uvw[rows[of_field]] @ turn.T
     return uvw, block.uvw[rows, 2] - uvw[:, 2]
 
@@ -353,58 +333,3 @@ class Gridder:
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(one, self._shares(len(found))))
         return found
-
-
-def direction_cosines(ra: Floats, dec: Floats, centre: tuple[float, float]) -> tuple[Floats, Floats, Floats]:
-    """(l, m, n) of directions in radians about a centre; n is negative behind it."""
-    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
-    towards = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
-    l, m, n = basis(*centre) @ towards.reshape(3, -1)  # noqa: E741 - its name in every book
-    return l.reshape(ra.shape), m.reshape(ra.shape), n.reshape(ra.shape)
-
-
-def subtract_sky(averaged: Averaged, sky: Sky, response: Floats) -> None:
-    """Take sources off averaged visibilities, in place, by a direct sum.
-
-    Parameters
-    ----------
-    averaged
-        The visibilities.
-    sky
-        Sources; Gaussian ones fall off with |uv| as their transform does.
-    response : (n,)
-        Primary beam at each.
-    """
-    l, m, n = direction_cosines(sky.ra, sky.dec, averaged.centre)  # noqa: E741
-    ahead = n > 0
-    flux = (sky.flux_at(averaged.frequency) * np.asarray(response)[:, None])[ahead]
-    sine, cosine = np.sin(sky.position_angle[ahead]), np.cos(sky.position_angle[ahead])
-    shape = np.stack([sine, cosine, sky.major[ahead], sky.minor[ahead]], axis=1)
-    where = np.stack([l[ahead], m[ahead], n[ahead] - 1.0], axis=1)
-    _subtract(averaged.data, averaged.weights, averaged.uvw, averaged.frequency, where, shape, flux)
-
-
-@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
-def _subtract(
-    data: Complexes,
-    weights: Singles,
-    uvw: Floats,
-    frequency: Floats,
-    where: Floats,
-    shape: Floats,
-    flux: Floats,
-) -> None:
-    scale = np.pi**2 / (4.0 * np.log(2.0))
-    for row in prange(len(data)):
-        u, v, w = uvw[row]
-        for source in range(len(where)):
-            delay = (u * where[source, 0] + v * where[source, 1] + w * where[source, 2]) / SPEED_OF_LIGHT
-            along = (u * shape[source, 0] + v * shape[source, 1]) * shape[source, 2] / SPEED_OF_LIGHT
-            across = (u * shape[source, 1] - v * shape[source, 0]) * shape[source, 3] / SPEED_OF_LIGHT
-            fall = -scale * (along**2 + across**2)
-            for channel in range(len(frequency)):
-                if weights[row, channel] > 0.0:
-                    nu = frequency[channel]
-                    data[row, channel] -= (
-                        flux[source, channel] * np.exp(fall * nu * nu) * np.exp(2j * np.pi * delay * nu)
-                    )

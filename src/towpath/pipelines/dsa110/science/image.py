@@ -15,8 +15,10 @@ from scipy.interpolate import CubicSpline
 
 from .beam import Beam, Pointings
 from .clean import Ellipse, add_gaussians, convolve_beam, fit_beam, noise_level
-from .gridding import Averaged, Gridder, average, basis, direction_cosines, subtract_sky
+from .coordinates import frame
+from .gridding import Averaged, Gridder, average
 from .major import Settings, clean
+from .predict import offsets
 from .sky import Sky
 from .visibilities import Visibilities
 from .weighting import Weighting, imaging_weights, noise_factor
@@ -120,8 +122,7 @@ def make_image(
     uv_min: float = 0.0,
     smearing: float = 0.02,
     average_channels: int | None = None,
-    start: Sky | None = None,
-    is_subtracted: bool = False,
+    taken_off: Sky | None = None,
     threads: int = 2,
     progress: Callable[[float, str], None] | None = None,
 ) -> Image:
@@ -144,10 +145,9 @@ def make_image(
         is below the limit, the corrected image is NaN. No beam: no correction.
     smearing, average_channels
         Share of the peak that averaging of channels may take at the edge of the field, or how many are averaged.
-    start
-        A sky that is taken off first: sources inside are put back, those outside (whose sidelobes would stay) are not.
-    is_subtracted
-        Whether `start` is not in the data any more: the caller took it off, each field through its own beam.
+    taken_off
+        Sources that are not in the data any more: the caller took them off, each field through its own beam. Those inside
+        the image are put back, through the mean beam.
     progress
         Called with the share that is done and a line.
 
@@ -180,9 +180,6 @@ def make_image(
         uv_min=uv_min,
     )
     clock.lap("weight")
-    if start is not None and len(start) and not is_subtracted:
-        subtract_sky(averaged, start, _response(start, seen, weights.frequency))
-        clock.lap("subtract")
     gridder = Gridder(averaged.uvw, averaged.frequency, size, cell, threads)
     psf = gridder.invert(np.ones_like(averaged.data), weights.weights)
     psf /= psf[size // 2, size // 2]
@@ -202,12 +199,12 @@ def make_image(
     restored = convolve_beam(cleaned.model, ellipse, cell, threads)
     restored += cleaned.residual
     model = cleaned.model
-    if start is not None and len(start):
+    if taken_off is not None and len(taken_off):
         _put_back(
             restored,
             model,
-            start,
-            _response(start, seen, weights.frequency),
+            taken_off,
+            _response(taken_off, seen, weights.frequency),
             averaged,
             weights,
             ellipse,
@@ -277,12 +274,12 @@ def _put_back(
     beam: Ellipse,
     cell: float,
 ) -> None:
-    """Add the sources of the start inside the image: restored exactly, in the model at the nearest pixel."""
+    """Add the sources that were taken off inside the image: restored exactly, in the model at the nearest pixel."""
     size = len(model)
-    l, m, n = direction_cosines(sky.ra, sky.dec, averaged.centre)  # noqa: E741
-    x, y = size // 2 - l / cell, size // 2 + m / cell
+    east, north, depth = offsets(sky, np.array([averaged.centre]))[:, 0].T
+    x, y = size // 2 - east / cell, size // 2 + north / cell
     flux = (sky.flux_at(averaged.frequency) @ weights.per_channel) / weights.total * response
-    inside = (n > 0) & (x > -0.5) & (y > -0.5) & (x < size - 0.5) & (y < size - 0.5)
+    inside = (depth > -1.0) & (x > -0.5) & (y > -0.5) & (x < size - 0.5) & (y < size - 0.5)
     for number in np.flatnonzero(inside):
         form, share = _widened(beam, sky.major[number], sky.minor[number], sky.position_angle[number], cell)
         add_gaussians(
@@ -318,7 +315,7 @@ def primary_beam(seen: Pointings, averaged: Averaged, weights: Weighting, size: 
     l, m = -(knots[None, :] - size // 2) * cell, (knots[:, None] - size // 2) * cell  # noqa: E741
     l, m = np.broadcast_arrays(l, m)  # noqa: E741
     n = np.sqrt(np.clip(1.0 - l**2 - m**2, 0.0, 1.0))
-    x, y, z = np.moveaxis(np.stack([l, m, n], axis=-1) @ basis(*averaged.centre), -1, 0)
+    x, y, z = np.moveaxis(np.stack([l, m, n], axis=-1) @ frame(averaged.centre), -1, 0)
     ra, dec = np.arctan2(y, x), np.arcsin(np.clip(z, -1.0, 1.0))
     coarse = np.zeros(l.shape)
     for band in np.array_split(np.arange(len(averaged.frequency)), min(BANDS, len(averaged.frequency))):

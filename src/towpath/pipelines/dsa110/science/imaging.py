@@ -74,8 +74,7 @@ def image_set(
     beam = beam_of(profile.beam, profile.dish)
     return make_image(
         _without(iterate(path, COLUMN, rows_of(path)), bright, beam),
-        start=bright,
-        is_subtracted=True,
+        taken_off=bright,
         size=settings.size,
         cell=settings.radians,
         centre=mean_direction(centres),

@@ -20,7 +20,6 @@ from .visibilities import Floats, Stations, Visibilities
 
 CORRELATIONS = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 BLOCK = 32 * 1024 * 1024  # bytes of visibilities per block
-LOCK = {"option": "user"}
 _KINDS = {"CORRECTED_DATA": "complex", "MODEL_DATA": "complex", "FLAG": "boolean", "WEIGHT_SPECTRUM": "float"}
 
 

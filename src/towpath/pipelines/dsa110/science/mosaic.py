@@ -18,6 +18,7 @@ from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
 
+from . import coordinates
 from .beam import Pointings
 from .warp import INTERPOLATIONS, add_rows, weight_table
 
@@ -169,14 +170,14 @@ def pixel_scale(wcs: WCS) -> float:
 
 def unit_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> Floats:
     """Directions in degrees as unit vectors: shape (…, 3)."""
-    a, d = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+    return coordinates.unit_vectors(np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float)))
 
 
 def mean_direction(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[float, float]:
     """Right ascension (0 to 360) and declination in degrees of the mean of unit vectors: right across 0 h."""
-    x, y, z = unit_vectors(ra, dec).reshape(-1, 3).mean(axis=0)
-    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    places = np.radians(np.stack([np.ravel(ra), np.ravel(dec)], axis=-1))
+    mean_ra, mean_dec = coordinates.mean_direction(places)
+    return math.degrees(mean_ra), math.degrees(mean_dec)
 
 
 def grid_of(length: int, step: int = STEP) -> Floats:

@@ -155,17 +155,6 @@ def noise_factor(residual: npt.NDArray[np.complex64], weights: Singles, *, most:
     return float(sigma**2)
 
 
-def thermal_noise(
-    sefd: float, stations: int, bandwidth: float, seconds: float, polarisations: int = 2
-) -> float:
-    """Noise of a naturally weighted Stokes I image in Jy/beam: SEFD / sqrt(n_pol N (N − 1) Δν t).
-
-    Thompson, Moran & Swenson 2017, equation 6.62, without losses. SEFD in Jy of one station and polarisation,
-    bandwidth in Hz, time in seconds.
-    """
-    return sefd / math.sqrt(polarisations * stations * (stations - 1) * bandwidth * seconds)
-
-
 @njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
 def _above(places: Floats, per_metre: Floats, weights: Singles, least: float) -> Singles:
     found = np.zeros_like(weights)
