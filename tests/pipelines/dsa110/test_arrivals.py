@@ -4,6 +4,8 @@ The array is four stations with one channel per subband, so that the sites stop 
 """
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -201,3 +203,30 @@ def test_a_damaged_measurement_set_is_named(
         (sets[0] / "table.dat").unlink()
         found = site.verify(restart=True)[1]
         assert any(sets[0].name in str(one) for one in found), found
+
+
+WRITER = """
+import sys, time
+content = open(sys.argv[1], "rb").read()
+with open(sys.argv[2], "wb") as file:
+    for part in range(10):
+        file.write(content[part * len(content) // 10 : (part + 1) * len(content) // 10])
+        file.flush()
+        time.sleep(0.3)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_is_taken_when_it_is_whole(
+    make: Callable[..., tuple[Path, list[Path]]], tmp_path: Path
+) -> None:
+    folder, files = make(settle="1 s")
+    whole = tmp_path / "whole.hdf5"
+    files[0].rename(whole)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(whole), str(files[0])])
+    with Site.open(folder) as site:
+        site.run(patience=20)
+        assert writer.wait() == 0
+        assert states(site)["convert"] == "done"
+        sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
+        assert sizes[files[0].name] == whole.stat().st_size

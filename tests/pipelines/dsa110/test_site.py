@@ -6,6 +6,9 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.votable import parse_single_table
 from astropy.wcs import WCS
 
 from towpath import Site
@@ -26,7 +30,7 @@ from towpath.pipelines.dsa110.science.invariants import check_measurement_set
 from towpath.pipelines.dsa110.science.measurement_set import read_centres
 from towpath.pipelines.dsa110.science.provenance import cards_of
 from towpath.pipelines.dsa110.science.sky import Sky, joined, points
-from towpath.pipelines.dsa110.science.solving import taken
+from towpath.pipelines.dsa110.science.solving import mjd_seconds, taken
 from towpath.pipelines.dsa110.science.sources import read_sources
 from towpath.pipelines.dsa110.science.tables import TableError
 from towpath.pipelines.dsa110.simulate import (
@@ -37,6 +41,7 @@ from towpath.pipelines.dsa110.simulate import (
     write_catalogue,
     write_profile,
 )
+from towpath.testing.content import torn
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +170,16 @@ def test_one_set_is_certified_and_serves_both_groups(night: Night) -> None:
     found = [states(night.site, item.name) for item in night.site.items(kind="calibration", limit=10)]
     ends = sorted(one["certify"] for one in found)
     assert ends[0] == "done" and ends[1] in ("rejected", "waiting")  # side by side, or one after the other
+    said = [
+        row
+        for item in night.site.items(kind="calibration", limit=10)
+        for row in night.site.explain(item.name)
+    ]
+    assert any(
+        "certified for this time" in one.text or "covers the item's own time" in one.text
+        for row in said
+        for one in row.reasons
+    )
     certified = [row for row in night.site.calibrations() if row.kind == "solutions"]
     assert len(certified) == 1
 
@@ -459,3 +474,118 @@ def test_measurement_sets_are_let_go_when_all_have_used_them_and_come_back(
         site.run()
         assert states(site, name)["image"] == "done"
         assert place_of(site, name, "apply", "ms").exists()
+
+
+# ---- what changes, and what is told
+
+
+def test_a_changed_parameter_of_the_image_makes_what_follows_and_nothing_before(
+    night: Night, tmp_path: Path
+) -> None:
+    folder = copy_of(night, tmp_path)
+    place = folder / "towpath.toml"
+    place.write_text(place.read_text().replace("niter = 5000", "niter = 5000, robust = 0.0"))
+    with Site.open(folder) as site:
+        before = [(run.stage, run.token) for item in site.items(limit=50) for run in site.runs(item.name)]
+        site.apply()
+        site.run()
+        after = [(run.stage, run.token) for item in site.items(limit=50) for run in site.runs(item.name)]
+        stages = [stage for stage, _ in after]
+        for stage, _ in before:
+            stages.remove(stage)
+        assert set(stages) <= {"image", "mosaic", "assess", "crossmatch", "compare", "publish"}
+        assert stages.count("image") == 4 and stages.count("mosaic") == 2
+
+
+def test_a_set_that_is_withdrawn_takes_its_observations_back(night: Night, tmp_path: Path) -> None:
+    with Site.open(copy_of(night, tmp_path)) as site:
+        row = next(row for row in site.calibrations() if row.kind == "solutions")
+        site.decertify(row.number, why="clouds")
+        waiting = sorted(item.name for item in site.items(kind="observation", limit=10))[
+            :4
+        ]  # the fifth is held
+        assert {states(site, name)["apply"] for name in waiting} == {"waiting"}
+        assert all(
+            any("solutions" in reason.text for row in site.explain(name, "apply") for reason in row.reasons)
+            for name in waiting
+        )
+
+
+def test_images_say_where_they_are_and_what_they_were_calibrated_by(night: Night) -> None:
+    row = next(row for row in night.site.calibrations() if row.kind == "solutions")
+    facts = read_set(night.site.storage.path(row.root, row.path)).calibrated
+    for observation in night.truth.observations[:4]:
+        key = observation.name.replace("-", "").replace(":", "")
+        header = fits.getheader(place_of(night.site, f"observation/{key}", "image", "image"))
+        assert header["CALHOW"] == "calibrator" and header["CALNAME"] == "3C138" == facts.source
+        assert header["CALDATE"] == facts.solved and header["CALOBS"] == facts.observation
+        assert header["CALID"] == facts.origin[:16] and header["INSTPROF"] == facts.instrument[:16]
+        middle = float(observation.time.mean())
+        age = abs(middle - mjd_seconds(facts.solved)) / 3600.0
+        assert header["CALAGE"] == pytest.approx(age, abs=2.0 / 3600.0)
+        assert header["BUNIT"] == "Jy/beam" and header["BMAJ"] > header["BMIN"] > 0
+        centre = np.degrees(observation.centre)
+        assert (header["CRVAL1"], header["CRVAL2"]) == pytest.approx(tuple(centre), abs=1e-3)
+        assert header["OBJECT"] == key
+
+
+def test_provenance_names_the_calibration_and_every_observation(night: Night) -> None:
+    text = mosaics(night)[0].with_name("provenance.json").read_text()
+    for name in ("solve_gain", "solve_bandpass", "convert", "apply", "image", "subband"):
+        assert name in text, name
+
+
+def test_the_reference_catalogue_agrees(night: Night) -> None:
+    item = min(item.name for item in night.site.items(kind="mosaic", limit=10))
+    told = {one.name: one.value for run in night.site.runs(item) for one in run.measures}
+    assert told["n_matched"] >= 2 and told["n_forced"] >= told["n_matched"]
+    forced = parse_single_table(str(mosaics(night)[0].with_name("crossmatch-forced.vot"))).to_table()
+    bright = forced["expected"] > 0.15
+    # The catalogue scatters by 3 %; pixels are half as wide as the beam.
+    assert np.abs(forced["flux"][bright] / forced["expected"][bright] - 1.0).max() < 0.2
+
+
+def test_kills_at_any_instant_change_nothing(night: Night, tmp_path: Path) -> None:
+    """16, and beyond: daemon and workers die together, five times; nobody has to unlock anything."""
+    folder = tmp_path / "killed"
+    (folder / "incoming").mkdir(parents=True)
+    for observation in night.truth.observations[:2]:
+        for path in observation.files:
+            shutil.copy(night.site.folder / "incoming" / path.name, folder / "incoming")
+    shutil.copytree(night.site.folder / "incoming" / "catalogues", folder / "incoming" / "catalogues")
+    text = SITE.format(instrument=night.site.folder / "instrument.toml")
+    (folder / "towpath.toml").write_text(text)
+    program = [str(Path(sys.executable).with_name("towpath")), "--site", str(folder), "run"]
+    random, deaths = np.random.default_rng(3), 0
+    for _ in range(5):
+        running = subprocess.Popen(
+            program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            running.wait(timeout=float(random.uniform(2.0, 7.0)))
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            deaths += 1
+    assert deaths >= 2
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (found,) = (folder / "archive").rglob("mosaic-mosaic.fits")
+    with Site.open(folder) as site:
+        assert torn(site) == []
+        assert site.run().did_nothing
+        image = f"observation/{first_of(site, 'observation')}"
+        made = place_of(site, image, "convert", "ms")
+    whole = place_of(night.site, image, "convert", "ms")
+    assert digests(made) == digests(whole)
+    header = fits.getheader(found)
+    assert header["NIMAGES"] == 2 and not list((folder / "archive").rglob(".*"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a tree but casacore's locks."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "table.lock"
+    }

@@ -21,6 +21,7 @@ Janskys = Annotated[float, Unit("Jy")]
 Wavelengths = Annotated[float, Unit("wavelengths")]
 
 _DAY = 86400.0
+_MOST_FEATURES = 20_000  # of one run, in the catalog
 
 
 class OfInstrument(Stage):
@@ -371,6 +372,7 @@ class Mosaic(Stage):
     pb_limit: float = Field(default=0.2, gt=0.0, lt=1.0)
     cell: Arcseconds = 0.0
     threshold: float = 5.0
+    finder: Literal["own", "pybdsf"] = "own"
     beam_ratio: float = 1.2
     noise_ratio: float = 4.0
     strip: Degrees = 1.0
@@ -393,15 +395,19 @@ class Mosaic(Stage):
         context.progress(0.1, f"{len(found)} tiles")
         made = mosaicking.join(found, cell=self.cell, pb_limit=self.pb_limit, threads=context.cores)
         context.progress(0.5, "sources")
-        sources = mosaicking.find(made, threshold=self.threshold)
         cards = mosaicking.cards_of_group(context.inputs["images"], context.item.key)
         with context.output("mosaic", f"{context.item.key}.mosaic.fits") as path:
             mosaicking.write(path, made, {**cards, "SOFTWARE": (f"Towpath {__version__}", "")})
+            sources = mosaicking.find(made, path, threshold=self.threshold, finder=self.finder)
         with context.output("sources", f"{context.item.key}.sources.vot") as path:
             mosaicking.write_sources(path, sources)
         with context.output("quicklook", f"{context.item.key}.png") as path:
             mosaicking.draw(path, made, sources, title=context.item.key)
-        context.features("source", **mosaicking.features_of(sources))
+        context.features("source", **mosaicking.features_of(sources, most=_MOST_FEATURES))
+        if len(sources) > _MOST_FEATURES:
+            context.caveat(
+                f"{len(sources)} sources: the brightest {_MOST_FEATURES} are features of the catalog"
+            )
         context.measure("n_inconsistent", len(faults))
         context.measure("n_sources", len(sources))
         for name, (value, unit) in mosaicking.measures_of(made, found).items():
@@ -417,7 +423,12 @@ class Crossmatch(Stage):
         "sources": One("table/sources"),
         "reference": Calibration("reference"),
     }
-    produces = {"matches": "table/matches", "scale": "picture/scale", "astrometry": "picture/astrometry"}
+    produces = {
+        "matches": "table/matches",
+        "forced": "table/forced",
+        "scale": "picture/scale",
+        "astrometry": "picture/astrometry",
+    }
 
     radius: Arcseconds = 10.0
     spectral_index: float = -0.7
@@ -437,6 +448,8 @@ class Crossmatch(Stage):
         )
         with context.output("matches", f"{context.item.key}.matches.vot") as path:
             mosaicking.write_comparison(path, found)
+        with context.output("forced", f"{context.item.key}.forced.vot") as path:
+            mosaicking.write_forced(path, found)
         with context.output("scale", f"{context.item.key}.flux-scale.png") as path:
             mosaicking.draw_scale(path, found, title=f"{context.item.key}: flux scale")
         with context.output("astrometry", f"{context.item.key}.astrometry.png") as path:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from astropy.io import fits, votable
+from astropy.table import Column, Table
 from astropy.time import Time
 
 from . import quicklook
@@ -17,9 +19,10 @@ from .catalogues import Catalogue, read_catalogue
 from .crossmatch import CrossMatch, crossmatch, joined_table
 from .fits import read_image
 from .image import Image
-from .mosaic import Mosaic, Tile, mosaic, read_mosaic, write_mosaic
+from .mosaic import Mosaic, Tile, mosaic, pixel_scale, read_mosaic, unit_vectors, write_mosaic
+from .pybdsf import find_sources_bdsf
 from .quality import measures as quality_of
-from .sources import SourceTable, find_sources, noise_map, read_sources
+from .sources import SourceTable, find_sources, forced_photometry, noise_map, read_sources
 from .sources import write_sources as write_sources
 from .tiles import TileLimits, check_tiles
 
@@ -87,8 +90,13 @@ def join(tiles: Sequence[Tile], *, cell: float, pb_limit: float, threads: int) -
     return mosaic(tiles, cell=cell / 3600.0 if cell else None, pb_limit=pb_limit, threads=threads)
 
 
-def find(made: Mosaic, *, threshold: float) -> SourceTable:
-    """The sources of a mosaic, above the larger of the noise that the tiles give and that which is seen around."""
+def find(made: Mosaic, path: Path, *, threshold: float, finder: str) -> SourceTable:
+    """The sources of a mosaic (`path` is its file), by our own finder or by PyBDSF where that is installed.
+
+    Ours looks above the larger of the noise that the tiles give and that which is seen around.
+    """
+    if finder == "pybdsf":
+        return find_sources_bdsf(path, threshold=threshold, beam=made.beam, frequency=made.frequency)
     return find_sources(
         made.image, np.fmax(made.noise, noise_map(made.image)), made.wcs, made.beam, threshold=threshold
     )
@@ -140,8 +148,9 @@ def draw_residual(path: Path, made: Image, *, title: str) -> None:
     quicklook.draw_residual_histogram(path, made.residual, rms=made.rms, title=title)
 
 
-def features_of(sources: SourceTable) -> dict[str, Any]:
-    """Sources as columns of features."""
+def features_of(sources: SourceTable, *, most: int) -> dict[str, Any]:
+    """The brightest sources as columns of features."""
+    sources = sources.take(np.arange(min(len(sources), most)))
     columns = ("flux", "flux_error", "peak", "snr", "major", "minor")
     return {
         "lon": sources.ra.tolist(),
@@ -182,6 +191,15 @@ def measures_of(made: Mosaic, tiles: Sequence[Tile]) -> Measures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Forced:
+    """Flux densities (Jy) at the places of reference sources `numbers` on the mosaic, found there or not."""
+
+    numbers: npt.NDArray[np.int64]
+    flux: npt.NDArray[np.float64]
+    error: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """A mosaic's sources, the reference catalogue at its frequency, and their pairs; `radius` in arcsec."""
 
@@ -191,6 +209,7 @@ class Comparison:
     found: CrossMatch
     beam: tuple[float, float, float]
     radius: float
+    forced: Forced
 
 
 def compare(
@@ -200,7 +219,43 @@ def compare(
     made, sources = read_mosaic(mosaic_path), read_sources(sources_path)
     catalogue = read_catalogue(reference).scaled(made.frequency, index)
     found = crossmatch(sources, catalogue, radius=radius, flux_cut=flux_limit, noise=made.noise, wcs=made.wcs)
-    return Comparison(made.tiles[0], sources, catalogue, found, made.beam, radius)
+    return Comparison(made.tiles[0], sources, catalogue, found, made.beam, radius, _forced(made, catalogue))
+
+
+def _forced(made: Mosaic, catalogue: Catalogue) -> Forced:
+    height, width = made.image.shape
+    middle = made.wcs.wcs_pix2world([[(width - 1) / 2.0, (height - 1) / 2.0]], 0)[0]
+    reach = np.radians(np.hypot(width, height) / 2.0 * pixel_scale(made.wcs))
+    towards = unit_vectors(catalogue.ra, catalogue.dec) @ unit_vectors(*middle)
+    near = np.flatnonzero(towards > np.cos(min(reach, np.pi / 2.0)))
+    flux, error = forced_photometry(
+        made.image, made.noise, made.wcs, made.beam, catalogue.ra[near], catalogue.dec[near]
+    )
+    there = np.isfinite(flux)
+    return Forced(near[there], flux[there], error[there])
+
+
+def write_forced(path: Path, compared: Comparison) -> None:
+    """Write what the mosaic holds at the places of the reference catalogue."""
+    forced, catalogue = compared.forced, compared.catalogue
+    table = Table()
+    columns = {
+        "name": (
+            np.array([catalogue.names[one] for one in forced.numbers], dtype="U64"),
+            None,
+            "in the catalogue",
+        ),
+        "ra": (catalogue.ra[forced.numbers], "deg", "of the catalogue (ICRS)"),
+        "dec": (catalogue.dec[forced.numbers], "deg", "of the catalogue (ICRS)"),
+        "expected": (catalogue.flux[forced.numbers], "Jy", "of the catalogue, at the mosaic's frequency"),
+        "flux": (forced.flux, "Jy", "of a point there: the mosaic weighted by the beam"),
+        "flux_error": (forced.error, "Jy", "one sigma"),
+    }
+    for name, (values, unit, meaning) in columns.items():
+        table[name] = Column(values, unit=unit, description=meaning)
+    whole = votable.from_table(table)
+    whole.description = f"Forced photometry at the places of {catalogue.survey}"
+    whole.to_xml(str(path), tabledata_format="binary2")
 
 
 def write_comparison(path: Path, compared: Comparison) -> None:
@@ -234,6 +289,7 @@ def measures_of_comparison(compared: Comparison) -> Measures:
     offset = float(np.hypot(found.offset_east, found.offset_north))
     return {
         "n_matched": (len(found.pairs.first), ""),
+        "n_forced": (len(compared.forced.numbers), ""),
         "n_reference": (seen.expected if seen else 0, ""),
         "flux_ratio": (found.flux_ratio if enough else None, ""),
         "flux_ratio_error": (found.flux_ratio_error if enough else None, ""),
