@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from towpath import Site
 from towpath.pipelines.dsa110.science import wsclean
 from towpath.pipelines.dsa110.science.apply import apply
 from towpath.pipelines.dsa110.science.convert import convert
@@ -126,3 +128,49 @@ def test_the_ata_pair_is_joined_and_its_numbers_are_hardly_correlations(data: Pa
     data_ = vis.data[vis.is_cross]
     lone = (data_.real == 0) | (data_.imag == 0) | (np.abs(data_) > 1e20)
     assert lone.mean() > 0.9
+
+
+SITE = """\
+[site]
+executor = "inline"
+workers = 1
+[pipelines.dsa110.override.sources.ata]
+kind = "folder"
+item = "observation"
+type = "uvh5/subband"
+pattern = "ata.LoA.C{channel:04d}.uvh5_{mjd:d}_{second:d}_{part:d}_{target}_{scan}.uvh5"
+key = "{target}-{mjd}-{second}"
+part = "{channel}"
+complete = 2
+settle = "0.1 s"
+[pipelines.dsa110.override.items.observation.qualify]
+rules = [
+    { name = "unreadable subbands", measure = "n_unreadable", op = "==", limit = 0, fail = "hold" },
+    { name = "all subbands", measure = "n_files", op = "==", limit = 2, fail = "hold" },
+]
+[pipelines.dsa110.override.items.observation.stages.convert]
+params = { instrument = "ata" }
+"""
+
+
+def test_a_second_instrument_is_a_second_profile(data: Path, tmp_path: Path) -> None:
+    """The same code, by overrides alone: files named otherwise, two subbands, four polarisations, another profile.
+
+    Nothing can be solved on these visibilities (see above), so the observation waits for solutions.
+    """
+    (tmp_path / "incoming").mkdir()
+    for path in (data / "radio").glob("ata.*.uvh5"):
+        shutil.copy(path, tmp_path / "incoming")
+    (tmp_path / "towpath.toml").write_text(SITE)
+    with Site.open(tmp_path) as site:
+        site.run(patience=10)
+        (item,) = site.items(kind="observation", limit=5)
+        told = site.show(item.name)
+        states = {row.stage: row.state.value for row in told.work}
+        assert (states["qualify"], states["convert"], states["apply"]) == ("done", "done", "waiting")
+        measures = {one.name: one.value for run in told.runs for one in run.measures}
+        assert measures["n_subbands"] == 2
+        product = next(one for one in told.products if one.stage == "convert")
+        found = read_visibilities(site.storage.path(product.root, product.path))
+    assert found.polarisations == load_profile("ata").polarisations and len(found.frequency) == 32
+    assert np.degrees(found.centres[0]) == pytest.approx([202.7845, 30.5091], abs=2e-3)  # 3C286
