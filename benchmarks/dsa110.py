@@ -12,6 +12,7 @@ observation first, which is not in the figures.
 import argparse
 import importlib.util
 import json
+import math
 import os
 import resource
 import shutil
@@ -138,7 +139,7 @@ def solve(work: Work) -> Found:
     from towpath.pipelines.dsa110.science import ladder
 
     begun = time.perf_counter()
-    limits = ladder.Limits(ladder.radians(3.0), 0.5, 1.0, 30.0 * 86400.0, 0)
+    limits = ladder.Limits(math.radians(3.0), 0.5, 1.0, 30.0 * 86400.0, 0)
     group = ladder.group_of([(work.raw, "one")], work.instrument, calibrators=None, reference=None)
     choice = ladder.choose(group.members, None, limits)
     ladder.solve_bandpass(group, choice, work.folder / "bandpass", min_snr=5.0, pre_phase=60.0, uv_min=0.0)
@@ -229,7 +230,7 @@ def wsclean(work: Work) -> Found:
     phase_set(work.calibrated, phased)
     ready = time.perf_counter()
     own = _settings(work)
-    settings = wsclean.WscleanSettings(size=own.size, cell=own.radians)
+    settings = wsclean.WscleanSettings(size=own.size, cell=own.shared()["cell"])
     made = wsclean.run(phased, work.folder / "wsclean", settings, threads=2)
     seconds = time.perf_counter() - ready
     assert made.residual is not None

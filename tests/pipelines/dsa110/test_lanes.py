@@ -17,13 +17,13 @@ from towpath.pipelines.dsa110.science.calibration_set import CalibrationSet, wri
 from towpath.pipelines.dsa110.science.convert import convert
 from towpath.pipelines.dsa110.science.coordinates import mean_direction
 from towpath.pipelines.dsa110.science.fits import read_image
+from towpath.pipelines.dsa110.science.instrument import write_profile
 from towpath.pipelines.dsa110.science.measurement_set import (
     extend,
     opened,
     read_centres,
     read_visibilities,
 )
-from towpath.pipelines.dsa110.science.profile_file import write_profile
 from towpath.pipelines.dsa110.science.provenance import Calibrated
 from towpath.pipelines.dsa110.science.sky import Sky, points
 from towpath.pipelines.dsa110.science.solutions import Solutions

@@ -30,7 +30,7 @@ from towpath.pipelines.dsa110.science.invariants import check_measurement_set
 from towpath.pipelines.dsa110.science.measurement_set import read_centres
 from towpath.pipelines.dsa110.science.provenance import cards_of
 from towpath.pipelines.dsa110.science.sky import Sky, joined, points
-from towpath.pipelines.dsa110.science.solving import mjd_seconds, taken
+from towpath.pipelines.dsa110.science.solving import mjd_seconds
 from towpath.pipelines.dsa110.science.sources import read_sources
 from towpath.pipelines.dsa110.science.tables import TableError
 from towpath.pipelines.dsa110.simulate import (
@@ -133,7 +133,7 @@ def _sky(probe: Truth) -> Sky:
     centres = np.array([one.centre for one in probe.observations])
     spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
     weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.2), probe.sky.reference)
-    return joined([taken(probe.sky, np.arange(len(probe.sky)) == calibrator), weak])
+    return joined([probe.sky.take(np.array([calibrator])), weak])
 
 
 def states(site: Site, name: str) -> dict[str, str]:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from astropy.time import Time
 
 from .science.beam import beam_of
-from .science.instrument import Profile, load_profile
+from .science.calibrators import BUILT_IN, Calibrator, sky_of
+from .science.instrument import Profile, load_profile, write_profile
 from .science.predict import apparent_flux, predict
-from .science.profile_file import write_profile
 from .science.simulated_files import Header, apparent, axes_of, meridian, transit, write_subband
 from .science.simulated_instrument import (
     Interference,
@@ -32,15 +32,10 @@ from .science.simulated_instrument import (
     observe,
 )
 from .science.simulated_sky import (
-    CALIBRATOR_3C138,
-    Calibrator,
     generate_sky,
-    join,
-    select,
-    sky_of,
     write_catalogue,
 )
-from .science.sky import Sky
+from .science.sky import Sky, joined
 from .spoil import (
     spoil_duplicate,
     spoil_growing,
@@ -72,6 +67,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 SECONDS = 86_400.0
 TOGETHER = 64  # channels predicted in one pass, or a subband
+STANDARD = next(one for one in BUILT_IN if one.name == "3C138")
 FAINT = (
     0.02  # share of the faintest flux drawn; what is seen through the beam with less is left out of a tile
 )
@@ -131,7 +127,7 @@ class Settings:
     day: str = "2025-06-14"
     start: str = ""
     starts: tuple[str, ...] = ()
-    calibrator: Calibrator | None = CALIBRATOR_3C138
+    calibrator: Calibrator | None = STANDARD
     calibrator_tile: int = 2
     sky: Sky | None = None
     faintest: float = 0.05
@@ -433,7 +429,7 @@ def _seconds(date: str) -> float:
 
 def _sky(rng: np.random.Generator, settings: Settings, centres: Floats) -> Sky:
     drawn = generate_sky(rng, centres, faintest=settings.faintest, brightest=settings.brightest)
-    return drawn if settings.calibrator is None else join([sky_of(settings.calibrator), drawn])
+    return drawn if settings.calibrator is None else joined([sky_of(settings.calibrator), drawn])
 
 
 def _receptors(array: Profile) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
@@ -539,7 +535,7 @@ def _seen(plan: _Plan, centres: Floats) -> Sky:
     turn = np.cos(centres[0, 1]) * np.cos(plan.sky.dec) * np.cos(plan.sky.ra - centres[0, 0])
     is_above = turn + np.sin(centres[0, 1]) * np.sin(plan.sky.dec) > 0.0
     least = FAINT * plan.settings.faintest if plan.settings.sky is None else 0.0
-    return select(plan.sky, is_above & (flux.max(axis=(1, 2)) >= least))
+    return plan.sky.take(is_above & (flux.max(axis=(1, 2)) >= least))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

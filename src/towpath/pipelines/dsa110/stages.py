@@ -187,7 +187,7 @@ class SolveBandpass(OfInstrument):
             reference=context.inputs["reference"],
         )
         limits = Limits(
-            strip=ladder.radians(self.strip),
+            strip=math.radians(self.strip),
             calibrator=self.least_calibrator,
             catalogued=self.least_catalogued,
             borrow=self.borrow * _DAY,

@@ -14,6 +14,7 @@ from casacore.tables import (
     makearrcoldesc,
     makescacoldesc,
     maketabdesc,
+    required_ms_desc,
     table,
 )
 
@@ -23,6 +24,15 @@ from .visibilities import Stations
 
 Floats = npt.NDArray[np.float64]
 NAMES = {"B": "B Jones", "G": "G Jones"}
+# Arrays of fixed shape, kept in the rows: casacore leaves gaps unwritten in its file of arrays of any shape, and equal
+# solutions would give unequal bytes.
+DIRECT = 5
+LINEAR, CIRCULAR = {"X", "Y"}, {"R", "L"}
+UNITS = {"TIME": "s", "INTERVAL": "s"}  # of the columns of the main table
+_EMPTY = {"shape": [1, 1], "array": [""]}
+# Arrays of fixed shape, kept in the rows: casacore leaves gaps unwritten in its file of arrays of any shape, and equal
+# solutions would give unequal bytes.
+DIRECT = 5
 LINEAR, CIRCULAR = {"X", "Y"}, {"R", "L"}
 QUANTA = {"TIME": "s", "INTERVAL": "s", "CHAN_FREQ": "Hz", "CHAN_WIDTH": "Hz", "EFFECTIVE_BW": "Hz"} | {
     "RESOLUTION": "Hz",
@@ -223,7 +233,7 @@ def _main(
         [makescacoldesc(name, 0.0) for name in ("TIME", "INTERVAL")]
         + [makescacoldesc(name, value) for name, value in whole.items()]
         + [
-            makearrcoldesc(name, value, ndim=2)
+            makearrcoldesc(name, value, ndim=2, shape=cells, options=DIRECT)
             for name, value in (
                 ("CPARAM", 0j),
                 ("PARAMERR", 0.0),
@@ -245,7 +255,9 @@ def _main(
         for name, values in cubes.items():
             main.putcol(name, values)
         main.putcol("WEIGHT", np.ones((count * n, *cells), np.float32))
-        _units(main)
+        for name, unit in UNITS.items():
+            main.putcolkeyword(name, "QuantumUnits", np.array([unit]))
+        main.putcolkeyword("TIME", "MEASINFO", {"type": "epoch", "Ref": "UTC"})
         main.putkeyword("ParType", "Complex")
         main.putkeyword("MSName", measurement_set)
         main.putkeyword("VisCal", NAMES[solutions.kind])
@@ -259,139 +271,101 @@ def _reference(solutions: Solutions, stations: Stations) -> int:
     return stations.names.index(name) if name in stations.names else -1
 
 
-def _units(opened: Any) -> None:
-    """Give the columns the units and frames that casacore's measures go by."""
-    for name in opened.colnames():
-        if name in QUANTA:
-            opened.putcolkeyword(name, "QuantumUnits", np.array([QUANTA[name]] * (3 if "POS" in name else 1)))
-        if name in MEASURES:
-            opened.putcolkeyword(name, "MEASINFO", MEASURES[name])
-
-
-def _subtable(
-    path: Path, name: str, columns: dict[str, tuple[Any, int]], values: dict[str, Any], rows: int
-) -> None:
-    """Make a subtable: of each column an example value and the number of dimensions, then what it holds."""
-    description = maketabdesc(
-        [
-            makearrcoldesc(column, example, ndim=ndim) if ndim else makescacoldesc(column, example)
-            for column, (example, ndim) in columns.items()
-        ]
-    )
+def _subtable(path: Path, name: str, values: dict[str, Any], rows: int = 1) -> None:
+    """Make a subtable with all columns that a Measurement Set's must have; arrays of numbers get a fixed shape."""
+    description = required_ms_desc(name)
+    for column, content in values.items():
+        if isinstance(content, np.ndarray) and content.ndim > 1:
+            description[column] |= {"shape": np.array(content.shape[1:]), "option": DIRECT}
     with table(str(path / name), description, nrow=rows, ack=False) as opened:
         for column, content in values.items():
-            if rows:
-                opened.putcol(column, content)
-        _units(opened)
+            opened.putcol(column, content)
     with table(str(path), readonly=False, ack=False) as main, table(str(path / name), ack=False) as sub:
         main.putkeyword(name, sub, makesubrecord=False)
 
 
 def _antenna(path: Path, stations: Stations) -> None:
     n = len(stations.names)
-    columns = dict.fromkeys(("NAME", "STATION", "TYPE", "MOUNT"), ("", 0))
-    _subtable(
-        path,
-        "ANTENNA",
-        columns
-        | {"POSITION": (0.0, 1), "OFFSET": (0.0, 1), "DISH_DIAMETER": (0.0, 0), "FLAG_ROW": (False, 0)},
-        {
-            "NAME": list(stations.names),
-            "STATION": list(stations.names),
-            "TYPE": ["GROUND-BASED"] * n,
-            "MOUNT": ["ALT-AZ"] * n,
-            "POSITION": stations.positions,
-            "OFFSET": np.zeros((n, 3)),
-            "DISH_DIAMETER": stations.diameter,
-            "FLAG_ROW": np.zeros(n, bool),
-        },
-        n,
-    )
+    values = {
+        "NAME": list(stations.names),
+        "STATION": list(stations.names),
+        "TYPE": ["GROUND-BASED"] * n,
+        "MOUNT": ["ALT-AZ"] * n,
+        "POSITION": stations.positions,
+        "OFFSET": np.zeros((n, 3)),
+        "DISH_DIAMETER": stations.diameter,
+        "FLAG_ROW": np.zeros(n, bool),
+    }
+    _subtable(path, "ANTENNA", values, n)
 
 
 def _field(path: Path, centre: tuple[float, float], name: str, time: float) -> None:
     direction = np.array(centre).reshape(1, 1, 2)
-    directions = ("DELAY_DIR", "PHASE_DIR", "REFERENCE_DIR")
-    _subtable(
-        path,
-        "FIELD",
-        {"NAME": ("", 0), "CODE": ("", 0), "TIME": (0.0, 0), "NUM_POLY": (0, 0)}
-        | dict.fromkeys(directions, (0.0, 2))
-        | {"SOURCE_ID": (0, 0), "FLAG_ROW": (False, 0)},
-        {"NAME": [name], "CODE": [""], "TIME": np.array([time]), "NUM_POLY": np.zeros(1, np.int32)}
-        | dict.fromkeys(directions, direction)
-        | {"SOURCE_ID": np.zeros(1, np.int32), "FLAG_ROW": np.zeros(1, bool)},
-        1,
-    )
+    values = {
+        "NAME": [name],
+        "CODE": [""],
+        "TIME": np.array([time]),
+        "NUM_POLY": np.zeros(1, np.int32),
+        "DELAY_DIR": direction,
+        "PHASE_DIR": direction,
+        "REFERENCE_DIR": direction,
+        "SOURCE_ID": np.zeros(1, np.int32),
+        "FLAG_ROW": np.zeros(1, bool),
+    }
+    _subtable(path, "FIELD", values)
 
 
 def _window(path: Path, solutions: Solutions, frequency: Floats, width: float) -> None:
-    if solutions.kind == "B":
-        centres, widths = solutions.frequency, np.full(len(solutions.frequency), width)
-    else:
-        centres = solutions.frequency
+    centres = solutions.frequency
+    widths = np.full(len(centres), width)
+    if solutions.kind != "B":
         widths = np.array([frequency[-1] - frequency[0] + width])
-    per_channel = ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION")
-    whole = ("MEAS_FREQ_REF", "NUM_CHAN", "FREQ_GROUP", "IF_CONV_CHAIN", "NET_SIDEBAND")
-    _subtable(
-        path,
-        "SPECTRAL_WINDOW",
-        {"CHAN_FREQ": (0.0, 1)}
-        | dict.fromkeys(per_channel, (0.0, 1))
-        | {"REF_FREQUENCY": (0.0, 0), "TOTAL_BANDWIDTH": (0.0, 0)}
-        | dict.fromkeys(whole, (0, 0))
-        | {"NAME": ("", 0), "FREQ_GROUP_NAME": ("", 0), "FLAG_ROW": (False, 0)},
-        {"CHAN_FREQ": centres[None]}
-        | dict.fromkeys(per_channel, widths[None])
-        | {"REF_FREQUENCY": centres[:1], "TOTAL_BANDWIDTH": np.array([widths.sum()])}
-        | {name: np.zeros(1, np.int32) for name in whole}
-        | {
-            "MEAS_FREQ_REF": np.array([5], np.int32),  # topocentric
-            "NUM_CHAN": np.array([len(centres)], np.int32),
-            "NAME": ["band"],
-            "FREQ_GROUP_NAME": ["band"],
-            "FLAG_ROW": np.zeros(1, bool),
-        },
-        1,
-    )
+    values = {
+        "CHAN_FREQ": centres[None],
+        "CHAN_WIDTH": widths[None],
+        "EFFECTIVE_BW": widths[None],
+        "RESOLUTION": widths[None],
+        "REF_FREQUENCY": centres[:1],
+        "TOTAL_BANDWIDTH": np.array([widths.sum()]),
+        "MEAS_FREQ_REF": np.array([5], np.int32),  # topocentric
+        "NUM_CHAN": np.array([len(centres)], np.int32),
+        "FREQ_GROUP": np.zeros(1, np.int32),
+        "IF_CONV_CHAIN": np.zeros(1, np.int32),
+        "NET_SIDEBAND": np.zeros(1, np.int32),
+        "NAME": ["band"],
+        "FREQ_GROUP_NAME": ["band"],
+        "FLAG_ROW": np.zeros(1, bool),
+    }
+    _subtable(path, "SPECTRAL_WINDOW", values)
 
 
 def _observation(path: Path, telescope: str, solutions: Solutions) -> None:
     begin = float(solutions.time[0] - solutions.interval[0] / 2.0)
     end = float(solutions.time[-1] + solutions.interval[-1] / 2.0)
-    texts = ("TELESCOPE_NAME", "OBSERVER", "SCHEDULE_TYPE", "PROJECT")
-    _subtable(
-        path,
-        "OBSERVATION",
-        dict.fromkeys(texts, ("", 0))
-        | {"TIME_RANGE": (0.0, 1), "RELEASE_DATE": (0.0, 0), "FLAG_ROW": (False, 0)},
-        {"TELESCOPE_NAME": [telescope], "OBSERVER": [""], "SCHEDULE_TYPE": [""], "PROJECT": [""]}
-        | {
-            "TIME_RANGE": np.array([[begin, end]]),
-            "RELEASE_DATE": np.array([end]),
-            "FLAG_ROW": np.zeros(1, bool),
-        },
-        1,
-    )
+    values = {
+        "TELESCOPE_NAME": [telescope],
+        "OBSERVER": [""],
+        "SCHEDULE_TYPE": [""],
+        "PROJECT": [""],
+        "TIME_RANGE": np.array([[begin, end]]),
+        "RELEASE_DATE": np.array([end]),
+        "FLAG_ROW": np.zeros(1, bool),
+        "LOG": _EMPTY,
+        "SCHEDULE": _EMPTY,
+    }
+    _subtable(path, "OBSERVATION", values)
 
 
 def _history(path: Path, text: str, time: float) -> None:
-    _subtable(
-        path,
-        "HISTORY",
-        {"TIME": (0.0, 0), "OBSERVATION_ID": (0, 0), "OBJECT_ID": (0, 0)}
-        | dict.fromkeys(("MESSAGE", "PRIORITY", "ORIGIN", "APPLICATION"), ("", 0))
-        | {"CLI_COMMAND": ("", 1), "APP_PARAMS": ("", 1)},
-        {
-            "TIME": np.array([time]),
-            "OBSERVATION_ID": np.zeros(1, np.int32),
-            "OBJECT_ID": np.zeros(1, np.int32),
-            "MESSAGE": [text],
-            "PRIORITY": ["INFO"],
-            "ORIGIN": ["solve"],
-            "APPLICATION": ["towpath"],
-            "CLI_COMMAND": {"shape": [1, 1], "array": [""]},
-            "APP_PARAMS": {"shape": [1, 1], "array": [""]},
-        },
-        1,
-    )
+    values = {
+        "TIME": np.array([time]),
+        "OBSERVATION_ID": np.zeros(1, np.int32),
+        "OBJECT_ID": np.zeros(1, np.int32),
+        "MESSAGE": [text],
+        "PRIORITY": ["INFO"],
+        "ORIGIN": ["solve"],
+        "APPLICATION": ["towpath"],
+        "CLI_COMMAND": _EMPTY,
+        "APP_PARAMS": _EMPTY,
+    }
+    _subtable(path, "HISTORY", values)

@@ -5,6 +5,7 @@ integration, and that a set which breaks an invariant is told as such. Holds one
 subband file.
 """
 
+import shutil
 import time as clock
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,12 @@ from .visibilities import Floats, Integers
 
 BLOCK = 48 * 1024 * 1024  # bytes of visibilities held at a time
 SIDEREAL = 15.0411  # arcsec by which the sky turns in a second
+# Subtables that are made anew, with arrays of fixed shape.
+FIXED: dict[str, dict[str, list[int]]] = {
+    "SOURCE": {},
+    "FIELD": {"DELAY_DIR": [1, 2], "PHASE_DIR": [1, 2], "REFERENCE_DIR": [1, 2]},
+    "FEED": {"BEAM_OFFSET": [2, 2], "POL_RESPONSE": [2, 2]},
+}
 _CODES = {name: code for code, name in CORRELATIONS.items()}
 
 
@@ -439,11 +446,26 @@ def _create(target: Path, layout: Layout, header: Header, profile: Profile) -> N
     }  # fmt: skip
     for column, values in columns.items():
         main.putcol(column, values)
-    source = default_ms_subtable("SOURCE", str(target / "SOURCE"))
-    main.putkeyword("SOURCE", source)
-    source.close()
+    for name, shapes in FIXED.items():
+        _remake(main, target, name, shapes)
     main.close()
     _subtables(target, layout, header, profile)
+
+
+def _remake(main: Any, target: Path, name: str, shapes: dict[str, list[int]]) -> None:
+    """Make a subtable whose arrays have fixed shapes.
+
+    casacore keeps arrays of any shape in a file of their own, in which it leaves gaps that it never writes: equal
+    observations would give unequal bytes.
+    """
+    description = {
+        column: required_ms_desc(name)[column] | {"shape": np.array(shape), "option": 5}
+        for column, shape in shapes.items()
+    }
+    shutil.rmtree(target / name, ignore_errors=True)
+    made = default_ms_subtable(name, str(target / name), description)
+    main.putkeyword(name, made)
+    made.close()
 
 
 def _fill(target: Path, name: str, columns: dict[str, Any], *, icrs: Sequence[str] = ()) -> None:

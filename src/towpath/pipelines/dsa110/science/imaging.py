@@ -5,7 +5,7 @@ Promises the same set of images whichever program made them. Holds one block of 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,11 @@ class ImageSettings:
     pb_limit: float
     uv_min: float
 
-    @property
-    def radians(self) -> float:
-        """Of a pixel."""
-        return math.radians(self.cell / 3600.0)
+    def shared(self) -> dict[str, Any]:
+        """What our own imaging and WSClean are told in the same words: the pixel in radians, all but `pb_limit`."""
+        told = {**asdict(self), "cell": math.radians(self.cell / 3600.0)}
+        del told["pb_limit"]
+        return told
 
 
 def image_set(
@@ -75,19 +76,11 @@ def image_set(
     return make_image(
         _without(iterate(path, COLUMN, rows_of(path)), bright, beam),
         taken_off=bright,
-        size=settings.size,
-        cell=settings.radians,
+        **settings.shared(),
         centre=mean_direction(centres),
-        weighting=settings.weighting,
-        robust=settings.robust,
-        niter=settings.niter,
-        auto_mask=settings.auto_mask,
-        auto_threshold=settings.auto_threshold,
-        mgain=settings.mgain,
         beam=beam,
         pointings=centres,
         pb_limit=settings.pb_limit,
-        uv_min=settings.uv_min,
         threads=threads,
         progress=progress,
     )
@@ -162,17 +155,7 @@ def image_by_wsclean(
     made = wsclean.run(
         phased,
         scratch / "wsclean",
-        wsclean.WscleanSettings(
-            size=settings.size,
-            cell=settings.radians,
-            weighting=settings.weighting,
-            robust=settings.robust,
-            niter=settings.niter,
-            auto_mask=settings.auto_mask,
-            auto_threshold=settings.auto_threshold,
-            mgain=settings.mgain,
-            uv_min=settings.uv_min,
-        ),
+        wsclean.WscleanSettings(**settings.shared()),
         column=COLUMN,
         threads=threads,
     )

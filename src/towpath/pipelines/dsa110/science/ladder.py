@@ -3,6 +3,7 @@
 Promises that the choice is that of `choosing`, and that every set says how it came about. Decides nothing by itself.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from .visibilities import SPEED_OF_LIGHT
 
 __all__ = [
     "Group", "Limits", "Member", "borrow", "choose", "draw_bandpass", "draw_gains", "group_of", "is_borrowed", "known_of",
-    "pass_on", "radians", "solve_bandpass", "solve_gains", "tables_of",
+    "pass_on", "solve_bandpass", "solve_gains", "tables_of",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -90,12 +91,7 @@ def known_of(folder: Path | None, told: Mapping[str, Any]) -> Certified | None:
     facts = read_facts(folder)
     age = 0.0 if told["is_valid"] else max(float(told["age"]), 1e-9)
     name = f"calibration {told['calibration']} (of {told['item']}, on {facts.source})"
-    return Certified(name, age, radians(facts.declination))
-
-
-def radians(degrees: float) -> float:
-    """An angle in radians."""
-    return float(np.radians(degrees))
+    return Certified(name, age, math.radians(facts.declination))
 
 
 # ---- the rungs

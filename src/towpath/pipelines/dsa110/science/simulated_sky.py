@@ -3,8 +3,6 @@
 Promises that equal generators give equal skies. Never draws a source that is not in the sky returned.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +20,6 @@ REFERENCE = 1.4e9  # Hz
 DENSITY, AT, SLOPE, BREAK, STEEP = 53.0, 0.0025, 0.9, 0.1, 1.4
 RESOLVED = 0.15  # share of Gaussian sources
 ARCSEC = np.pi / 648_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Calibrator:
-    """A bright source: degrees (ICRS), and log10 of its flux density in Jy as a polynomial of log10(ν / 1 GHz)."""
-
-    name: str
-    ra: float
-    dec: float
-    coefficients: tuple[float, ...]
-
-
-# Perley & Butler 2017, ApJS 230, 7, tables 1 and 6.
-CALIBRATOR_3C138 = Calibrator("3C138", 80.2911917, 16.6394583, (1.0088, -0.4981, -0.1552, -0.0102, 0.0223))
 
 
 def density(flux: float) -> float:
@@ -86,7 +70,7 @@ def generate_sky(
         nearest = np.minimum(nearest, separation(ra, dec, centre_ra, centre_dec))
     names = tuple(f"S{number:05d}" for number in range(count))
     drawn = Sky(ra, dec, flux, REFERENCE, index[:, None], major, minor, angle, names)
-    return select(drawn, nearest <= radius)
+    return drawn.take(nearest <= radius)
 
 
 def _fluxes(rng: np.random.Generator, count: int, faintest: float, brightest: float) -> Floats:
@@ -96,61 +80,6 @@ def _fluxes(rng: np.random.Generator, count: int, faintest: float, brightest: fl
     drawn = rng.uniform(number[-1], number[0], count)
     found: Floats = np.exp(np.interp(drawn, number[::-1], np.log(grid[::-1])))
     return found
-
-
-def sky_of(calibrator: Calibrator, reference: float = REFERENCE) -> Sky:
-    """The calibrator as a sky of one point source, its polynomial moved to another reference frequency."""
-    moved = np.polynomial.Polynomial(calibrator.coefficients)(
-        np.polynomial.Polynomial([np.log10(reference / 1e9), 1.0])
-    )
-    terms: Floats = np.asarray(moved.coef, np.float64)
-    zero = np.zeros(1)
-    return Sky(
-        np.radians([calibrator.ra]),
-        np.radians([calibrator.dec]),
-        10.0 ** terms[:1],
-        reference,
-        terms[None, 1:],
-        zero,
-        zero,
-        zero,
-        (calibrator.name,),
-    )
-
-
-def select(sky: Sky, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Sky:
-    """The chosen sources: a mask or numbers."""
-    numbers = np.arange(len(sky))[chosen]
-    return Sky(
-        sky.ra[numbers],
-        sky.dec[numbers],
-        sky.flux[numbers],
-        sky.reference,
-        sky.spectrum[numbers],
-        sky.major[numbers],
-        sky.minor[numbers],
-        sky.position_angle[numbers],
-        tuple(sky.names[number] for number in numbers) if sky.names else (),
-    )
-
-
-def join(skies: Sequence[Sky]) -> Sky:
-    """All sources of skies with one reference frequency."""
-    if len({sky.reference for sky in skies}) != 1:
-        raise ValueError(f"skies with references {[sky.reference for sky in skies]} Hz; expected one")
-    terms = max(sky.spectrum.shape[1] for sky in skies)
-    spectra = [np.pad(sky.spectrum, ((0, 0), (0, terms - sky.spectrum.shape[1]))) for sky in skies]
-    return Sky(
-        np.concatenate([sky.ra for sky in skies]),
-        np.concatenate([sky.dec for sky in skies]),
-        np.concatenate([sky.flux for sky in skies]),
-        skies[0].reference,
-        np.concatenate(spectra),
-        np.concatenate([sky.major for sky in skies]),
-        np.concatenate([sky.minor for sky in skies]),
-        np.concatenate([sky.position_angle for sky in skies]),
-        tuple(name for sky in skies for name in (sky.names or ("",) * len(sky))),
-    )
 
 
 def write_catalogue(

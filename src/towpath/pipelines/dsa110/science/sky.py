@@ -48,6 +48,21 @@ class Sky:
         """How many sources."""
         return len(self.ra)
 
+    def take(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Sky":
+        """Those of a mask or of numbers."""
+        numbers = np.arange(len(self))[which]
+        return Sky(
+            self.ra[numbers],
+            self.dec[numbers],
+            self.flux[numbers],
+            self.reference,
+            self.spectrum[numbers],
+            self.major[numbers],
+            self.minor[numbers],
+            self.position_angle[numbers],
+            tuple(self.names[number] for number in numbers) if self.names else (),
+        )
+
     def flux_at(self, frequency: Floats) -> Floats:
         """Flux density in Jy at frequencies in Hz: shape (n, frequency)."""
         x = np.log10(np.asarray(frequency) / self.reference)

@@ -97,24 +97,8 @@ def field_sky(
         if calibrator:
             keep &= separation(reference.ra, reference.dec, calibrator.ra[0], calibrator.dec[0]) > _APART
         if keep.any():
-            found.append(taken(reference, keep))
+            found.append(reference.take(keep))
     return found
-
-
-def taken(sky: Sky, keep: npt.NDArray[np.bool_]) -> Sky:
-    """Some of the sources of a sky."""
-    names = tuple(np.asarray(sky.names)[keep].tolist()) if sky.names else ()
-    return Sky(
-        sky.ra[keep],
-        sky.dec[keep],
-        sky.flux[keep],
-        sky.reference,
-        sky.spectrum[keep],
-        sky.major[keep],
-        sky.minor[keep],
-        sky.position_angle[keep],
-        names,
-    )
 
 
 @dataclass(frozen=True, slots=True)
