@@ -3,7 +3,8 @@
 Simulates one observation (96 stations, 16 × 48 channels, 24 integrations, two polarisations), and does with it what the
 stages of `dsa110` do, each step in a process of its own, so that its memory is its own; then the whole observation by a real
 site of two workers, and a mosaic of ten copies of its image that are as far apart as ten observations are. What is
-compared with a peer is done on equal work, and left out where the peer is not installed. Everything is compiled on a small
+compared with a peer is done on equal work, and left out where the peer is not installed (CASA: where TOWPATH_CASA names
+no Python that has casatasks and casadata). Everything is compiled on a small
 observation first, which is not in the figures.
 
     python benchmarks/dsa110.py [--small] [--folder DIR] [--only STEP,STEP]
@@ -75,6 +76,11 @@ class Work:
         return self.folder / "raw.ms"
 
     @property
+    def modelled(self) -> Path:
+        """A copy of the set with flags and a model."""
+        return self.folder / "modelled.ms"
+
+    @property
     def calibrated(self) -> Path:
         """The calibrated set."""
         return self.folder / "calibrated.ms"
@@ -135,7 +141,7 @@ def pyuvdata(work: Work) -> Found:
 
 
 def solve(work: Work) -> Found:
-    """Bandpass, gains and gains of short intervals, as the two stages solve them: each reads and flags the data."""
+    """Bandpass, gains and gains of short intervals, as the two stages solve them."""
     from towpath.pipelines.dsa110.science import ladder
 
     begun = time.perf_counter()
@@ -144,11 +150,118 @@ def solve(work: Work) -> Found:
     choice = ladder.choose(group.members, None, limits)
     ladder.solve_bandpass(group, choice, work.folder / "bandpass", min_snr=5.0, pre_phase=60.0, uv_min=0.0)
     first = time.perf_counter() - begun
-    group = ladder.group_of([(work.raw, "one")], work.instrument, calibrators=None, reference=None)
-    ladder.solve_gains(
-        group, work.folder / "bandpass", work.folder / "solutions", min_snr=3.0, short=60.0, uv_min=0.0
-    )
+    ladder.solve_gains(work.folder / "bandpass", work.folder / "solutions", min_snr=3.0, short=60.0)
     return {"seconds": time.perf_counter() - begun, "bandpass": first, "on": choice.source}
+
+
+def equal(work: Work) -> Found:
+    """What CASA does: solve in that order from data of one field that are flagged, and their model, all on the disk."""
+    import numpy as np
+
+    from towpath.pipelines.dsa110.science.calibrators import sky_of
+    from towpath.pipelines.dsa110.science.flagging import FlagSettings
+    from towpath.pipelines.dsa110.science.ladder import Limits, choose, group_of
+    from towpath.pipelines.dsa110.science.measurement_set import opened, read_visibilities, tiled
+    from towpath.pipelines.dsa110.science.phasing import phase_set
+    from towpath.pipelines.dsa110.science.solve import solve_bandpass, solve_sums, sum_for_gains
+    from towpath.pipelines.dsa110.science.solving import look, prepare
+
+    group = group_of([(work.raw, "one")], work.instrument, calibrators=None, reference=None)
+    observed = group.observed[0]
+    name = choose(group.members, None, Limits()).source
+    calibrator = sky_of(next(one for one in group.table if one.name == name), observed.frequency)
+    phase_set(work.raw, work.modelled, column="DATA")  # of many fields CASA would not come to an end
+    prepared = prepare(look(work.modelled, "one"), [calibrator], group.beam, FlagSettings())
+    with opened(work.modelled, write=True) as main:
+        main.addcols(*tiled("MODEL_DATA", prepared.visibilities.data.shape[1:]))
+        for low in range(0, main.nrows(), 4096):
+            rows = slice(low, low + 4096)
+            flags = prepared.visibilities.flags[rows]
+            main.putcol("FLAG", flags, low, len(flags))
+            main.putcol("MODEL_DATA", np.repeat(prepared.model[rows], flags.shape[2], 2), low, len(flags))
+    del prepared
+    begun = time.perf_counter()
+    vis = read_visibilities(work.modelled)
+    model = read_visibilities(work.modelled, column="MODEL_DATA").data
+    read = time.perf_counter() - begun
+    bandpass = solve_bandpass(vis, model, pre_phase=60.0)
+    sums = sum_for_gains(vis, model, bandpass=bandpass)
+    gains = solve_sums(sums, reference=bandpass.reference)
+    short = solve_sums(sums.through(gains), interval=60.0, reference=bandpass.reference)
+    seconds = time.perf_counter() - begun
+    np.savez(
+        work.folder / "gains.npz",
+        gains=bandpass.gains[0] * gains.gains[0],
+        flags=bandpass.flags[0] | gains.flags[0],
+        reference=bandpass.stations[bandpass.reference],
+    )
+    return {"seconds": seconds, "reading": read, "intervals": len(short.time)}
+
+
+CASA = """
+import json, sys, time
+from casatasks import bandpass, gaincal
+ms, reference = sys.argv[1:]
+shared = {"vis": ms, "refant": reference, "parang": False}
+begun = time.perf_counter()
+gaincal(caltable="phases.G", solint="60s", calmode="p", minsnr=3.0, gaintype="G", **shared)
+phases = time.perf_counter() - begun
+bandpass(caltable="band.B", solint="inf", minsnr=5.0, minblperant=4, fillgaps=3,
+    gaintable=["phases.G"], interp=["nearest"], **shared)
+band = time.perf_counter() - begun - phases
+gaincal(caltable="gains.G", solint="inf", calmode="ap", minsnr=3.0, gaintype="G",
+    gaintable=["band.B"], **shared)
+gaincal(caltable="short.G", solint="60s", calmode="ap", minsnr=3.0, gaintype="G",
+    gaintable=["band.B", "gains.G"], **shared)
+seconds = time.perf_counter() - begun
+print(json.dumps({"seconds": seconds, "phases": phases, "bandpass": band, "gains": seconds - phases - band}))
+"""
+CONFIG = """
+import casadata
+datapath = [casadata.datapath]
+measurespath = rundata = casadata.datapath
+measures_auto_update = data_auto_update = False
+"""
+
+
+def casa(work: Work) -> Found:
+    """The same by CASA: phases of a minute, bandpass, gains, gains of a minute; and how far its gains are from ours."""
+    import numpy as np
+
+    home = work.folder / "casa"
+    (home / ".casa").mkdir(parents=True)
+    (home / ".casa" / "config.py").write_text(CONFIG)
+    with np.load(work.folder / "gains.npz") as file:
+        reference, gains, flags = str(file["reference"]), file["gains"], file["flags"]
+    done = subprocess.run(
+        [os.environ["TOWPATH_CASA"], "-c", CASA, str(work.modelled), reference],
+        cwd=home, env={**os.environ, "HOME": str(home)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    shutil.rmtree(work.modelled)
+    theirs, unsolved = _casa_gains(home / "band.B", home / "gains.G")
+    shutil.rmtree(home)
+    good = ~flags & ~unsolved
+    ratio = np.where(good, gains / np.where(good, theirs, 1.0), 0.0)
+    turn = ratio.sum(axis=0) / np.maximum(np.abs(ratio.sum(axis=0)), 1e-9)  # of channel and receptor: free
+    apart = np.abs(ratio * np.conj(turn) - 1.0)[good]
+    return {
+        **json.loads(done.stdout.splitlines()[-1]),
+        "memory": _memory_of_children(),
+        "apart": float(np.median(apart)),
+        "compared": float(good.mean()),
+    }
+
+
+def _casa_gains(band: Path, gains: Path) -> tuple[Any, Any]:
+    """Bandpass times gains, and where one is flagged: (station, channel, receptor)."""
+    from towpath.pipelines.dsa110.science.measurement_set import opened
+
+    found = []
+    for path in (band, gains):
+        with opened(path) as table:
+            order = table.getcol("ANTENNA1").argsort(kind="stable")
+            found.append((table.getcol("CPARAM")[order], table.getcol("FLAG")[order]))
+    return found[0][0] * found[1][0], found[0][1] | found[1][1]
 
 
 def calibrate(work: Work) -> Found:
@@ -367,6 +480,8 @@ STEPS: dict[str, Callable[[Work], Found]] = {
         convert,
         pyuvdata,
         solve,
+        equal,
+        casa,
         calibrate,
         image,
         plain,
@@ -400,6 +515,8 @@ def is_possible(step: str) -> bool:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(line for line in lines if line.startswith("MemAvailable"))
         return importlib.util.find_spec("pyuvdata") is not None and int(free.split()[1]) * 1024 > NEEDED
+    if step in ("equal", "casa"):
+        return bool(os.environ.get("TOWPATH_CASA"))
     return shutil.which({"wsclean": "wsclean", "swarp": "SWarp"}.get(step, sys.executable)) is not None
 
 
@@ -433,6 +550,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 ROWS = [
     ("convert", "16 files to a Measurement Set", "10 s, 1 GB", "pyuvdata"),
     ("solve", "bandpass, gains, short gains", "10 s", ""),
+    ("equal", "the same from flags and model on disk", "5 × CASA", "casa"),
     ("calibrate", "flag, apply, write", "", ""),
     ("image", "4800² CLEAN, bright sources apart", "", ""),
     ("plain", "4800² CLEAN, as WSClean", "3 × WSClean", "wsclean"),
@@ -484,6 +602,8 @@ def stages_of(found: dict[str, Found]) -> Table:
         table.add_row("noise that the data should give", f"{one['expected'] * 1e3:.3f} mJy/beam")
         table.add_row("components, major cycles", f"{one['components']}, {one['majors']}")
         table.add_row("channels averaged into one", str(one["averaged"]))
+    if "casa" in found:
+        table.add_row("gains of CASA, median distance from ours", f"{found['casa']['apart']:.2%}")
     if "mosaic" in found:
         one = found["mosaic"]
         table.add_row("mosaic, cubic", f"{one['pixels'] / one['seconds']:.0f} Mpix/s")

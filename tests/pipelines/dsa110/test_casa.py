@@ -44,7 +44,7 @@ def test_casa_applies_the_tables_as_we_do(tmp_path: Path) -> None:
     group = ladder.group_of([(ours, "one")], str(instrument), calibrators=None, reference=None)
     choice = ladder.choose(group.members, None, ladder.Limits())
     ladder.solve_bandpass(group, choice, tmp_path / "begun", min_snr=5.0, pre_phase=60.0, uv_min=0.0)
-    ladder.solve_gains(group, tmp_path / "begun", tmp_path / "set", min_snr=3.0, short=60.0, uv_min=0.0)
+    ladder.solve_gains(tmp_path / "begun", tmp_path / "set", min_snr=3.0, short=60.0)
     calibrate_set(
         ours, tmp_path / "done.ms", read_set(tmp_path / "set"), flags=FlagSettings(), solved=truth.time[0]
     )

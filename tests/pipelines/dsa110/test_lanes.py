@@ -27,6 +27,7 @@ from towpath.pipelines.dsa110.science.measurement_set import (
 from towpath.pipelines.dsa110.science.provenance import Calibrated
 from towpath.pipelines.dsa110.science.sky import Sky, points
 from towpath.pipelines.dsa110.science.solutions import Solutions
+from towpath.pipelines.dsa110.science.solving import scene_of
 from towpath.pipelines.dsa110.simulate import Settings, Truth, simulate
 from towpath.pipelines.dsa110.stages import Apply, Image
 from towpath.testing import run_stage
@@ -192,7 +193,7 @@ def _solutions(observed: Observed, folder: Path) -> Path:
         rung="calibrator", source="simulated", observation="simulated", solved=f"{START}Z",
         declination=declination, reasons=("for a test",), instrument=observed.truth.profile.digest,
     )  # fmt: skip
-    write_set(folder, CalibrationSet(facts, found), vis, name="raw.ms", telescope="DSA")
+    write_set(folder, CalibrationSet(facts, found), scene_of(vis, telescope="DSA", measurement_set="raw.ms"))
     return folder
 
 

@@ -66,7 +66,6 @@ size = 2
 params = {{ instrument = "{instrument}" }}
 resources = {{ cores = 1, memory = "2 GB" }}
 [pipelines.dsa110.override.items.calibration.stages.solve_gain]
-params = {{ instrument = "{instrument}" }}
 resources = {{ cores = 1, memory = "2 GB" }}
 [pipelines.dsa110.override.items.calibration.assess]
 rules = [{{ name = "flagged gains", measure = "gain_flagged", op = "<=", limit = 0.3, fail = "hold" }}]

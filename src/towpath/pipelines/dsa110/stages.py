@@ -216,25 +216,19 @@ class SolveBandpass(OfInstrument):
             ladder.draw_bandpass(path, made)
 
 
-class SolveGain(OfInstrument):
+class SolveGain(Stage):
     """Solve for gains after the bandpass, over the whole observation and in short intervals: the whole set."""
 
     version = "1"
-    consumes = {
-        "bandpass": One("calibration/bandpass"),
-        "sets": Many("ms/raw"),
-        "calibrators": Calibration("calibrators", optional=True),
-        "reference": Calibration("reference", optional=True),
-    }
+    consumes = {"bandpass": One("calibration/bandpass")}
     produces = {"solutions": "calibration/solutions", "picture": "picture/gains"}
     optional_outputs = frozenset({"picture"})
 
     min_snr: float = 3.0
     short: Seconds = 60.0
-    uv_min: Wavelengths = 0.0
 
     def run(self, context: Context) -> None:
-        """Solve on the observation that the bandpass was solved on; a set that was borrowed is passed on as it is."""
+        """Solve from the sums that the bandpass left; a set that was borrowed is passed on as it is."""
         from .science import ladder  # optional: see Convert.run
 
         bandpass = context.inputs["bandpass"]
@@ -244,18 +238,7 @@ class SolveGain(OfInstrument):
                 for name, solutions in ladder.tables_of(path):
                     _measure_solutions(context, name, solutions)
                 return
-            group = ladder.group_of(
-                [
-                    (one, file.item)
-                    for one, file in zip(context.inputs["sets"], context.sources["sets"], strict=True)
-                ],
-                self.instrument,
-                calibrators=context.inputs["calibrators"],
-                reference=context.inputs["reference"],
-            )
-            made = ladder.solve_gains(
-                group, bandpass, path, min_snr=self.min_snr, short=self.short, uv_min=self.uv_min
-            )
+            made = ladder.solve_gains(bandpass, path, min_snr=self.min_snr, short=self.short)
         for name, solutions in made.tables():
             _measure_solutions(context, name, solutions)
         with context.output("picture", "gains.png") as path:

@@ -22,11 +22,11 @@ INK, MUTED, PAPER = "#1d2733", "#5b6776", "#ffffff"
 RECEPTORS = ("#1f6f9f", "#c2571a")
 DPI = 110
 PANELS_ACROSS = 6
-MOST_PANELS = 120
+MOST_PANELS = 30  # of a bandpass: more stations are rows of one image
 
 
 def draw_bandpass(path: str | Path, solutions: Solutions) -> None:
-    """Draw amplitude (lines) and phase (dots) of every station over frequency, a panel each.
+    """Draw amplitude and phase of every station over frequency: a panel each, or a row of an image where they are many.
 
     Parameters
     ----------
@@ -36,14 +36,20 @@ def draw_bandpass(path: str | Path, solutions: Solutions) -> None:
         Of kind ``"B"``; the interval in the middle is drawn.
     """
     t = len(solutions.time) // 2
-    shown = min(len(solutions.stations), MOST_PANELS)
+    good = np.abs(solutions.gains[t])[~solutions.flags[t]]
+    top = 1.15 * float(np.percentile(good, 99.5)) if good.size else 1.0
+    draw = _bandpass_panels if len(solutions.stations) <= MOST_PANELS else _bandpass_rows
+    draw(path, solutions, t, top)
+
+
+def _bandpass_panels(path: str | Path, solutions: Solutions, t: int, top: float) -> None:
+    """A panel for every station: amplitude as a line, phase as dots."""
+    shown = len(solutions.stations)
     across = min(PANELS_ACROSS, shown)
     down = -(-shown // across)
     figure = _figure(2.35 * across, 1.35 * down + 0.9)
     grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     megahertz = solutions.frequency / 1e6
-    good = np.abs(solutions.gains[t])[~solutions.flags[t]]
-    top = 1.15 * float(np.percentile(good, 99.5)) if good.size else 1.0
     for number, axes in enumerate(grid.flat):
         _tidy(axes)
         if number >= shown:
@@ -58,10 +64,7 @@ def draw_bandpass(path: str | Path, solutions: Solutions) -> None:
             gain = solutions.gains[t, number, :, p]
             axes.plot(megahertz, np.where(kept, np.abs(gain), np.nan), c=colour, lw=0.9)
             turned.plot(megahertz[kept], np.degrees(np.angle(gain[kept])), ".", c=colour, ms=1.2, alpha=0.6)
-        name = solutions.stations[number]
-        marked = " (reference)" if number == solutions.reference else ""
-        empty = " (none)" if solutions.flags[t, number].all() else ""
-        axes.set_title(name + marked + empty, fontsize=7, color=INK, pad=2)
+        axes.set_title(_station(solutions, number, t), fontsize=7, color=INK, pad=2)
         axes.set_ylim(0.0, top)
     _finish(
         figure,
@@ -70,6 +73,41 @@ def draw_bandpass(path: str | Path, solutions: Solutions) -> None:
         f"frequency in MHz · lines: amplitude (left) · dots: phase in degrees (right) · {_receptors(solutions)} · "
         f"{solutions.flagged:.1%} flagged",
     )
+
+
+def _bandpass_rows(path: str | Path, solutions: Solutions, t: int, top: float) -> None:
+    """A row for every station in images of amplitude and phase, two for each receptor; flagged channels are blank."""
+    stations, hands = len(solutions.stations), len(solutions.polarisations)
+    figure = _figure(13.0, 2.2 + 0.125 * stations)
+    grid = figure.subplots(1, 2 * hands, sharex=True, sharey=True, squeeze=False)[0]
+    megahertz = solutions.frequency / 1e6
+    extent = (megahertz[0], megahertz[-1], stations - 0.5, -0.5)
+    looks = (("amplitude", "viridis", (0.0, top)), ("phase in degrees", "twilight", (-180.0, 180.0)))
+    for p, receptor in enumerate(solutions.polarisations):
+        gains, flags = solutions.gains[t, :, :, p], solutions.flags[t, :, :, p]
+        for number, (what, colours, limits) in enumerate(looks):
+            values = np.degrees(np.angle(gains)) if number else np.abs(gains)
+            axes = grid[2 * p + number]
+            _tidy(axes)
+            image = axes.imshow(
+                np.where(flags, np.nan, values), aspect="auto", extent=extent, cmap=colours,
+                vmin=limits[0], vmax=limits[1], interpolation="nearest",
+            )  # fmt: skip
+            axes.set_title(f"{receptor}: {what}", fontsize=9, color=INK)
+            bar = figure.colorbar(image, ax=axes, orientation="horizontal", aspect=40, pad=0.01)
+            bar.outline.set_linewidth(0.0)
+            bar.ax.tick_params(labelsize=7, colors=MUTED, length=2)
+    grid[0].set_yticks(range(stations), [_station(solutions, k, t) for k in range(stations)], fontsize=6)
+    _finish(
+        figure, path, "Bandpass", f"station over frequency in MHz · {solutions.flagged:.1%} flagged (blank)"
+    )
+
+
+def _station(solutions: Solutions, number: int, t: int) -> str:
+    """The name of a station, and what is special about it."""
+    marked = " (reference)" if number == solutions.reference else ""
+    empty = " (none)" if solutions.flags[t, number].all() else ""
+    return solutions.stations[number] + marked + empty
 
 
 def draw_gains(path: str | Path, solutions: Solutions) -> None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .casa_tables import write_casa
+from .gain_sums import GainSums, Scene, write_sums
 from .provenance import Calibrated, calibrated_of
 from .solutions import Solutions
 from .tables import TableError, read_solutions, write_solutions
-from .visibilities import Stations, Visibilities
 
 FACTS = "calibration.json"
+SUMS = "sums.npz"
 _FILES = {"bandpass": "bandpass.h5", "gains": "gains.h5", "short": "gains-short.h5"}
 _CASA = {"bandpass": "bandpass.B", "gains": "gains.G", "short": "gains-short.G"}
 
@@ -38,7 +39,7 @@ class CalibrationSet:
                 yield name, found
 
 
-def write_set(folder: Path, found: CalibrationSet, like: Visibilities, *, name: str, telescope: str) -> None:
+def write_set(folder: Path, found: CalibrationSet, scene: Scene, sums: GainSums | None = None) -> None:
     """Write a set into a new folder.
 
     Parameters
@@ -47,17 +48,17 @@ def write_set(folder: Path, found: CalibrationSet, like: Visibilities, *, name: 
         Must not exist.
     found
         The set.
-    like
-        Visibilities of the observation that was solved on: stations, frequencies, field.
-    name
-        Of its Measurement Set.
-    telescope
-        TELESCOPE_NAME.
+    scene
+        Of the observation that was solved on.
+    sums
+        With a set that has no gains yet: what they will be solved from.
     """
     folder.mkdir()
     for table, solutions in found.tables():
         write_solutions(folder / _FILES[table], solutions)
-        _write_casa(folder / _CASA[table], solutions, like, found.calibrated, name, telescope)
+        _write_casa(folder / _CASA[table], solutions, scene, found.calibrated)
+    if sums is not None:
+        write_sums(folder / SUMS, sums, scene)
     origin = found.calibrated.origin or _digest(folder / _FILES["bandpass"])
     _write_facts(folder, replace(found.calibrated, origin=origin))
 
@@ -110,20 +111,16 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_casa(
-    path: Path, solutions: Solutions, like: Visibilities, facts: Calibrated, name: str, telescope: str
-) -> None:
-    centre = like.centres[len(like.centres) // 2]
-    stations: Stations = like.stations
+def _write_casa(path: Path, solutions: Solutions, scene: Scene, facts: Calibrated) -> None:
     write_casa(
         path,
         solutions,
-        stations=stations,
-        centre=(float(centre[0]), float(centre[1])),
-        frequency=like.frequency,
-        width=like.width,
-        telescope=telescope,
-        measurement_set=name,
+        stations=scene.stations,
+        centre=scene.centre,
+        frequency=scene.frequency,
+        width=scene.width,
+        telescope=scene.telescope,
+        measurement_set=scene.measurement_set,
         field=facts.source or "calibrator",
         history=f"{facts.rung} on {facts.source}, observation {facts.observation}",
     )

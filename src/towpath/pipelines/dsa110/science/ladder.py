@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from . import calibration_pictures, solving
 from .beam import Beam, beam_of
-from .calibration_set import CalibrationSet, copy_set, read_facts, read_set, write_set
+from .calibration_set import SUMS, CalibrationSet, copy_set, read_facts, read_set, write_set
 from .calibrators import BUILT_IN, Calibrator, read_table, sky_of
 from .catalogues import read_catalogue
 from .choosing import Certified, Choice, Limits, Member, Rung, choose
 from .coordinates import mean_direction
 from .flagging import FlagSettings
+from .gain_sums import read_sums
 from .instrument import Profile, load_profile
 from .provenance import Calibrated
 from .sky import Sky, points
@@ -134,31 +135,30 @@ def solve_bandpass(
         reasons=choice.reasons,
         instrument=group.profile.digest,
     )
-    found = CalibrationSet(calibrated, bandpass)
-    write_set(
-        target, found, prepared.visibilities, name=observed.path.name, telescope=group.profile.telescope
+    sums = solving.sums_of(prepared, bandpass, uv_min=uv_min)
+    scene = solving.scene_of(
+        prepared.visibilities, telescope=group.profile.telescope, measurement_set=observed.path.name
     )
+    write_set(target, CalibrationSet(calibrated, bandpass), scene, sums)
     return bandpass
 
 
-def solve_gains(
-    group: Group, bandpass: Path, target: Path, *, min_snr: float, short: float, uv_min: float
-) -> CalibrationSet:
-    """Solve for gains on the same observation: over all of it, then in intervals of `short` seconds (0: none)."""
+def solve_gains(bandpass: Path, target: Path, *, min_snr: float, short: float) -> CalibrationSet:
+    """Solve for gains after a bandpass: over all of its observation, then in intervals of `short` seconds (0: none).
+
+    The data are not read again: the set of the bandpass holds their sums.
+    """
     begun = read_set(bandpass)
-    facts = begun.calibrated
-    observed = next(one for one in group.observed if one.key == facts.observation)
-    prepared = _prepare(group, observed, facts.rung == Rung.CALIBRATOR.value, facts.source)
-    gains = solving.gains_of(prepared, begun.bandpass, min_snr=min_snr, interval=0.0, uv_min=uv_min)
+    sums, scene = read_sums(bandpass / SUMS)
+    reference = begun.bandpass.reference
+    gains = solving.gains_of(sums, scene, min_snr=min_snr, interval=0.0, reference=reference)
     found = replace(begun, gains=gains)
     if short:
-        short_gains = solving.gains_of(
-            solving.corrected(prepared, gains), begun.bandpass, min_snr=min_snr, interval=short, uv_min=uv_min
+        left = sums.through(gains)
+        found = replace(
+            found, short=solving.gains_of(left, scene, min_snr=min_snr, interval=short, reference=reference)
         )
-        found = replace(found, short=short_gains)
-    write_set(
-        target, found, prepared.visibilities, name=observed.path.name, telescope=group.profile.telescope
-    )
+    write_set(target, found, scene)
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import stefcal
+from .gain_sums import GainSums
 from .lookup import select
 from .settle import Frame, settle, unit
 from .solutions import Solutions
@@ -21,6 +22,7 @@ from .sums import (
     accumulate,
     accumulate_band,
     divide,
+    each,
     hands_of,
 )
 from .visibilities import Visibilities
@@ -189,22 +191,67 @@ def solve_gains(
     SolveError
         If nothing can be solved, or bandpass or reference do not fit the data.
     """
+    sums = sum_for_gains(vis, model, bandpass=bandpass, uv_min=uv_min, like=like, times=times)
+    return solve_sums(
+        sums, interval=interval, mode=mode, min_snr=min_snr, reference=reference, min_baselines=min_baselines
+    )
+
+
+def sum_for_gains(
+    vis: Visibilities | Iterable[Visibilities],
+    model: Model,
+    *,
+    bandpass: Solutions | None = None,
+    uv_min: float = 0.0,
+    like: Visibilities | None = None,
+    times: Floats | None = None,
+) -> GainSums:
+    """Read the data once, to the sums from which gains of any interval are solved; parameters as for `solve_gains`.
+
+    Raises
+    ------
+    SolveError
+        If the bandpass does not fit the data.
+    """
+    frame = _frame(vis, like, times)
+    band, unusable = _bandpass(bandpass, frame)
+    intervals = each(frame.times, frame.integration)
+    return GainSums(
+        frame, accumulate_band(vis, model, intervals, band=band, unusable=unusable, uv_min=uv_min)
+    )
+
+
+def solve_sums(
+    sums: GainSums,
+    *,
+    interval: float = np.inf,
+    mode: str = "ap",
+    min_snr: float = 3.0,
+    reference: str | int = "auto",
+    min_baselines: int = 4,
+) -> Solutions:
+    """Solve for gains as `solve_gains` does, from sums instead of data.
+
+    Raises
+    ------
+    SolveError
+        If nothing can be solved, or the reference station has no solution.
+    """
     if mode not in ("ap", "p"):
         raise SolveError(f"mode: found {mode!r}; expected 'ap' or 'p'")
-    frame = _frame(vis, like, times)
+    frame = sums.frame
     n, hands = len(frame.stations), len(frame.receptors)
-    band, unusable = _bandpass(bandpass, frame)
     intervals = divide(frame.times, frame.integration, interval)
-    sums = accumulate_band(vis, model, intervals, band=band, unusable=unusable, uv_min=uv_min)
+    band = sums.over(intervals)
     full = (len(intervals.middle), n, hands)
     gains, usable, errors = np.ones(full, np.complex128), np.zeros(full, np.bool_), np.zeros(full)
     scatter, steps = np.zeros((full[0], hands)), np.zeros((full[0], hands), np.int64)
     pairs = stefcal.pairs_of(n)
     stefcal.solve_intervals(
-        sums.cross,
-        sums.power,
-        sums.total,
-        sums.count,
+        band.cross,
+        band.power,
+        band.total,
+        band.count,
         pairs,
         mode == "p",
         min_baselines,
@@ -218,10 +265,8 @@ def solve_gains(
     )
     facts = {
         "mode": mode,
-        "closure_degrees": _closure(_turned(sums.cross, unit(gains), pairs), (sums.power).sum(axis=0), n),
+        "closure_degrees": _closure(_turned(band.cross, unit(gains), pairs), band.power.sum(axis=0), n),
         "min_baselines": min_baselines,
-        "uv_min": uv_min,
-        "with_bandpass": bandpass is not None,
     }
     return settle(
         "G",
@@ -233,7 +278,7 @@ def solve_gains(
         errors[:, :, None],
         scatter[:, None],
         steps[:, None],
-        int(sums.count.sum()),
+        int(band.count.sum()),
         reference=reference,
         min_snr=min_snr,
         fill_gaps=0,

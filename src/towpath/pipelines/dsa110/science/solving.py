@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .apply import apply
 from .beam import Beam, Pointings, separation
 from .calibrators import Calibrator, find_calibrator, sky_of
 from .choosing import Member, Seen
 from .coordinates import mean_direction
 from .flagging import Flagged, FlagSettings, flag
+from .gain_sums import GainSums, Scene
 from .measurement_set import opened, read_centres, read_visibilities
 from .predict import apparent_flux, predict
 from .sky import Sky
 from .solutions import Solutions
-from .solve import solve_bandpass, solve_gains
+from .solve import solve_bandpass, solve_sums, sum_for_gains
 from .visibilities import Visibilities
 
 Floats = npt.NDArray[np.float64]
@@ -136,36 +136,42 @@ def bandpass_of(prepared: Prepared, *, min_snr: float, pre_phase: float, uv_min:
     found = solve_bandpass(
         prepared.visibilities, prepared.model, min_snr=min_snr, pre_phase=pre_phase or None, uv_min=uv_min
     )
-    return _of_present(found, prepared)
+    return _told(found, _present(prepared.visibilities))
 
 
-def gains_of(
-    prepared: Prepared, bandpass: Solutions, *, min_snr: float, interval: float, uv_min: float
-) -> Solutions:
-    """Gains after the bandpass (see `solve.solve_gains`); `interval` in seconds, 0 for one solution."""
-    found = solve_gains(
-        prepared.visibilities,
-        prepared.model,
-        interval=interval or np.inf,
-        min_snr=min_snr,
-        bandpass=bandpass,
-        reference=bandpass.reference,
-        uv_min=uv_min,
+def sums_of(prepared: Prepared, bandpass: Solutions, *, uv_min: float) -> GainSums:
+    """The sums from which gains are solved after the bandpass."""
+    return sum_for_gains(prepared.visibilities, prepared.model, bandpass=bandpass, uv_min=uv_min)
+
+
+def scene_of(vis: Visibilities, *, telescope: str, measurement_set: str) -> Scene:
+    """What tables of solutions on these visibilities say beside their numbers."""
+    centre = vis.centres[len(vis.centres) // 2]
+    return Scene(
+        stations=vis.stations,
+        present=_present(vis),
+        centre=(float(centre[0]), float(centre[1])),
+        frequency=vis.frequency,
+        width=vis.width,
+        telescope=telescope,
+        measurement_set=measurement_set,
     )
-    return _of_present(found, prepared)
 
 
-def _of_present(found: Solutions, prepared: Prepared) -> Solutions:
-    """The same, with the stations that were observed with in its facts: an array has more places than receivers."""
-    vis = prepared.visibilities
+def gains_of(sums: GainSums, scene: Scene, *, min_snr: float, interval: float, reference: int) -> Solutions:
+    """Gains after the bandpass (see `solve.solve_gains`); `interval` in seconds, 0 for one solution."""
+    found = solve_sums(sums, interval=interval or np.inf, min_snr=min_snr, reference=reference)
+    return _told(found, scene.present)
+
+
+def _present(vis: Visibilities) -> tuple[int, ...]:
+    """The stations that were observed with: an array has more places than receivers."""
     cross = vis.is_cross
-    present = np.union1d(vis.antenna1[cross], vis.antenna2[cross])
-    return replace(found, facts={**found.facts, "present": present.tolist()})
+    return tuple(np.union1d(vis.antenna1[cross], vis.antenna2[cross]).tolist())
 
 
-def corrected(prepared: Prepared, gains: Solutions) -> Prepared:
-    """The visibilities divided by gains, in place: a copy of a full observation takes longer than the division."""
-    return replace(prepared, visibilities=apply(prepared.visibilities, None, gains, in_place=True))
+def _told(found: Solutions, present: tuple[int, ...]) -> Solutions:
+    return replace(found, facts={**found.facts, "present": list(present)})
 
 
 def moment(mjd_seconds: float) -> str:

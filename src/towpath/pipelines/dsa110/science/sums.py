@@ -68,6 +68,12 @@ def divide(times: Floats, integration: float, interval: float) -> Intervals:
     return Intervals(found, number.astype(np.int64), (first + last) / 2.0, last - first + integration)
 
 
+def each(times: Floats, integration: float) -> Intervals:
+    """Intervals that are the integrations."""
+    found: Floats = np.unique(times)
+    return Intervals(found, np.arange(len(found)), found, np.full(len(found), integration))
+
+
 def blocks_of(vis: Visibilities | Iterable[Visibilities]) -> Iterator[Visibilities]:
     """Blocks of rows, views of the arrays of `vis`; blocks that are given pass through."""
     if not isinstance(vis, Visibilities):
