@@ -22,8 +22,8 @@ from . import coordinates
 from .beam import Pointings
 from .warp import INTERPOLATIONS, add_rows, weight_table
 
-STEP = 16  # pixels between exact coordinates; between them they are linear to better than 1e-3 pixel
-WIDEST_STEP = 2.0 / 60.0  # degrees between values of a primary beam
+STEPS = (32, 16)  # pixels between exact coordinates, which are linear between them to better than 1e-3 pixel
+WIDEST_STEP = 2.0 / 60.0  # degrees between them, and between values of a primary beam
 WIDEST_SIN, WIDEST_TAN = 10.0, 25.0  # degrees from the centre up to which a projection is chosen
 
 Floats = npt.NDArray[np.float64]
@@ -180,7 +180,12 @@ def mean_direction(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[float, float]
     return math.degrees(mean_ra), math.degrees(mean_dec)
 
 
-def grid_of(length: int, step: int = STEP) -> Floats:
+def step_of(cell: float) -> int:
+    """Pixels (of `cell` degrees) between exact coordinates: the most that are not wider than 2′, or else the fewest."""
+    return next((step for step in STEPS if step * cell <= WIDEST_STEP), STEPS[-1])
+
+
+def grid_of(length: int, step: int) -> Floats:
     """Pixels at every `step` from 0 to the last or just beyond it."""
     return np.arange(0, length - 1 + step, step, dtype=np.float64) if length > 1 else np.array([0.0, step])
 
@@ -188,7 +193,7 @@ def grid_of(length: int, step: int = STEP) -> Floats:
 def response_grid(tile: Tile) -> tuple[Single, int]:
     """The primary beam of a tile and the step in pixels between its values.
 
-    A model is evaluated at every `STEP`-th pixel, or more often where that is more than 2′: on that scale a beam is
+    A model is evaluated where coordinates are exact, or more often where that is more than 2′: on that scale a beam is
     smooth, and a straight line between two values right to 1e-4.
 
     Raises
@@ -198,7 +203,7 @@ def response_grid(tile: Tile) -> tuple[Single, int]:
     """
     if isinstance(tile.pb, Pointings):
         height, width = tile.image.shape
-        step = STEP
+        step = step_of(tile.cell)
         while step > 1 and step * tile.cell > WIDEST_STEP:
             step //= 2
         x, y = np.meshgrid(grid_of(width, step), grid_of(height, step))
@@ -239,11 +244,12 @@ def useful_points(tile: Tile, pb_limit: float) -> tuple[Floats, Floats]:
 
 def _points(tile: Tile, response: Single, step: int, pb_limit: float) -> tuple[Floats, Floats]:
     height, width = tile.image.shape
-    every = STEP // step
+    stride = step_of(tile.cell)
+    every = stride // step
     coarse = response[::every, ::every]
     rows, columns = np.nonzero(_grown(coarse >= pb_limit))
-    x = np.minimum(columns * STEP, width - 1).astype(float)
-    y = np.minimum(rows * STEP, height - 1).astype(float)
+    x = np.minimum(columns * stride, width - 1).astype(float)
+    y = np.minimum(rows * stride, height - 1).astype(float)
     ra, dec = tile.wcs.wcs_pix2world(x, y, 0)
     seen = np.isfinite(ra) & np.isfinite(dec)
     return np.asarray(ra)[seen], np.asarray(dec)[seen]
@@ -407,8 +413,10 @@ def _add(
     if box is None:
         return
     tile, (rows, columns) = ready.tile, box
+    step = step_of(pixel_scale(wcs))
     x, y = np.meshgrid(
-        columns.start + grid_of(columns.stop - columns.start), rows.start + grid_of(rows.stop - rows.start)
+        columns.start + grid_of(columns.stop - columns.start, step),
+        rows.start + grid_of(rows.stop - rows.start, step),
     )
     grid_x, grid_y = tile.wcs.wcs_world2pix(*wcs.wcs_pix2world(x, y, 0), 0)
     is_map = bool(np.ndim(tile.rms))
@@ -425,7 +433,7 @@ def _add(
             tile.noise**2,
             grid_x,
             grid_y,
-            STEP,
+            step,
             band.start,
             band.stop,
             pb_limit,
@@ -435,7 +443,7 @@ def _add(
             coverage,
         )
 
-    height = max(STEP, -(-total.shape[0] // (4 * threads)))
+    height = max(step, -(-total.shape[0] // (4 * threads)))
     list(pool.map(work, _bands(total.shape[0], height)))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .mosaic import STEP, Tile, unit_vectors, useful_points
+from .mosaic import Tile, step_of, unit_vectors, useful_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _overlap(tiles: Sequence[Tile], pb_limit: float) -> float:
     trees = [cKDTree(one) if len(one) else None for one in points]
     shares = []
     for number, mine in enumerate(points):
-        reach = 1.5 * STEP * np.radians(tiles[number].cell)
+        reach = 1.5 * step_of(tiles[number].cell) * np.radians(tiles[number].cell)
         covered = np.zeros(len(mine), bool)
         for other, tree in enumerate(trees):
             if other != number and tree is not None and len(mine):
