@@ -155,6 +155,7 @@ def test_the_line_publishes_what_can_be(night: Night) -> None:
             "mosaic-sources.vot",
             "mosaic-quicklook.png",
             "crossmatch-matches.vot",
+            "crossmatch-sky.png",
             "provenance.json",
         } <= names
 
