@@ -1,6 +1,7 @@
 """Stages that do one thing each, well or badly: imported by workers as strangers' stages are."""
 
 import ctypes
+import importlib
 import io
 import json
 import logging
@@ -42,6 +43,14 @@ class Write(Stage):
         time.sleep(self.sleep)
         with context.output("text", "text.txt") as path:
             path.write_text(context.item.key)
+
+
+class ImportsNumpy(Write):
+    """Writes the item's key, and needs numpy for it."""
+
+    def run(self, context: Context) -> None:
+        importlib.import_module("numpy")
+        super().run(context)
 
 
 class Several(Stage):

@@ -447,6 +447,7 @@ contents = st.builds(
         error=texts,
         after=numbers,
         worker=texts,
+        software=texts,
         log=st.one_of(st.none(), st.tuples(texts, st.integers(0), st.integers(0))),
         verdict=st.one_of(st.none(), facts),
         refreshed=st.lists(st.tuples(st.integers(0), st.integers(0)), max_size=2).map(tuple),

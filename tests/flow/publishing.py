@@ -190,7 +190,6 @@ class World:
             {"archive": transfer} if transfer else self.transfers,
             definitions=lambda: {"line": self.definition},
             destinations=("bus",),
-            libraries=lambda _: {"towpath": "0"},
             **more,
         )
 
@@ -301,7 +300,7 @@ def daemon(folder: Path, url: str, time: float, owner: str) -> None:
         places = {name: row.place for name, row in view.roots().items()}
     publisher = Publisher(
         catalog, LocalStorage(places), {"archive": LocalTransfer(owner)},
-        definitions=lambda: {"line": plan}, libraries=lambda _: {"towpath": "0"}, destinations=("bus",),
+        definitions=lambda: {"line": plan}, destinations=("bus",),
     )  # fmt: skip
     try:
         (claimed,) = catalog.write(lambda tx: tx.claim(kind, stage, 1, lease=LEASE, owner=1))

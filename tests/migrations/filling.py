@@ -90,6 +90,7 @@ def _work(b: Bench, numbers: list[int]) -> None:
         caveats=("few stations",),
         verdict=VERDICT,
         features=FEATURES,
+        software='{"numpy":"2.3.0"}',
     )
     b.finish([failed], "a", Outcome.FAILED, error="it broke")
     b.finish([held], "a", Outcome.HELD, verdict={**VERDICT, "result": "hold"}, reasons=("too few",))

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plainpipe.site import make, notes
@@ -67,10 +68,11 @@ def test_a_publication_that_is_gone_is_torn(site: Site):
 
 
 def test_a_published_file_is_canonical_without_its_times(tmp_path: Path):
-    document = {"activity": {"a": {"prov:startTime": "1", "towpath:run": "1.1", "towpath:stage": "write"}}}
+    facts = {"prov:startTime": "1", "towpath:run": "1.1", "towpath:stage": "write"}
+    document: dict[str, Any] = {"activity": {"a": facts}, "agent": {}, "wasAssociatedWith": {}}
     for number in (1, 2):
         (tmp_path / str(number)).mkdir()
-        document["activity"]["a"]["prov:startTime"] = str(number)
+        facts["prov:startTime"] = str(number)
         (tmp_path / str(number) / "provenance.json").write_text(json.dumps(document))
         (tmp_path / str(number) / "data.txt").write_text(str(number))
     one, two = tmp_path / "1", tmp_path / "2"

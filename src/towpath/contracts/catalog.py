@@ -354,6 +354,9 @@ class View(Protocol):
     def components(self, work: int, token: int) -> Mapping[str, Any]:
         """The components of a finished run's key: stage, version, params, environment, inputs (name → hex)."""
 
+    def software(self, work: int, token: int) -> Mapping[str, str]:
+        """What the process of a finished run had loaded: versions by distribution; none if that is not known."""
+
     def inputs(self, work: int, token: int) -> list[InputRow]:
         """What a finished run read."""
 

@@ -1,14 +1,13 @@
 """The documents that travel with published products: provenance.json (PROV-JSON), item.json (STAC) and MANIFEST.json.
 
 Pure builders. Promises that the same rows give the same bytes, and that all that differs between two equal histories
-(times, run names, workers) stands in fields that `canonical_provenance` and `canonical_stac` leave out.
+(times, run names, workers, software) stands in fields that `canonical_provenance` and `canonical_stac` leave out.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,6 +25,7 @@ FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 SCIENTIFIC_EXTENSION = "https://stac-extensions.github.io/scientific/v1.0.0/schema.json"
 PROJECTION_EXTENSION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
+_SOFTWARE = "towpath:software/"
 _VOLATILE = {"prov:startTime", "prov:endTime", "towpath:run", "towpath:seconds", "towpath:worker"}
 _MEDIA = {
     ".csv": "text/csv",
@@ -49,7 +49,7 @@ _MEDIA = {
 class Bundle:
     """What is published together: products of one item under their names, and all that is known of their history.
 
-    `definition` is the hexadecimal digest of the pipeline file; `libraries` maps distributions to their versions.
+    `definition` is the hexadecimal digest of the pipeline file.
     """
 
     item: Item
@@ -62,7 +62,6 @@ class Bundle:
     licence: str = ""
     citation: str = ""
     doi: str = ""
-    libraries: Mapping[str, str] = field(default_factory=dict)
 
 
 def written(document: Mapping[str, Any]) -> bytes:
@@ -79,29 +78,6 @@ def manifest(entries: Iterable[Entry]) -> dict[str, Any]:
         for e in sorted(entries, key=lambda e: e.path)
     ]
     return {"manifest": 1, "algorithm": "sha256", "files": files}
-
-
-def library_versions(pipeline: str) -> dict[str, str]:
-    """The installed versions of Towpath and of what a pipeline's plug-in requires, by distribution name."""
-    found = {"towpath": metadata.version("towpath")}
-    for entry in metadata.entry_points(group="towpath.pipelines", name=pipeline):
-        if entry.dist is None:
-            continue
-        found[entry.dist.name.lower()] = entry.dist.version
-        for requirement in entry.dist.requires or []:
-            found.update(_version_of(requirement, pipeline))
-    return found
-
-
-def _version_of(requirement: str, extra: str) -> dict[str, str]:
-    text, _, marker = requirement.partition(";")
-    if "extra" in marker and not re.search(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""", marker):
-        return {}
-    name = re.match(r"[A-Za-z0-9._-]+", text.strip())
-    try:
-        return {name[0].lower(): metadata.version(name[0])} if name else {}
-    except metadata.PackageNotFoundError:
-        return {}
 
 
 # ---- provenance.json
@@ -133,22 +109,44 @@ def provenance(bundle: Bundle) -> dict[str, Any]:
         "wasGeneratedBy": _relations("generated", _generated(lineage)),
         "wasDerivedFrom": _relations("derived", _derived(lineage)),
         "wasAssociatedWith": _relations(
-            "associated", ({"prov:activity": name, "prov:agent": pipeline} for name in activities)
+            "associated",
+            (
+                {"prov:activity": _activity(lineage, run), "prov:agent": agent}
+                for run, activity in lineage.activities.items()
+                for agent in (pipeline, *([_software(activity)] if activity.software else []))
+            ),
         ),
         "actedOnBehalfOf": _relations(
             "behalf",
-            ({"prov:delegate": _software(name), "prov:responsible": pipeline} for name in bundle.libraries),
+            (
+                {"prov:delegate": _software(activity), "prov:responsible": pipeline}
+                for activity in lineage.activities.values()
+                if activity.software
+            ),
         ),
     }
 
 
 def canonical_provenance(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document without what differs between equal histories: times, run names, durations and workers."""
+    """The document without what differs between equal histories: times, run names, durations, workers and software.
+
+    What software a worker had loaded depends on what else it did before.
+    """
     activities = {
         name: {key: value for key, value in facts.items() if key not in _VOLATILE}
         for name, facts in document["activity"].items()
     }
-    return {**document, "activity": activities}
+    agents = {name: facts for name, facts in document["agent"].items() if not name.startswith(_SOFTWARE)}
+    associated = (
+        row for row in document["wasAssociatedWith"].values() if not row["prov:agent"].startswith(_SOFTWARE)
+    )
+    return {
+        **document,
+        "activity": activities,
+        "agent": agents,
+        "wasAssociatedWith": _relations("associated", associated),
+        "actedOnBehalfOf": {},
+    }
 
 
 def _name(lineage: Lineage, item: int) -> str:
@@ -173,8 +171,8 @@ def _fact(row: InputRow) -> str:
     return f"towpath:fact/{slug(row.name)}@{row.sha256.hex()[:16]}"
 
 
-def _software(name: str) -> str:
-    return f"towpath:software/{slug(name)}"
+def _software(activity: Activity) -> str:
+    return f"{_SOFTWARE}{digest(dict(activity.software)).hex()[:16]}"
 
 
 def _entity_facts(
@@ -235,8 +233,13 @@ def _value(row: InputRow) -> dict[str, Any]:
 
 def _agents(bundle: Bundle, pipeline: str) -> dict[str, Any]:
     agents = {
-        _software(name): {"prov:type": "prov:SoftwareAgent", "prov:label": name, "towpath:version": version}
-        for name, version in bundle.libraries.items()
+        _software(activity): {
+            "prov:type": "prov:SoftwareAgent",
+            "prov:label": "software",
+            "towpath:versions": dict(activity.software),
+        }
+        for activity in bundle.lineage.activities.values()
+        if activity.software
     }
     agents[pipeline] = {
         "prov:type": "prov:SoftwareAgent",

@@ -105,7 +105,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one run ended, and what it made. `began` and `seconds` are in seconds; `log` is file, begin, end."""
+    """How one run ended, and what it made. `began` and `seconds` are in seconds; `log` is file, begin, end.
+
+    `software` is what the process had loaded as canonical JSON: versions by distribution; "" if that is not known.
+    """
 
     work: int
     token: int
@@ -120,6 +123,7 @@ class Report:
     error: str = ""
     after: float = 0.0
     worker: str = ""
+    software: str = ""
     log: tuple[str, int, int] | None = None
     verdict: Mapping[str, Any] | None = None
     refreshed: tuple[tuple[int, int], ...] = ()  # (product, new mtime_ns): equal by hash

@@ -4,7 +4,7 @@ Reads the catalog only, in a few statements per run. Never changes a row and nev
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from towpath.base.model import Item, Product, Run
@@ -19,11 +19,12 @@ _STANDS = LET_GO | {ProductState.CURRENT}  # what was let go by policy still sta
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One run behind a product: the components of its key and what it read."""
+    """One run behind a product: the components of its key, what it read, and the software that was loaded there."""
 
     run: Run
     components: Mapping[str, Any]
     inputs: tuple[InputRow, ...]
+    software: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def ancestry(view: View, products: Iterable[Product]) -> Lineage:
         made_by[product.id] = name
         if name not in activities:
             inputs = tuple(view.inputs(*name))
-            activities[name] = Activity(run, view.components(*name), inputs)
+            activities[name] = Activity(run, view.components(*name), inputs, view.software(*name))
             queue += [row.product for row in inputs if row.product is not None]
     return Lineage(found, made_by, activities, items)
 

@@ -213,6 +213,10 @@ def test_scale_offset_and_completeness_are_recovered() -> None:
     assert found.completeness is not None
     assert 70 < found.completeness.expected < 110
     assert found.completeness.value == pytest.approx(0.8, abs=0.12)
+    assert len(found.missed) == found.completeness.expected - found.completeness.found
+    assert not set(found.missed) & set(found.pairs.second)
+    x, _ = wcs.wcs_world2pix(catalogue.ra[found.missed], catalogue.dec[found.missed], 0)
+    assert (x > 999.0).all() and (catalogue.flux[found.missed] >= 0.05).all()
     table = joined_table(sources, catalogue, found)
     assert len(table) == len(sources)
     assert (table["reference_name"] != "").sum() == len(found.pairs.first)
@@ -230,7 +234,7 @@ def test_too_few_or_none_are_said_so() -> None:
     nothing = crossmatch(table_of(np.zeros(0), np.zeros(0), np.zeros(0)), catalogue)
     assert nothing.flux_ratio_n == 0
     assert math.isnan(nothing.flux_ratio)
-    assert nothing.completeness is None
+    assert nothing.completeness is None and len(nothing.missed) == 0
     assert math.isnan(median_error(np.zeros(0))[0])
     with pytest.raises(ValueError, match="expected 'nearest' or 'all'"):
         match([1.0], [1.0], [1.0], [1.0], 5.0, mode="some")

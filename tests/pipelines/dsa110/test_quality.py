@@ -121,6 +121,27 @@ def test_pictures_are_drawn_and_equal_in_bytes(image: np.ndarray, tmp_path: Path
     assert second.shape[1] == first.shape[1]
 
 
+def test_what_was_missed_has_a_mark_of_its_own(image: np.ndarray, tmp_path: Path) -> None:
+    """Amber rings, blue squares and green crosses, each where its source is and nowhere else."""
+    wcs, places = make_wcs(), {"matched": 150.0, "alone": 300.0, "missed": 450.0}
+    ra, dec = wcs.wcs_pix2world(list(places.values()), [200.0] * 3, 0)
+    quicklook.draw_mosaic(
+        tmp_path / "a.png", image, wcs, BEAM, ra=ra[:2], dec=dec[:2], matched=[True, False], missed=(ra[2:], dec[2:])
+    )  # fmt: skip
+    quicklook.draw_mosaic(tmp_path / "b.png", image, wcs, BEAM, missed=(ra[2:], dec[2:]))
+    both = [imread(tmp_path / name)[..., :3] for name in ("a.png", "b.png")]
+    found = {}
+    for name, colour in (("matched", "f5a623"), ("alone", "2fb1ee"), ("missed", "5fd068")):
+        near = [np.abs(one - np.array(list(bytes.fromhex(colour))) / 255).max(axis=-1) < 0.05 for one in both]
+        below = np.nonzero(near[0][150:700])[1]  # beneath the legend
+        assert len(below) > 20, name
+        found[name] = float(np.median(below))
+        assert (near[1].sum() > 20) == (name == "missed"), name
+    assert found["matched"] < found["alone"] < found["missed"]
+    step = found["alone"] - found["matched"]
+    assert found["missed"] - found["alone"] == pytest.approx(step, rel=0.05)
+
+
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_comparisons_are_drawn_for_any_number(count: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)

@@ -154,6 +154,7 @@ def test_the_line_publishes_what_can_be(night: Night) -> None:
             "mosaic-sources.vot",
             "mosaic-quicklook.png",
             "crossmatch-matches.vot",
+            "crossmatch-sky.png",
             "provenance.json",
         } <= names
 
@@ -532,6 +533,12 @@ def test_provenance_names_the_calibration_and_every_observation(night: Night) ->
     text = mosaics(night)[0].with_name("provenance.json").read_text()
     for name in ("solve_gain", "solve_bandpass", "convert", "apply", "image", "subband"):
         assert name in text, name
+    document = json.loads(text)
+    versions = [
+        facts["towpath:versions"] for facts in document["agent"].values() if "towpath:versions" in facts
+    ]
+    for name in ("numpy", "numba", "h5py", "python-casacore", "ducc0", "towpath", "python"):
+        assert any(name in one for one in versions), name
 
 
 def test_the_reference_catalogue_agrees(night: Night) -> None:

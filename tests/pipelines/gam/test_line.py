@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import geopandas
@@ -178,7 +179,13 @@ def test_the_provenance_leads_back_to_the_raw_file(simulated: Site):
     assert raw in {facts.get("towpath:sha256") for facts in document["entity"].values()}
     stages = {facts["towpath:stage"] for facts in document["activity"].values()}
     assert {"fetch", "reduce", "grid", "residual", "detect"} <= stages
-    assert any("numpy" in name for name in document["agent"])
+    told = {
+        document["activity"][row["prov:activity"]]["towpath:stage"]: facts["towpath:versions"]
+        for row in document["wasAssociatedWith"].values()
+        if "towpath:versions" in (facts := document["agent"][row["prov:agent"]])
+    }
+    assert stages - {"certify", "approve"} <= set(told)
+    assert {"numpy": np.__version__, "towpath": metadata.version("towpath")}.items() <= told["grid"].items()
     assert str(simulated.folder) not in (place / "provenance.json").read_text()
 
 

@@ -149,10 +149,12 @@ class Completing(Claiming):
             return
         part = self._intern_part(stage)
         definition = self.routes[stage.pipeline].number if stage.pipeline in self.routes else None
+        software = {told: self._intern_software(told) for told in sorted({r.software for _, r in pairs})}
         self.cursor.executemany(
             'INSERT INTO runs (work_id, token, outcome, began, seconds, part_id, "key", definition, worker, log, measures, '
-            "caveats, steps, reasons, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [_run_values(c, r, part, definition) for c, r in pairs],
+            "caveats, steps, reasons, error, software) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            [(*_run_values(c, r, part, definition), software[r.software]) for c, r in pairs],
         )
         self._insert_inputs([c for c, _ in pairs])
 

@@ -1,9 +1,10 @@
-"""The story and the names: events numbered when the transaction ends, queues and key parts stored once.
+"""The story and the names: events numbered when the transaction ends, queues, key parts and software stored once.
 
 Promises that the numbers of events have no gap and follow the order of the commits, also when a transaction is rolled
 back. Never decides anything.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -76,12 +77,20 @@ class Events(Needs):
         return number
 
     def _intern_part(self, stage: StagePlan) -> int:
-        number = self.part_id(stage.fixed)
+        return self._intern_text(stage.fixed.sha256, stage.fixed.json.decode())
+
+    def _intern_software(self, told: str) -> int | None:
+        """The number of what a process had loaded: a handful of texts, however many runs there are."""
+        if told and told not in self.names.software:
+            self.names.software[told] = self._intern_text(hashlib.sha256(told.encode()).digest(), told)
+        return self.names.software.get(told)
+
+    def _intern_text(self, sha256: bytes, text: str) -> int:
+        number = self.part_of(sha256)
         if number is None:
             self.cursor.execute(
-                "INSERT INTO parts (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (stage.fixed.sha256, stage.fixed.json.decode()),
+                "INSERT INTO parts (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING", (sha256, text)
             )
-            number = self.part_id(stage.fixed)
+            number = self.part_of(sha256)
         assert number is not None
         return number

@@ -201,9 +201,9 @@ class People(Arrival):
         )
 
     def _last_made(self, row: WorkRow) -> Any:
-        """The measures of the run that made what is current."""
+        """The measures and the software of the run that made what is current."""
         return self.one(
-            "SELECT r.measures FROM runs r JOIN work w ON w.id = r.work_id AND w.done_token = r.token WHERE w.id = ?",
+            "SELECT r.measures, r.software FROM runs r JOIN work w ON w.id = r.work_id AND w.done_token = r.token WHERE w.id = ?",
             (row.id,),
         )
 
@@ -219,11 +219,11 @@ class People(Arrival):
     def _adopt_run(
         self, plan: KindPlan, stage: StagePlan, row: WorkRow, claimed: Claimed, former: Any
     ) -> None:
-        """A run `adopted` with the new key, the same products and the same measures; then what follows."""
+        """A run `adopted` with the new key, the same products, measures and software; then what follows."""
         part = self._intern_part(stage)
         self.cursor.execute(
-            'INSERT INTO runs (work_id, token, outcome, began, seconds, part_id, "key", manual, measures) '
-            "VALUES (?, ?, 'adopted', ?, 0, ?, ?, ?, ?)",
+            'INSERT INTO runs (work_id, token, outcome, began, seconds, part_id, "key", manual, measures, software) '
+            "VALUES (?, ?, 'adopted', ?, 0, ?, ?, ?, ?, ?)",
             (
                 claimed.work,
                 claimed.token,
@@ -231,7 +231,7 @@ class People(Arrival):
                 part,
                 claimed.key,
                 True,
-                former[0],
+                *former,
             ),
         )
         self._insert_inputs([claimed])

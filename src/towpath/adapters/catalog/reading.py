@@ -277,6 +277,14 @@ class Reading(Listing, FeatureReading):
             return {}
         return {**load(row[0], {}), "inputs": component_inputs(self.inputs(work, token))}
 
+    def software(self, work: int, token: int) -> Mapping[str, str]:
+        """What the process of a finished run had loaded: versions by distribution; none if that is not known."""
+        row = self.one(
+            "SELECT p.content FROM runs r JOIN parts p ON p.id = r.software WHERE r.work_id = ? AND r.token = ?",
+            (work, token),
+        )
+        return load(row[0], {}) if row else {}
+
     def inputs(self, work: int, token: int) -> list[InputRow]:
         """What a finished run read."""
         rows = self.rows(

@@ -58,7 +58,7 @@ class Restoring(Findings):
         self.event("adopted", item=row.item, stage=row.stage, token=token, who=who, why=why)
         if stage.reaches:
             self._reach([(row.item, stage.reaches, self.now())])
-        self._adopt_run(plan, stage, row, claimed, (None,))
+        self._adopt_run(plan, stage, row, claimed, (None, None))
         self.cursor.execute(
             "UPDATE runs SET reasons = ? WHERE work_id = ? AND token = ?",
             (dump([f"{who}: {why}"]), work, token),

@@ -197,6 +197,7 @@ runs = Table(
     Column("reasons", Text),
     Column("error", Text),
     Column("manual", Boolean),
+    Column("software", _ID),  # of the part that tells what its process had loaded
     PrimaryKeyConstraint("work_id", "token", name="runs_pair"),
     sqlite_with_rowid=False,
 )

@@ -87,7 +87,7 @@ def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
 
 
 class Names:
-    """Interned names, cached per process: queues, roots, key parts. Such rows are never changed but a root's place.
+    """Interned names, cached per process: queues, roots, key parts, software. Such rows are never changed but a root's place.
 
     Readers and the writer have a cache each: what the writer added may still be rolled back.
     """
@@ -98,6 +98,7 @@ class Names:
         self.roots: dict[str, int] = {}
         self.root_names: dict[int, str] = {}
         self.parts: dict[bytes, int] = {}
+        self.software: dict[str, int] = {}
 
     def clear(self) -> None:
         """Forget all, after a transaction that was rolled back."""
@@ -186,12 +187,16 @@ class Session:
 
     def part_id(self, fixed: Fixed) -> int | None:
         """The number of an interned fixed part of keys, None if it is not stored yet."""
-        if fixed.sha256 not in self.names.parts:
-            row = self.one("SELECT id FROM parts WHERE sha256 = ?", (fixed.sha256,))
+        return self.part_of(fixed.sha256)
+
+    def part_of(self, sha256: bytes) -> int | None:
+        """The number of an interned text by its sha256, None if it is not stored yet."""
+        if sha256 not in self.names.parts:
+            row = self.one("SELECT id FROM parts WHERE sha256 = ?", (sha256,))
             if row is None:
                 return None
-            self.names.parts[fixed.sha256] = row[0]
-        return self.names.parts[fixed.sha256]
+            self.names.parts[sha256] = row[0]
+        return self.names.parts[sha256]
 
     def to_product(self, row: Any) -> Product:
         """A product from a row of `PRODUCT_COLUMNS`."""

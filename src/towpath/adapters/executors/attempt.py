@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from towpath.adapters.executors.context import Prepared, RunContext, Tell
 from towpath.adapters.executors.processes import megabytes
+from towpath.adapters.executors.software import Software
 from towpath.adapters.executors.staging import Folders
 from towpath.base.errors import Reject, Transient
 from towpath.base.states import Outcome
@@ -145,6 +146,7 @@ class Attempts:
         self._interruptible = interruptible
         self._process = os.getpid()
         self._stages: dict[tuple[str, str], Stage] = {}
+        self._software = Software()
 
     def prepare(self, batch: Batch) -> Prepared | Unprepared:
         """Load the stage and validate its parameters, once for all runs of a batch (and once per process)."""
@@ -188,6 +190,7 @@ class Attempts:
             context = RunContext(prepared, task, self._log.file, begin)
             ending = self._attempt(prepared, context, begin)
             told = _told(context, ending, prepared.batch.outputs)
+            told["software"] = self._software.told(prepared.batch.pipeline)
         if os.getpid() != self._process:  # the run forked, and the child came back here
             os._exit(0)
         end = self._log.end()

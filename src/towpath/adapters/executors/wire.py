@@ -166,7 +166,8 @@ def report_to_plain(report: Report) -> list[Any]:
                 output.part,
             )
         )
-    return [report.outcome.value, report.began, report.seconds, outputs, report.worker, _rest(report)]
+    told = report.worker, report.software
+    return [report.outcome.value, report.began, report.seconds, outputs, *told, _rest(report)]
 
 
 def _rest(report: Report) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def _rest(report: Report) -> dict[str, Any]:
 
 def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
     """The report of run (`work`, `token`) that `report_to_plain` made a list of."""
-    outcome, began, seconds, outputs, worker, rest = data
+    outcome, began, seconds, outputs, worker, software, rest = data
     made = tuple(
         [
             Output(name, path, Content(size, mtime_ns, bytes.fromhex(sha256), tree), part)
@@ -196,7 +197,7 @@ def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
         ]
     )
     if not rest:
-        return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker)
+        return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker, software=software)
     for name in ("caveats", "reasons", "log"):
         if name in rest:
             rest[name] = tuple(rest[name])
@@ -211,4 +212,14 @@ def report_from_plain(work: int, token: int, data: list[Any]) -> Report:
         )
     if "steps" in rest:
         rest["steps"] = tuple(StepRecord(*one) for one in rest["steps"])
-    return Report(work, token, _OUTCOMES[outcome], began, seconds, made, worker=worker, **rest)
+    return Report(
+        work,
+        token,
+        _OUTCOMES[outcome],
+        began,
+        seconds,
+        made,
+        worker=worker,
+        software=software,
+        **rest,
+    )

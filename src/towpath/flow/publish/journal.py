@@ -20,7 +20,7 @@ from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as State
 from towpath.contracts.catalog import Catalog, Claimed, PublicationRow, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
-from towpath.contracts.documents import Bundle, library_versions
+from towpath.contracts.documents import Bundle
 from towpath.contracts.executor import Report
 from towpath.contracts.lineage import ancestry
 from towpath.contracts.publication import PublishSettings, names, settings
@@ -91,8 +91,6 @@ class Publisher:
         The active definitions by pipeline.
     destinations
         Who is told of a publication, unless the pipeline file says.
-    libraries
-        The library versions that the provenance states for a pipeline.
     progress
         Gets the claimed work, a fraction in [0, 1] and what is being done.
     """
@@ -105,12 +103,11 @@ class Publisher:
         *,
         definitions: Callable[[], Mapping[str, Definition]],
         destinations: Sequence[str] = (),
-        libraries: Callable[[str], Mapping[str, str]] = library_versions,
         progress: Callable[[Claimed, float, str], None] | None = None,
     ) -> None:
         self._catalog, self._storage, self._transfers = catalog, storage, transfers
         self._definitions, self._destinations = definitions, tuple(destinations)
-        self._libraries, self._progress = libraries, progress
+        self._progress = progress
         self._steps: Mapping[Action, Callable[[_Attempt, Plan, PublicationRow], PublicationRow]] = {
             Action.COPY: self._copy,
             Action.VERIFY: self._verified,
@@ -251,7 +248,6 @@ class Publisher:
                 licence=attempt.settings.licence.name or definition.licence,
                 citation=definition.citation,
                 doi=definition.doi,
-                libraries=self._libraries(definition.pipeline),
             )
 
     # ---- the journal

@@ -400,7 +400,7 @@ class Mosaic(Stage):
 class Crossmatch(Stage):
     """Compare the sources of a mosaic with the reference catalogue: flux scale, astrometry, completeness."""
 
-    version = "1"
+    version = "2"
     consumes = {
         "mosaic": One("mosaic/fits"),
         "sources": One("table/sources"),
@@ -409,6 +409,7 @@ class Crossmatch(Stage):
     produces = {
         "matches": "table/matches",
         "forced": "table/forced",
+        "sky": "picture/sky",
         "scale": "picture/scale",
         "astrometry": "picture/astrometry",
     }
@@ -433,6 +434,8 @@ class Crossmatch(Stage):
             mosaicking.write_comparison(path, found)
         with context.output("forced", f"{context.item.key}.forced.vot") as path:
             mosaicking.write_forced(path, found)
+        with context.output("sky", f"{context.item.key}.sky.png") as path:
+            mosaicking.draw_sky(path, found, title=f"{context.item.key}: cross-match")
         with context.output("scale", f"{context.item.key}.flux-scale.png") as path:
             mosaicking.draw_scale(path, found, title=f"{context.item.key}: flux scale")
         with context.output("astrometry", f"{context.item.key}.astrometry.png") as path:

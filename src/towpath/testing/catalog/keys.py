@@ -199,6 +199,20 @@ class KeySuite(Base):
             assert view.components(row.id, 9) == {}
             assert view.item_keys([item, item]) == {item: "i"}
 
+    def test_runs_tell_the_software_of_their_process(self, bench: MakeBench) -> None:
+        """Of each run what it told; what is adopted keeps that of the run that made it; nothing where nothing was told."""
+        b = bench(kind_plan("item", {"a": (), "b": ("a",)}))
+        items = b.add("i", "j", "k")
+        first, second, third = b.claim("a")
+        b.finish([first, second], "a", software='{"numpy":"2.2.0"}')
+        b.finish([third], "a", software='{"numpy":"2.3.0","python":"3.11"}')
+        b.end("b")
+        with b.catalog.read() as view:
+            told = [view.software(b.row("a", item).id, 1) for item in items]
+            assert told == [{"numpy": "2.2.0"}] * 2 + [{"numpy": "2.3.0", "python": "3.11"}]
+            assert view.software(b.row("b", items[0]).id, 1) == {}
+            assert view.software(b.row("a", items[0]).id, 9) == {}
+
     # ---- calibrations
     def test_work_waits_for_a_calibration(self, bench: MakeBench) -> None:
         """Of its kind, selector and time; certified, it is ready, and the choice is recorded."""

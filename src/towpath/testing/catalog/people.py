@@ -202,7 +202,7 @@ class PeopleSuite(Base):
         (item,) = b.add("i")
         b.add_raw(item)
         for stage in "abc":
-            b.end(stage, measures=measured(n=1))
+            b.end(stage, measures=measured(n=1), software='{"numpy":"2.3.0"}')
         b.load(self.second())
         return b, item
 
@@ -250,6 +250,7 @@ class PeopleSuite(Base):
         with b.catalog.read() as view:
             assert view.stale(b.kind().stages["b"]) == []
             assert view.components(row.id, run.token)["version"] == "2"
+            assert view.software(row.id, run.token) == {"numpy": "2.3.0"}
 
     def test_what_is_adopted_must_be_as_it_was_shown(self, bench: MakeBench) -> None:
         """Another key, a bad product, work before it that is not done, another state: refused."""

@@ -82,6 +82,8 @@ class CrossMatch:
         Median offsets in arcsec, and the robust rms of the offsets' length about the median.
     completeness
         Over reference sources that should have been seen; None without an image to tell where that is.
+    missed : (n,)
+        Numbers of those of them that were not found.
     """
 
     pairs: Pairs
@@ -95,6 +97,7 @@ class CrossMatch:
     offset_north: float
     offset_rms: float
     completeness: Completeness | None
+    missed: Integers
 
 
 def match(
@@ -201,9 +204,11 @@ def crossmatch(
     scale, error = median_error(ratio[bright])
     mean_east, mean_north = (float(np.median(v[alone])) if alone.any() else math.nan for v in (east, north))
     spread = [robust(v[alone]) for v in (east, north)]
-    seen = None
+    seen, missed = None, np.zeros(0, np.int64)
     if noise is not None and wcs is not None:
-        seen = completeness(pairs, catalogue, noise, wcs, flux_cut=flux_cut, threshold=threshold)
+        expected = is_expected(catalogue, noise, wcs, flux_cut=flux_cut, threshold=threshold)
+        missed = np.setdiff1d(np.flatnonzero(expected), two)
+        seen = Completeness(int(expected.sum()), int(expected.sum()) - len(missed))
     return CrossMatch(
         pairs=pairs,
         ratio=ratio,
@@ -216,6 +221,7 @@ def crossmatch(
         offset_north=mean_north,
         offset_rms=math.hypot(*spread),
         completeness=seen,
+        missed=missed,
     )
 
 
@@ -234,16 +240,15 @@ def robust(values: Floats) -> float:
     return MAD * float(np.median(np.abs(values - np.median(values))))
 
 
-def completeness(
-    pairs: Pairs,
+def is_expected(
     catalogue: Catalogue,
     noise: npt.NDArray[Any],
     wcs: WCS,
     *,
     flux_cut: float = 0.05,
     threshold: float = 5.0,
-) -> Completeness:
-    """How many reference sources of at least `flux_cut` Jy and `threshold` times the noise at their place were found."""
+) -> npt.NDArray[np.bool_]:
+    """Which reference sources should be seen: at least `flux_cut` Jy and `threshold` times the noise at their place, (n,)."""
     x, y = wcs.wcs_world2pix(catalogue.ra, catalogue.dec, 0)
     height, width = noise.shape
     with np.errstate(invalid="ignore"):
@@ -253,10 +258,10 @@ def completeness(
         inside &= cosine > 0.0  # a zenithal projection shows one half of the sky
     local = np.full(len(catalogue), np.nan)
     local[inside] = noise[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
-    expected = inside & (catalogue.flux >= flux_cut) & (catalogue.flux >= threshold * local)
-    matched = np.zeros(len(catalogue), bool)
-    matched[pairs.second] = True
-    return Completeness(int(expected.sum()), int((expected & matched).sum()))
+    expected: npt.NDArray[np.bool_] = (
+        inside & (catalogue.flux >= flux_cut) & (catalogue.flux >= threshold * local)
+    )
+    return expected
 
 
 def joined_table(sources: SourceTable, catalogue: Catalogue, result: CrossMatch) -> Table:

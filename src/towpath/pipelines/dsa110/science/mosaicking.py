@@ -201,13 +201,12 @@ class Forced:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """A mosaic's sources, the reference catalogue at its frequency, and their pairs; `radius` in arcsec."""
+    """A mosaic, its sources, the reference catalogue at its frequency, and their pairs; `radius` in arcsec."""
 
-    name: str
+    mosaic: Mosaic
     sources: SourceTable
     catalogue: Catalogue
     found: CrossMatch
-    beam: tuple[float, float, float]
     radius: float
     forced: Forced
 
@@ -219,7 +218,7 @@ def compare(
     made, sources = read_mosaic(mosaic_path), read_sources(sources_path)
     catalogue = read_catalogue(reference).scaled(made.frequency, index)
     found = crossmatch(sources, catalogue, radius=radius, flux_cut=flux_limit, noise=made.noise, wcs=made.wcs)
-    return Comparison(made.tiles[0], sources, catalogue, found, made.beam, radius, _forced(made, catalogue))
+    return Comparison(made, sources, catalogue, found, radius, _forced(made, catalogue))
 
 
 def _forced(made: Mosaic, catalogue: Catalogue) -> Forced:
@@ -266,6 +265,27 @@ def write_comparison(path: Path, compared: Comparison) -> None:
     whole.to_xml(str(path), tabledata_format="binary2")
 
 
+def draw_sky(path: Path, compared: Comparison, *, title: str) -> None:
+    """Draw the mosaic with what was matched, what the catalogue has not, and what of the catalogue was missed."""
+    made, sources, found = compared.mosaic, compared.sources, compared.found
+    matched = np.zeros(len(sources), bool)
+    matched[found.pairs.first] = True
+    seen = found.completeness
+    quicklook.draw_mosaic(
+        path,
+        made.image,
+        made.wcs,
+        made.beam,
+        ra=sources.ra,
+        dec=sources.dec,
+        matched=matched,
+        missed=(compared.catalogue.ra[found.missed], compared.catalogue.dec[found.missed]),
+        title=title,
+        caption=f"{compared.catalogue.survey}: {seen.found if seen else 0} of {seen.expected if seen else 0} sources "
+        f'that should be seen are found; match within {compared.radius:g}"',
+    )
+
+
 def draw_scale(path: Path, compared: Comparison, *, title: str) -> None:
     """Draw flux ratios against the reference's flux density."""
     found = compared.found
@@ -278,7 +298,7 @@ def draw_astrometry(path: Path, compared: Comparison, *, title: str) -> None:
     """Draw the offsets from the reference."""
     found = compared.found
     quicklook.draw_offsets(
-        path, found.east, found.north, radius=compared.radius, beam=compared.beam, title=title
+        path, found.east, found.north, radius=compared.radius, beam=compared.mosaic.beam, title=title
     )
 
 

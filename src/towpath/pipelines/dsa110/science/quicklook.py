@@ -5,6 +5,7 @@ state. Large images are reduced first: by the mean of blocks, so noise looks smo
 """
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,22 @@ from matplotlib.patches import Ellipse
 from .quality import robust_rms
 
 INK, MUTED, LAND, PAPER = "#1d2733", "#5b6776", "#e9ebee", "#ffffff"
-MATCHED, ALONE = "#f5a623", "#2fb1ee"
+MATCHED, ALONE, MISSED = "#f5a623", "#2fb1ee", "#5fd068"
 DPI = 120
 MOST = 1400  # pixels along a side of what is drawn
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mark:
+    """Places in degrees that are marked alike: their name in the legend, the marker's shape and colour."""
+
+    name: str
+    shape: str
+    colour: str
+    ra: Floats
+    dec: Floats
 
 
 def reduced(image: npt.NDArray[Any], wcs: WCS, most: int = MOST) -> tuple[npt.NDArray[np.float32], WCS, int]:
@@ -60,10 +72,11 @@ def draw_mosaic(
     ra: npt.ArrayLike = (),
     dec: npt.ArrayLike = (),
     matched: npt.ArrayLike | None = None,
+    missed: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     title: str = "Mosaic",
     caption: str = "",
 ) -> None:
-    """Write the picture of a mosaic, its sources in rings: amber where matched with the catalogue, blue where not.
+    """Write the picture of a mosaic with its sources: amber rings where matched with the catalogue, blue squares where not.
 
     Parameters
     ----------
@@ -74,7 +87,9 @@ def draw_mosaic(
     ra, dec : (n,) array
         Sources in degrees.
     matched : (n,) array of bool
-        Which of them are in the reference catalogue; no legend without it.
+        Which of them are in the reference catalogue; without it all have rings, and the legend counts them.
+    missed : two (n,) arrays
+        Right ascension and declination in degrees of catalogued sources that were to be seen and are not: green crosses.
     """
     small, where, _ = reduced(image, wcs)
     aspect = small.shape[0] / small.shape[1]
@@ -82,7 +97,7 @@ def draw_mosaic(
     figure = _figure((width, float(np.clip(width * 0.86 * aspect, 2.2, 14.0)) + 1.9))
     axes = figure.add_subplot(projection=where)
     _show(figure, axes, small, _limits(small), "mJy/beam", 1e3)
-    _ring(figure, axes, where, np.asarray(ra, float), np.asarray(dec, float), matched)
+    _mark(figure, axes, where, _marks(np.asarray(ra, float), np.asarray(dec, float), matched, missed))
     _draw_beam(axes, where, beam, small.shape)
     _finish(figure, title, caption)
     _save(figure, path)
@@ -261,30 +276,50 @@ def _show(
     bar.ax.tick_params(colors=MUTED, labelsize=9, length=3)
 
 
-def _ring(
-    figure: Figure, axes: WCSAxes, wcs: WCS, ra: Floats, dec: Floats, matched: npt.ArrayLike | None
-) -> None:
-    if len(ra) == 0:
+def _marks(
+    ra: Floats,
+    dec: Floats,
+    matched: npt.ArrayLike | None,
+    missed: tuple[npt.ArrayLike, npt.ArrayLike] | None,
+) -> list[_Mark]:
+    """What is marked: first what was found, then what was not."""
+    if matched is None:
+        found = [_Mark("source", "o", ALONE, ra, dec)]
+    else:
+        known = np.asarray(matched, bool)
+        found = [
+            _Mark("in the catalogue", "o", MATCHED, ra[known], dec[known]),
+            _Mark("not in the catalogue", "s", ALONE, ra[~known], dec[~known]),
+        ]
+    if missed is not None:
+        found.append(_Mark("missed", "x", MISSED, *(np.asarray(one, float) for one in missed)))
+    return found
+
+
+def _mark(figure: Figure, axes: WCSAxes, wcs: WCS, marks: list[_Mark]) -> None:
+    """Draw marks, and a legend that counts each kind."""
+    total = sum(len(mark.ra) for mark in marks)
+    if total == 0:
         return
-    x, y = wcs.wcs_world2pix(ra, dec, 0)
-    known = np.zeros(len(ra), bool) if matched is None else np.asarray(matched, bool)
-    size = float(np.clip(9_000.0 / len(ra), 14.0, 110.0))
-    for which, colour, name in (
-        (known, MATCHED, "in the catalogue"),
-        (~known, ALONE, "not in the catalogue"),
-    ):
-        if which.any():
-            label = name if matched is not None else "source"
-            axes.scatter(
-                x[which],
-                y[which],
-                s=size,
-                facecolors="none",
-                edgecolors=colour,
-                linewidths=1.1,
-                label=f"{label} ({int(which.sum())})",
+    size = float(np.clip(9_000.0 / total, 14.0, 110.0))
+    for mark in marks:
+        if len(mark.ra):
+            x, y = wcs.wcs_world2pix(mark.ra, mark.dec, 0)
+            colours = (
+                {"color": mark.colour}
+                if mark.shape == "x"
+                else {"facecolors": "none", "edgecolors": mark.colour}
             )
-    figure.legend(loc="outside upper right", fontsize=9, frameon=False, ncols=2, labelcolor=INK)
+            axes.scatter(
+                x,
+                y,
+                s=size,
+                marker=mark.shape,
+                linewidths=1.3,
+                label=f"{mark.name} ({len(mark.ra)})",
+                **colours,
+            )
+    figure.legend(loc="outside upper right", fontsize=9, frameon=False, ncols=3, labelcolor=INK)
 
 
 def _draw_beam(axes: WCSAxes, wcs: WCS, beam: tuple[float, float, float], shape: tuple[int, ...]) -> None:
