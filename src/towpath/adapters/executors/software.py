@@ -38,10 +38,10 @@ class Software:
         return told
 
     def _look(self, names: Iterable[str]) -> None:
-        """Take up top-level modules that are new."""
+        """Take up top-level modules that are new; private ones come with public ones, or with the interpreter."""
         for name in names:
             self._seen.add(name)
-            found = distributions_of(name)
+            found = {} if name.startswith("_") else distributions_of(name)
             if found:
                 self._found.update(found)
                 self._told.clear()

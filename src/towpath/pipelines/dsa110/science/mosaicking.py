@@ -16,7 +16,7 @@ from astropy.time import Time
 
 from . import quicklook
 from .catalogues import Catalogue, read_catalogue
-from .crossmatch import CrossMatch, crossmatch, joined_table
+from .crossmatch import Completeness, CrossMatch, crossmatch, joined_table
 from .fits import read_image
 from .image import Image
 from .mosaic import Mosaic, Tile, mosaic, pixel_scale, read_mosaic, unit_vectors, write_mosaic
@@ -270,7 +270,7 @@ def draw_sky(path: Path, compared: Comparison, *, title: str) -> None:
     made, sources, found = compared.mosaic, compared.sources, compared.found
     matched = np.zeros(len(sources), bool)
     matched[found.pairs.first] = True
-    seen = found.completeness
+    seen = found.completeness or Completeness(0, 0)
     quicklook.draw_mosaic(
         path,
         made.image,
@@ -281,8 +281,8 @@ def draw_sky(path: Path, compared: Comparison, *, title: str) -> None:
         matched=matched,
         missed=(compared.catalogue.ra[found.missed], compared.catalogue.dec[found.missed]),
         title=title,
-        caption=f"{compared.catalogue.survey}: {seen.found if seen else 0} of {seen.expected if seen else 0} sources "
-        f'that should be seen are found; match within {compared.radius:g}"',
+        caption=f"reference catalogue ({compared.catalogue.survey}): {seen.found} of {seen.expected} sources that should be "
+        f'seen are found; match within {compared.radius:g}"',
     )
 
 
