@@ -1,12 +1,20 @@
 """A small array on a known sky, corrupted by known gains, with noise as theory says."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import nights
+
+from towpath import Site
 from towpath.pipelines.dsa110.science.instrument import load_profile
 from towpath.pipelines.dsa110.science.sky import Sky
 from towpath.pipelines.dsa110.science.visibilities import SPEED_OF_LIGHT, Stations, Visibilities
@@ -152,3 +160,18 @@ def calibrator_field() -> Corrupted:
     for array in (found.vis.data, found.vis.flags, found.vis.weights):
         array.setflags(write=False)
     return found
+
+
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder of this name that all processes of this test session have in common."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
+    """A night of a small array: see `nights`."""
+    folder = shared_folder(tmp_path_factory, "dsa110-night")
+    truth = nights.once(folder, nights.make_night)
+    with Site.open(folder) as site:
+        yield nights.Night(site, truth, folder.with_name(f"{folder.name}-unpublished"))
