@@ -60,6 +60,8 @@ enabled = true
 enabled = true
 [pipelines.dsa110.override.items.mosaic.publish]
 products = ["mosaic", "crossmatch"]
+attempts = 3
+backoff = "100 ms"
 """
 
 
