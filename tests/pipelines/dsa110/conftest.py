@@ -18,6 +18,7 @@ from towpath import Site
 from towpath.pipelines.dsa110.science.instrument import load_profile
 from towpath.pipelines.dsa110.science.sky import Sky
 from towpath.pipelines.dsa110.science.visibilities import SPEED_OF_LIGHT, Stations, Visibilities
+from towpath.pipelines.dsa110.simulate import Settings, Truth, simulate, write_profile
 
 CENTRE = (np.radians(202.8), np.radians(30.5))
 WIDTH = 244140.625
@@ -175,3 +176,24 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
     truth = nights.once(folder, nights.make_night)
     with Site.open(folder) as site:
         yield nights.Night(site, truth, folder.with_name(f"{folder.name}-unpublished"))
+
+
+@pytest.fixture(scope="module")
+def hard_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
+    """A night of planted faults: see `nights.make_hard_night`."""
+    folder = shared_folder(tmp_path_factory, "dsa110-hard-night")
+    truth = nights.once(folder, nights.make_hard_night)
+    with Site.open(folder) as site:
+        yield nights.Night(site, truth, folder)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    """One observation of sixteen subbands, and the profile of its array; no test changes it."""
+    folder = tmp_path_factory.mktemp("simulated")
+    settings = Settings(
+        stations=4, channels=1, integrations=2, tiles=1, calibrator_tile=0, interference=False
+    )
+    truth = simulate(folder / "incoming", settings=settings, truth=folder / "truth")
+    write_profile(folder / "instrument.toml", truth.profile)
+    return folder, truth

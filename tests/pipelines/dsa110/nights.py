@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from towpath import Site
+from towpath.pipelines.dsa110.science.calibrators import Calibrator, write_table
 from towpath.pipelines.dsa110.science.sky import Sky, joined, points
 from towpath.pipelines.dsa110.simulate import (
     Settings,
@@ -29,6 +31,8 @@ SITE = """\
 workers = 2
 [pipelines.dsa110.override.sources.subbands]
 settle = "0.1 s"
+[pipelines.dsa110.override.sources.calibrators]
+settle = "0 s"
 [pipelines.dsa110.override.sources.reference]
 settle = "0.1 s"
 [pipelines.dsa110.override.items.observation.stages.convert]
@@ -168,3 +172,64 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "table.lock"
     }
+
+
+# ---- a night of planted faults
+
+WRAPPED = Calibrator(
+    name="WRAP",
+    ra=359.5,
+    dec=16.1,
+    coefficients=(1.0,),
+    valid=(0.1, 50.0),
+    declinations=(14.6, 17.6),
+    size=1.0,
+    error=0.03,
+    primary=False,
+    source="simulated",
+)
+SPOILED = 5  # the subband of the third observation that is full of interference
+
+
+def make_hard_night(folder: Path) -> Truth:
+    """Two observations on either side of right ascension 0, two between which the declination changes; one station is dead.
+
+    The third has interference of 300 Jy in all of one subband.
+    """
+    settings = Settings(
+        stations=20,
+        tiles=4,
+        calibrator=WRAPPED,
+        calibrator_tile=0,
+        declination=(16.1, 16.1, 16.1, 18.1),
+        sky=points(
+            np.radians([WRAPPED.ra, 0.03, 359.97, 2.0, 3.3]),
+            np.radians([WRAPPED.dec, 16.3, 15.8, 16.2, 18.0]),
+            np.array([10.0, 0.5, 0.4, 0.5, 0.5]),
+            1.4e9,
+        ),
+        drift=0.0,
+        dead=(7,),
+        interference=False,
+    )
+    made = folder / "made"
+    truth = simulate(made, settings=settings)
+    write_profile(folder / "instrument.toml", truth.profile)
+    _fill(truth.observations[2].files[SPOILED])
+    (made / "catalogues").mkdir()
+    write_table(made / "catalogues" / "calibrators.ecsv", [WRAPPED])
+    made.rename(folder / "incoming")
+    text = SITE.format(instrument=folder / "instrument.toml")
+    text = text.replace("enabled = true", "enabled = false").replace(', "crossmatch"]', "]")
+    (folder / "towpath.toml").write_text(text)
+    with Site.open(folder) as site:
+        site.run()
+    return truth
+
+
+def _fill(path: Path) -> None:
+    """Add 300 Jy of any phase to all that a file holds."""
+    random = np.random.default_rng(8)
+    with h5py.File(path, "r+") as file:
+        data = file["Data/visdata"]
+        data[...] += 300.0 * np.exp(2j * np.pi * random.uniform(size=data.shape)).astype(np.complex64)

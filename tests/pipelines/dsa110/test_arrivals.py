@@ -15,16 +15,13 @@ import pytest
 
 from towpath import Site
 from towpath.pipelines.dsa110.simulate import (
-    Settings,
     Truth,
-    simulate,
     spoil_duplicate,
     spoil_jitter,
     spoil_late,
     spoil_missing,
     spoil_rival,
     spoil_truncated,
-    write_profile,
 )
 
 SITE = """\
@@ -40,18 +37,6 @@ on_timeout = "{on_timeout}"
 params = {{ instrument = "{instrument}" }}
 """
 NAME = "observation/20250614T193944"
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
-    """One observation of sixteen subbands, and the profile of its array; no test changes it."""
-    folder = tmp_path_factory.mktemp("simulated")
-    settings = Settings(
-        stations=4, channels=1, integrations=2, tiles=1, calibrator_tile=0, interference=False
-    )
-    truth = simulate(folder / "incoming", settings=settings, truth=folder / "truth")
-    write_profile(folder / "instrument.toml", truth.profile)
-    return folder, truth
 
 
 @pytest.fixture
