@@ -339,6 +339,18 @@ def test_a_link_that_leads_out_of_the_archive_is_refused(folder: Path, tmp_path:
     assert list((tmp_path / "outside").iterdir()) == []
 
 
+def test_a_mosaic_that_is_a_link_out_of_the_store_is_refused(folder: Path, tmp_path: Path) -> None:
+    """22: equal bytes, but not in the store."""
+    name = let_go_on(folder)
+    with Site.open(folder) as site:
+        place = place_of(site, name, "mosaic", "mosaic")
+        place.rename(tmp_path / "elsewhere.fits")
+        place.symlink_to(tmp_path / "elsewhere.fits")
+        site.run(check=False)
+        assert states(site, name)["publish"] == "failed" and digests(folder / "archive") == {}
+        assert "leaves root 'store'" in told(site, name)
+
+
 # ---- beyond the twenty-four
 
 

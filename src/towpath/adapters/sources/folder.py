@@ -132,7 +132,10 @@ class Folder:
     # ---- looking
     def look(self, known: Mapping[str, tuple[int, int]]) -> Look:
         """Files that are settled and not known by (path, size, mtime); a problem is told once while it lasts."""
-        began = time.time(), time.monotonic()  # before any file is looked at: a slow scan makes none of them still
+        began = (
+            time.time(),
+            time.monotonic(),
+        )  # before any file is looked at: a slow scan makes none of them still
         scan = self._scan(known)
         settled, waiting = self._settle(scan, *began)
         arrivals = [arrival for file in settled if (arrival := self._arrival(file, scan.problems))]
