@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -165,6 +165,23 @@ def test_a_half_written_file_waits(tmp_path: Path) -> None:
     assert source.look({}).unsettled == 1
     time.sleep(1.6)
     assert names(source.look({})) == ["a.dat"]
+
+
+def test_a_slow_scan_makes_no_file_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is kept from its work between a look at a file and its verdict: meanwhile the file may have grown."""
+    source = Folder(tmp_path, FolderSettings(("{name}.dat",), settle=0.3))
+    (tmp_path / "a.dat").write_bytes(b"half")
+    scan = Folder._scan
+
+    def slow(self: Folder, known: Mapping[str, tuple[int, int]]) -> object:
+        found = scan(self, known)
+        time.sleep(0.4)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "_scan", slow)
+        assert source.look({}) == Look(unsettled=1)
+    assert names(source.look({})) == ["a.dat"]  # seen alike again, 0.4 s later
 
 
 def test_a_file_from_the_future_settles_when_two_looks_agree(tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 import re
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_every_test_that_is_named_exists():
-    text = (REPOSITORY / "docs/explanation/publication.md").read_text()
+@pytest.mark.parametrize(
+    "page", ["docs/explanation/publication.md", "src/towpath/pipelines/dsa110/README.md"]
+)
+def test_every_test_that_is_named_exists(page: str):
+    text = (REPOSITORY / page).read_text()
     named = set(re.findall(r"`(test_\w+)`", text))
     folders = (REPOSITORY / "tests", REPOSITORY / "src/towpath/testing")
     sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]

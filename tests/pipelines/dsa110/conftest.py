@@ -1,15 +1,24 @@
 """A small array on a known sky, corrupted by known gains, with noise as theory says."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import nights
+
+from towpath import Site
 from towpath.pipelines.dsa110.science.instrument import load_profile
 from towpath.pipelines.dsa110.science.sky import Sky
 from towpath.pipelines.dsa110.science.visibilities import SPEED_OF_LIGHT, Stations, Visibilities
+from towpath.pipelines.dsa110.simulate import Settings, Truth, simulate, write_profile
 
 CENTRE = (np.radians(202.8), np.radians(30.5))
 WIDTH = 244140.625
@@ -152,3 +161,39 @@ def calibrator_field() -> Corrupted:
     for array in (found.vis.data, found.vis.flags, found.vis.weights):
         array.setflags(write=False)
     return found
+
+
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder of this name that all processes of this test session have in common."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
+    """A night of a small array: see `nights`."""
+    folder = shared_folder(tmp_path_factory, "dsa110-night")
+    truth = nights.once(folder, nights.make_night)
+    with Site.open(folder) as site:
+        yield nights.Night(site, truth, folder.with_name(f"{folder.name}-unpublished"))
+
+
+@pytest.fixture(scope="module")
+def hard_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
+    """A night of planted faults: see `nights.make_hard_night`."""
+    folder = shared_folder(tmp_path_factory, "dsa110-hard-night")
+    truth = nights.once(folder, nights.make_hard_night)
+    with Site.open(folder) as site:
+        yield nights.Night(site, truth, folder)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    """One observation of sixteen subbands, and the profile of its array; no test changes it."""
+    folder = tmp_path_factory.mktemp("simulated")
+    settings = Settings(
+        stations=4, channels=1, integrations=2, tiles=1, calibrator_tile=0, interference=False
+    )
+    truth = simulate(folder / "incoming", settings=settings, truth=folder / "truth")
+    write_profile(folder / "instrument.toml", truth.profile)
+    return folder, truth

@@ -4,6 +4,7 @@ The array is four stations with one channel per subband, so that the sites stop 
 """
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,16 +16,13 @@ import pytest
 
 from towpath import Site
 from towpath.pipelines.dsa110.simulate import (
-    Settings,
     Truth,
-    simulate,
     spoil_duplicate,
     spoil_jitter,
     spoil_late,
     spoil_missing,
     spoil_rival,
     spoil_truncated,
-    write_profile,
 )
 
 SITE = """\
@@ -40,18 +38,6 @@ on_timeout = "{on_timeout}"
 params = {{ instrument = "{instrument}" }}
 """
 NAME = "observation/20250614T193944"
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
-    """One observation of sixteen subbands, and the profile of its array; no test changes it."""
-    folder = tmp_path_factory.mktemp("simulated")
-    settings = Settings(
-        stations=4, channels=1, integrations=2, tiles=1, calibrator_tile=0, interference=False
-    )
-    truth = simulate(folder / "incoming", settings=settings, truth=folder / "truth")
-    write_profile(folder / "instrument.toml", truth.profile)
-    return folder, truth
 
 
 @pytest.fixture
@@ -230,3 +216,41 @@ def test_a_file_that_grows_is_taken_when_it_is_whole(
         assert states(site)["convert"] == "done"
         sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
         assert sizes[files[0].name] == whole.stat().st_size
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_under_a_daemon_is_taken_when_it_is_whole(
+    make: Callable[..., tuple[Path, list[Path]]], tmp_path: Path
+) -> None:
+    """With `--watch`, and the daemon kept from its work for longer than it takes to settle, while the file grows."""
+    folder, files = make(settle="1 s")
+    whole = tmp_path / "whole.hdf5"
+    files[0].rename(whole)
+    program = [str(Path(sys.executable).with_name("towpath")), "--site", str(folder), "run", "--watch"]
+    daemon = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        with Site.open(folder) as site:
+            wait_for(lambda: observations(site) != [])
+            writer = subprocess.Popen([sys.executable, "-c", WRITER, str(whole), str(files[0])])
+            wait_for(files[0].exists)
+            daemon.send_signal(signal.SIGSTOP)
+            time.sleep(1.2)
+            daemon.send_signal(signal.SIGCONT)
+            assert writer.wait() == 0
+            wait_for(lambda: states(site)["convert"] == "done")
+            sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
+            assert sizes[files[0].name] == whole.stat().st_size
+            assert measures(site)["n_subbands"] == 16 and measures(site)["n_unreadable"] == 0
+            assert [run.stage for run in site.runs(NAME)] == ["qualify", "convert"]
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(60) == 0, daemon.communicate()[0]
+    finally:
+        daemon.kill()
+        daemon.communicate()
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60.0
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)

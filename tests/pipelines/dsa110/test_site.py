@@ -1,16 +1,13 @@
 """A small array through the whole line, from files in a folder to published mosaics, and what is found of the truth."""
 
-import fcntl
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.wcs import WCS
+from nights import SITE, Night, copy_of, digests, first_of, place_of, states
 
 from towpath import Site
 from towpath.pipelines.dsa110.science import ladder
@@ -29,114 +27,12 @@ from towpath.pipelines.dsa110.science.instrument import load_profile
 from towpath.pipelines.dsa110.science.invariants import check_measurement_set
 from towpath.pipelines.dsa110.science.measurement_set import read_centres
 from towpath.pipelines.dsa110.science.provenance import cards_of
-from towpath.pipelines.dsa110.science.sky import Sky, joined, points
 from towpath.pipelines.dsa110.science.solving import mjd_seconds
 from towpath.pipelines.dsa110.science.sources import read_sources
 from towpath.pipelines.dsa110.science.tables import TableError
-from towpath.pipelines.dsa110.simulate import (
-    Settings,
-    Truth,
-    simulate,
-    spoil_truncated,
-    write_catalogue,
-    write_profile,
-)
 from towpath.testing.content import torn
 
 pytestmark = pytest.mark.slow
-
-SITE = """\
-[site]
-workers = 2
-[pipelines.dsa110.override.sources.subbands]
-settle = "0.1 s"
-[pipelines.dsa110.override.sources.reference]
-settle = "0.1 s"
-[pipelines.dsa110.override.items.observation.stages.convert]
-params = {{ instrument = "{instrument}" }}
-resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
-[pipelines.dsa110.override.items.observation.stages.apply]
-resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
-[pipelines.dsa110.override.items.observation.stages.image]
-params = {{ instrument = "{instrument}", size = 1080, cell = 5.0, niter = 5000 }}
-resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
-[pipelines.dsa110.override.items.calibration.group]
-size = 2
-[pipelines.dsa110.override.items.calibration.stages.solve_bandpass]
-params = {{ instrument = "{instrument}" }}
-resources = {{ cores = 1, memory = "2 GB" }}
-[pipelines.dsa110.override.items.calibration.stages.solve_gain]
-resources = {{ cores = 1, memory = "2 GB" }}
-[pipelines.dsa110.override.items.calibration.assess]
-rules = [{{ name = "flagged gains", measure = "gain_flagged", op = "<=", limit = 0.3, fail = "hold" }}]
-[pipelines.dsa110.override.items.mosaic.group]
-size = 2
-[pipelines.dsa110.override.items.mosaic.stages.mosaic]
-params = {{ noise_ratio = 10.0 }}
-resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
-[pipelines.dsa110.override.items.mosaic.stages.crossmatch]
-enabled = true
-[pipelines.dsa110.override.items.mosaic.stages.compare]
-enabled = true
-[pipelines.dsa110.override.items.mosaic.publish]
-products = ["mosaic", "crossmatch"]
-"""
-
-
-@dataclass(frozen=True)
-class Night:
-    """The site after its first run, and the truth; the last observation lacks a whole file."""
-
-    site: Site
-    truth: Truth
-
-
-@pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    """Run once, whichever test process comes first; the others wait and open the same site."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dsa110-night"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "truth.pickle").exists():
-            _make(folder)
-    truth = pickle.loads((folder / "truth.pickle").read_bytes())
-    with Site.open(folder) as site:
-        yield Night(site, truth)
-
-
-def _make(folder: Path) -> None:
-    """Simulate, spoil a file, and run."""
-    settings = Settings(stations=20, tiles=5, calibrator_tile=1, dead=(7,))
-    probe = simulate(folder / "probe", settings=settings)
-    shutil.rmtree(folder / "probe")
-    sky = _sky(probe)
-    made = folder / "made"
-    truth = simulate(made, settings=replace(settings, sky=sky))
-    write_profile(folder / "instrument.toml", truth.profile)
-    spoil_truncated(truth.observations[-1].files[0])
-    (made / "catalogues" / "reference").mkdir(parents=True)
-    write_catalogue(made / "catalogues" / "reference" / "simulated.csv", sky)
-    made.rename(folder / "incoming")
-    (folder / "towpath.toml").write_text(SITE.format(instrument=folder / "instrument.toml"))
-    with Site.open(folder) as site:
-        site.run()
-    (folder / "truth.pickle").write_bytes(pickle.dumps(truth))
-
-
-def _sky(probe: Truth) -> Sky:
-    """The calibrator, and a source of 0.2 Jy near the centre of each observation."""
-    random = np.random.default_rng(5)
-    calibrator = int(np.argmax(probe.sky.flux))
-    centres = np.array([one.centre for one in probe.observations])
-    spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
-    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.2), probe.sky.reference)
-    return joined([probe.sky.take(np.array([calibrator])), weak])
-
-
-def states(site: Site, name: str) -> dict[str, str]:
-    return {row.stage: row.state.value for row in site.show(name).work}
 
 
 def mosaics(night: Night) -> list[Path]:
@@ -355,26 +251,6 @@ attempts = 1
 # ---- none of the ways to lose a mosaic: numbers are those of the issue
 
 
-def copy_of(night: Night, folder: Path) -> Path:
-    """The site as it is, at another place: its store, archive and arrivals have moved with it (15)."""
-    target = folder / "moved"
-    shutil.copytree(night.site.folder, target, ignore=shutil.ignore_patterns("lock", "*.pickle"))
-    return target
-
-
-def first_of(site: Site, kind: str) -> str:
-    return min(item.key for item in site.items(kind=kind, limit=20))
-
-
-def place_of(site: Site, name: str, stage: str, output: str) -> Path:
-    product = next(
-        one
-        for one in site.show(name).products
-        if (one.stage, one.output) == (stage, output) and one.state.value == "current"
-    )
-    return site.storage.path(product.root, product.path)
-
-
 def test_known_files_are_not_registered_again_and_nothing_is_made_twice(night: Night, tmp_path: Path) -> None:
     """1, 2: arrivals survive a restart, at another place too."""
     with Site.open(copy_of(night, tmp_path)) as site:
@@ -586,12 +462,3 @@ def test_kills_at_any_instant_change_nothing(night: Night, tmp_path: Path) -> No
     assert digests(made) == digests(whole)
     header = fits.getheader(found)
     assert header["NIMAGES"] == 2 and not list((folder / "archive").rglob(".*"))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a tree but casacore's locks."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "table.lock"
-    }

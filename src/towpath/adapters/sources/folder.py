@@ -132,8 +132,12 @@ class Folder:
     # ---- looking
     def look(self, known: Mapping[str, tuple[int, int]]) -> Look:
         """Files that are settled and not known by (path, size, mtime); a problem is told once while it lasts."""
+        began = (
+            time.time(),
+            time.monotonic(),
+        )  # before any file is looked at: a slow scan makes none of them still
         scan = self._scan(known)
-        settled, waiting = self._settle(scan)
+        settled, waiting = self._settle(scan, *began)
         arrivals = [arrival for file in settled if (arrival := self._arrival(file, scan.problems))]
         fresh = [text for path, text in sorted(scan.problems.items()) if self._wrong.get(path) != text]
         self._wrong = scan.problems
@@ -203,13 +207,12 @@ class Folder:
         return name.endswith(settings.marker) if settings.marker.startswith(".") else name == settings.marker
 
     # ---- settling
-    def _settle(self, scan: _Scan) -> tuple[list[_File], int]:
+    def _settle(self, scan: _Scan, now: float, beat: float) -> tuple[list[_File], int]:
         if self.settings.settled == "rename":
             return scan.files, 0
         if self.settings.settled == "marker":
             done = [file for file in scan.files if self._is_marked(file, scan.markers)]
             return done, len(scan.files) - len(done)
-        now, beat = time.time(), time.monotonic()
         before, self._waiting = self._waiting, {}
         settled = []
         for file in scan.files:

@@ -252,7 +252,7 @@ def _told(context: Context, name: str) -> Mapping[str, Any]:
 
 
 def _measure_solutions(context: Context, name: str, solutions: Any) -> None:
-    from .science.solve import quality  # optional: see Convert.run
+    from .science.solve import dead_stations, quality  # optional: see Convert.run
 
     found = quality(solutions)
     short = {"bandpass": "bandpass", "gains": "gain", "short": "short_gain"}[name]
@@ -262,6 +262,8 @@ def _measure_solutions(context: Context, name: str, solutions: Any) -> None:
     context.measure(f"{short}_closure", round(found["closure_degrees"], 4), "degrees")
     if name == "bandpass":
         context.measure("n_dead", int(found["dead_stations"]))
+        if dead := dead_stations(solutions):
+            context.log.info("dead stations: %s", ", ".join(dead))
 
 
 class Image(OfInstrument):

@@ -22,7 +22,7 @@ from .beam import separation
 from .coordinates import ARCSEC, baseline_uvw, horizon_to_icrs, mean_direction, turn_phases
 from .instrument import Profile
 from .invariants import check_measurement_set
-from .measurement_set import CORRELATIONS, opened, tiled
+from .measurement_set import CORRELATIONS, ask_room, opened, tiled
 from .placing import place_samples, row_weights
 from .uvh5 import Header, Subband, wrong
 from .visibilities import Floats, Integers
@@ -115,6 +115,8 @@ def convert(
         If a file is not whole, or does not fit the profile or the others.
     InvariantError
         If the written set breaks an invariant; it is left for inspection.
+    OSError
+        If the disk has no room for it.
     """
     begun = clock.perf_counter()
     if not files:
@@ -140,6 +142,7 @@ def convert(
             )
             for one, (slot, channels) in zip(subbands, slots, strict=True)
         ]
+        ask_room(target, layout.time.size * profile.frequencies.size * len(profile.polarisations))
         _create(target, layout, reference, profile)
         flagged = _stream(target, bands, layout, profile, pieces, progress)
     begin, end = _range(layout)

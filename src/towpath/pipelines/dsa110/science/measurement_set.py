@@ -4,6 +4,7 @@ Promises the one convention of `Visibilities`, and that a set which was extended
 Never converts units.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from .visibilities import Floats, Stations, Visibilities
 
 CORRELATIONS = {5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
 BLOCK = 32 * 1024 * 1024  # bytes of visibilities per block
+_BYTES = 8 + 4 + 1 / 8  # of one sample: a complex column, WEIGHT_SPECTRUM, FLAG
+_BESIDE = 700_000  # bytes of subtables and headers of the smallest set
 _KINDS = {"CORRECTED_DATA": "complex", "MODEL_DATA": "complex", "FLAG": "boolean", "WEIGHT_SPECTRUM": "float"}
 
 
@@ -41,6 +44,25 @@ def opened(path: Path, *, write: bool = False) -> Any:
         raise MeasurementSetError(
             f"Measurement Set {path.name}: found {error}; expected a whole table"
         ) from None
+
+
+def ask_room(target: Path, samples: int) -> None:
+    """Ask whether the disk has room for a set of so many samples, before casacore writes any of it.
+
+    casacore ends the whole process when a disk is full, so that nobody learns why.
+
+    Raises
+    ------
+    OSError
+        If it has not (ENOSPC), with what is needed and what is free.
+    """
+    needed, free = int(samples * _BYTES) + _BESIDE, shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"{os.strerror(errno.ENOSPC)}: found {free} bytes free; expected {needed} for a Measurement Set",
+            str(target),
+        )
 
 
 def subtable(path: Path, name: str) -> dict[str, Any]:
@@ -269,10 +291,13 @@ def extend(
     ------
     MeasurementSetError
         If the target exists, or the source is no whole set.
+    OSError
+        If the disk has no room for it.
     """
     if target.exists():
         raise MeasurementSetError(f"Measurement Set {target.name}: found one already; expected none")
-    opened(source).close()
+    with opened(source) as main:
+        ask_room(target, main.nrows() * int(np.asarray(main.getcell("DATA", 0)).size))
     shutil.copytree(source, target, copy_function=_share)
     with opened(target, write=True) as main:
         shape = np.asarray(main.getcell("DATA", 0)).shape

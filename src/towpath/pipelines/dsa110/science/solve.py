@@ -310,10 +310,9 @@ def quality(solutions: Solutions) -> dict[str, float]:
     later = np.take(gains, range(1, good.shape[along]), along)[pair]
     earlier = np.take(gains, range(good.shape[along] - 1), along)[pair]
     ratio = later / earlier if later.size else np.ones(0, complex)
-    dead = flags.mean(axis=(0, 2, 3)) > DEAD
     return {
         "flagged": float(flags.mean()),
-        "dead_stations": float(dead.sum()),
+        "dead_stations": float(len(dead_stations(solutions))),
         "median_snr": float(np.median(snr)) if snr.size else 0.0,
         "phase_scatter_degrees": _spread(np.degrees(np.angle(ratio))) / math.sqrt(2.0),
         "amplitude_scatter": _spread(np.log(np.abs(ratio))) / math.sqrt(2.0),
@@ -321,6 +320,13 @@ def quality(solutions: Solutions) -> dict[str, float]:
         "reduced_chi_square": float(solutions.facts.get("reduced_chi_square", 0.0)),
         "unconverged": float(solutions.facts.get("unconverged", 0.0)),
     }
+
+
+def dead_stations(solutions: Solutions) -> tuple[str, ...]:
+    """Names of the stations that were observed with and have more than 95 % of their solutions flagged."""
+    present = solutions.facts.get("present", list(range(len(solutions.stations))))
+    share = solutions.flags.mean(axis=(0, 2, 3))
+    return tuple(solutions.stations[number] for number in present if share[number] > DEAD)
 
 
 def _spread(values: Floats) -> float:
