@@ -67,14 +67,13 @@ def test_one_set_is_certified_and_serves_both_groups(night: Night) -> None:
     ends = sorted(one["certify"] for one in found)
     assert ends[0] == "done" and ends[1] in ("rejected", "waiting")  # side by side, or one after the other
     said = [
-        row
+        one.text
         for item in night.site.items(kind="calibration", limit=10)
         for row in night.site.explain(item.name)
-    ]
-    assert any(
-        "certified for this time" in one.text or "covers the item's own time" in one.text
-        for row in said
         for one in row.reasons
+    ]
+    assert any("certified for this time" in text or "covers the item's own time" in text for text in said), (
+        said
     )
     certified = [row for row in night.site.calibrations() if row.kind == "solutions"]
     assert len(certified) == 1
