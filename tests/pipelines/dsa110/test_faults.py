@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from nights import Night, copy_of, place_of, states
 
 from towpath import Site
+from towpath.contracts.lineage import ancestry
 from towpath.pipelines.dsa110.science.calibration_set import read_set
 from towpath.pipelines.dsa110.science.sky import points
 from towpath.pipelines.dsa110.science.sources import read_sources
@@ -152,6 +153,13 @@ def test_a_set_of_another_strip_is_refused_and_one_that_ended_is_borrowed(
             header["CALID"]
             == read_set(site.storage.path(certified.root, certified.path)).calibrated.origin[:16]
         )
+        (image,) = (
+            one for one in site.show(observation).products if (one.stage, one.output) == ("image", "image")
+        )
+        with site.catalog.read() as view:
+            lineage = ancestry(view, [image])
+        behind = {(lineage.items[one.item].name, one.stage, one.output) for one in lineage.products.values()}
+        assert {(group, "solve_gain", "solutions"), (certified.item, "solve_gain", "solutions")} <= behind
         caveats = " ".join(text for run in site.runs(observation) for text in run.caveats)
         assert "borrowed" in caveats and "3C138" in caveats
         (run,) = (run for run in site.runs(group) if run.stage == "solve_bandpass")
