@@ -58,7 +58,7 @@ resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.observation.stages.apply]
 resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.observation.stages.image]
-params = {{ instrument = "{instrument}", size = 1080, cell = 5.0, niter = 5000 }}
+params = {{ instrument = "{instrument}", size = 1080, cell = 5.0 }}
 resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.calibration.group]
 size = 2
@@ -127,12 +127,12 @@ def _make(folder: Path) -> None:
 
 
 def _sky(probe: Truth) -> Sky:
-    """The calibrator, and a source of 0.2 Jy near the centre of each observation."""
+    """The calibrator, and a source of 0.12 Jy near the centre of each observation."""
     random = np.random.default_rng(5)
     calibrator = int(np.argmax(probe.sky.flux))
     centres = np.array([one.centre for one in probe.observations])
     spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
-    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.2), probe.sky.reference)
+    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.12), probe.sky.reference)
     return joined([probe.sky.take(np.array([calibrator])), weak])
 
 
@@ -484,7 +484,7 @@ def test_a_changed_parameter_of_the_image_makes_what_follows_and_nothing_before(
 ) -> None:
     folder = copy_of(night, tmp_path)
     place = folder / "towpath.toml"
-    place.write_text(place.read_text().replace("niter = 5000", "niter = 5000, robust = 0.0"))
+    place.write_text(place.read_text().replace("cell = 5.0", "cell = 5.0, robust = 0.0"))
     with Site.open(folder) as site:
         before = [(run.stage, run.token) for item in site.items(limit=50) for run in site.runs(item.name)]
         site.apply()
@@ -540,7 +540,7 @@ def test_the_reference_catalogue_agrees(night: Night) -> None:
     told = {one.name: one.value for run in night.site.runs(item) for one in run.measures}
     assert told["n_matched"] >= 2 and told["n_forced"] >= told["n_matched"]
     forced = parse_single_table(str(mosaics(night)[0].with_name("crossmatch-forced.vot"))).to_table()
-    bright = forced["expected"] > 0.15
+    bright = forced["expected"] > 0.1
     # The catalogue scatters by 3 %; pixels are half as wide as the beam.
     assert np.abs(forced["flux"][bright] / forced["expected"][bright] - 1.0).max() < 0.2
 

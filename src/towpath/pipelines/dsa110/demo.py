@@ -20,7 +20,7 @@ resources = {{ cores = 1, memory = "2 GB", disk = "100 MB" }}
 keep = "always"
 
 [pipelines.dsa110.override.items.observation.stages.image]
-params = {{ instrument = "{instrument}", size = {size}, cell = {cell}, niter = 20000 }}
+params = {{ instrument = "{instrument}", size = {size}, cell = {cell} }}
 resources = {{ cores = 1, memory = "2 GB", disk = "100 MB" }}
 keep = "always"
 

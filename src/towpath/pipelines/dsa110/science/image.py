@@ -215,7 +215,9 @@ def make_image(
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = np.where(pb >= pb_limit, restored / pb, np.float32(np.nan))
     clock.lap("primary beam")
-    expected = weights.noise * math.sqrt(noise_factor(cleaned.visibilities, averaged.weights))
+    expected = weights.noise * math.sqrt(
+        noise_factor(cleaned.visibilities, averaged.weights, weights.weights)
+    )
     width = float(averaged.frequency[-1] - averaged.frequency[0])
     step = width / (len(averaged.frequency) - 1) if len(averaged.frequency) > 1 else 0.0
     return Image(
