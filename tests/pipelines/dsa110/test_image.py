@@ -167,6 +167,12 @@ def test_a_source_outside_is_a_caveat_that_names_both_noises() -> None:
     assert f"{image.rms:.3g} Jy/beam" in said and f"{image.expected_rms:.3g} Jy/beam" in said
 
 
+def test_pixels_that_are_too_wide_are_a_caveat(image: Image) -> None:
+    assert image.beam.minor > 2.5 * image.cell
+    wide = make_image(observed(at(OFFSETS[:1], FLUXES[:1])), size=128, cell=image.beam.minor / 2.4, niter=100)
+    assert any("pixels wide, 2.5 are needed" in caveat for caveat in wide.caveats)
+
+
 def test_psf_has_a_peak_of_one_in_the_middle(image: Image) -> None:
     assert image.psf.max() == image.psf[SIZE // 2, SIZE // 2] == 1.0
 

@@ -29,7 +29,7 @@ Singles = npt.NDArray[np.float32]
 KNOTS = 24  # pixels between places at which the primary beam is computed
 BANDS = 8  # frequencies at which it is
 ROUGH = 1.5  # noise over what the data should give, from which on something is left in the residual
-NARROW = 3.0  # pixels across the beam, below which CLEAN loses flux between them
+NARROW = 2.5  # pixels across the beam, below which CLEAN loses flux between them
 EDGE = 1.5  # noise near the edge over that in the middle, from which on a source outside is likely
 
 
