@@ -41,7 +41,7 @@ resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.observation.stages.apply]
 resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.observation.stages.image]
-params = {{ instrument = "{instrument}", size = 1080, cell = 5.0, niter = 5000 }}
+params = {{ instrument = "{instrument}", size = 1440, cell = 3.5 }}
 resources = {{ cores = 1, memory = "2 GB", disk = "10 MB" }}
 [pipelines.dsa110.override.items.calibration.group]
 size = 2
@@ -123,12 +123,12 @@ def make_night(folder: Path) -> Truth:
 
 
 def _sky(probe: Truth) -> Sky:
-    """The calibrator, and a source of 0.2 Jy near the centre of each observation."""
+    """The calibrator, and a source of 0.12 Jy near the centre of each observation."""
     random = np.random.default_rng(5)
     calibrator = int(np.argmax(probe.sky.flux))
     centres = np.array([one.centre for one in probe.observations])
     spots = centres + np.radians(random.uniform(-0.25, 0.25, centres.shape))
-    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.2), probe.sky.reference)
+    weak = points(spots[:, 0], spots[:, 1], np.full(len(spots), 0.12), probe.sky.reference)
     return joined([probe.sky.take(np.array([calibrator])), weak])
 
 

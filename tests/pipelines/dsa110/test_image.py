@@ -148,12 +148,29 @@ def test_noise_is_as_expected_and_nothing_is_left(image: Image) -> None:
     assert not image.caveats
 
 
+def test_noise_is_as_expected_where_weights_are_not_inverse_variances() -> None:
+    """Receivers of equal noise whose gains differ: calibration scales weights by |g_p g_q|², their noise stays."""
+    visibilities = observed(at(OFFSETS[:1], FLUXES[:1]))
+    gain = np.random.default_rng(7).uniform(0.5, 1.5, len(visibilities.stations.names))
+    uneven = (gain[visibilities.antenna1] * gain[visibilities.antenna2]) ** 2
+    visibilities.weights[:] *= uneven[:, None, None].astype(np.float32)
+    for robust in (0.0, 2.0):
+        image = make_image(visibilities, size=SIZE, cell=CELL, centre=CENTRE, niter=3000, robust=robust)
+        assert image.expected_rms == pytest.approx(image.rms, rel=0.05)
+
+
 def test_a_source_outside_is_a_caveat_that_names_both_noises() -> None:
     sky = at([(0.0, 0.0), (1.8 * SIZE, 0.3 * SIZE)], [1.0, 20.0])
     image = make_image(observed(sky), size=SIZE, cell=CELL, centre=CENTRE, niter=200, average_channels=1)
     assert image.rms > 1.5 * image.expected_rms
     said = " ".join(image.caveats)
     assert f"{image.rms:.3g} Jy/beam" in said and f"{image.expected_rms:.3g} Jy/beam" in said
+
+
+def test_pixels_that_are_too_wide_are_a_caveat(image: Image) -> None:
+    assert image.beam.minor > 2.5 * image.cell
+    wide = make_image(observed(at(OFFSETS[:1], FLUXES[:1])), size=128, cell=image.beam.minor / 2.4, niter=100)
+    assert any("pixels wide, 2.5 are needed" in caveat for caveat in wide.caveats)
 
 
 def test_psf_has_a_peak_of_one_in_the_middle(image: Image) -> None:

@@ -28,6 +28,7 @@ from towpath.pipelines.dsa110.science.mosaic import (
     response_image,
     write_mosaic,
 )
+from towpath.pipelines.dsa110.science.mosaicking import join
 from towpath.pipelines.dsa110.science.sources import beam_shape, forced_photometry
 from towpath.pipelines.dsa110.science.tiles import TileLimits, check_tiles
 
@@ -197,6 +198,36 @@ def test_without_noise_every_source_is_where_and_what_it_was(ra: float, dec: flo
             joined.image, joined.noise, joined.wcs, BEAM, sources[k, 0], sources[k, 1]
         )
         assert flux[0] == pytest.approx(sources[k, 2], rel=0.006)
+
+
+@pytest.mark.parametrize(("pixels", "interpolation"), [(2.4, "lanczos"), (4.0, "cubic")])
+def test_the_line_interpolates_as_the_beam_asks(pixels: float, interpolation: str) -> None:
+    tiles = [replace(one, beam=(pixels * CELL * 1.5, pixels * CELL, 0.0)) for one in strip(30.0, 37.0)[0]]
+    expected = mosaic(tiles, interpolation=interpolation)
+    np.testing.assert_array_equal(join(tiles, cell=0.0, pb_limit=0.2, threads=1).image, expected.image)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
+def test_a_peak_between_pixels_is_kept_where_the_beam_is_narrow(shift: float) -> None:
+    """A Gaussian of 2.4 pixels: a point on its top changes by 0.6 % an axis with Lanczos' kernel, by 4.7 % with the cubic."""
+    beam = (2.4 * CELL, 2.4 * CELL, 0.0)
+    tile = make_tile("one", 30.0, 37.0)
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
+    tile = replace(
+        tile,
+        beam=beam,
+        image=np.exp(-4.0 * np.log(2.0) * (x**2 + y**2) / 2.4**2).astype(np.float32) * _power(tile),
+    )
+    grid = sin_wcs(30.0, 37.0)
+    grid.wcs.crpix = [SIZE / 2 + 1 + shift] * 2
+    for interpolation, most in (("lanczos", 2 * 0.0064), ("cubic", 2 * 0.047)):
+        joined = mosaic([tile], interpolation=interpolation, grid=(grid, (SIZE, SIZE)))
+        flux, _ = forced_photometry(joined.image, 1.0, joined.wcs, beam, [30.0], [37.0])
+        assert flux[0] == pytest.approx(1.0, abs=most), interpolation
+
+
+def _power(tile: Tile) -> np.ndarray:
+    return response_image(tile).astype(np.float32)
 
 
 def test_bilinear_agrees_with_reproject() -> None:

@@ -19,17 +19,21 @@ from nights import SITE, Night, copy_of, digests, first_of, place_of, states
 
 from towpath import Site
 from towpath.pipelines.dsa110.science import ladder
+from towpath.pipelines.dsa110.science.beam import beam_of
 from towpath.pipelines.dsa110.science.calibrate import StripError, calibrate_set
 from towpath.pipelines.dsa110.science.calibration_set import read_set
 from towpath.pipelines.dsa110.science.choosing import DAY
+from towpath.pipelines.dsa110.science.clean import noise_levels
 from towpath.pipelines.dsa110.science.flagging import FlagSettings
 from towpath.pipelines.dsa110.science.instrument import load_profile
 from towpath.pipelines.dsa110.science.invariants import check_measurement_set
 from towpath.pipelines.dsa110.science.measurement_set import read_centres
-from towpath.pipelines.dsa110.science.provenance import cards_of
+from towpath.pipelines.dsa110.science.predict import apparent_flux
+from towpath.pipelines.dsa110.science.provenance import Calibrated, cards_of
 from towpath.pipelines.dsa110.science.solving import mjd_seconds
 from towpath.pipelines.dsa110.science.sources import read_sources
 from towpath.pipelines.dsa110.science.tables import TableError
+from towpath.pipelines.dsa110.simulate import Truth
 from towpath.testing.content import torn
 
 pytestmark = pytest.mark.slow
@@ -98,10 +102,33 @@ def test_gains_are_those_that_were_put_in(night: Night) -> None:
                 turn = ratio[kept, channel, hand].mean()
                 ratio[kept, channel, hand] *= np.conj(turn) / np.abs(turn)
     assert good.mean() > 0.8
-    assert (
-        np.median(np.abs(ratio[good] - 1.0)) < 0.02
-    )  # of one channel: noise, and the drift within the observation
-    assert abs(np.median(np.abs(ratio[good])) - 1.0) < 0.01
+    # The mean over the channels is what a station contributes to an image.
+    whole = np.where(good, ratio - 1.0, 0.0).sum(axis=1) / np.maximum(good.sum(axis=1), 1)
+    assert np.abs(whole).max() < 0.01
+    # Of one channel: σ / (S √n) in each part, of n = 18 baselines × 6 integrations, S the calibrator as seen.
+    noise = truth.sigma / (_calibrator_seen(truth, found.calibrated.observation) * np.sqrt(18 * 6))
+    away = np.abs(ratio[good] - 1.0)
+    assert np.sqrt(np.mean(away**2)) < 1.1 * np.sqrt(2.0) * noise
+    assert away.max() < 5.0 * np.sqrt(2.0) * noise
+
+
+def _certified_facts(night: Night) -> Calibrated:
+    """Of the set in force: both groups see the calibrator, and whichever is solved first serves both."""
+    row = next(row for row in night.site.calibrations() if row.kind == "solutions")
+    return read_set(night.site.storage.path(row.root, row.path)).calibrated
+
+
+def _calibrator_seen(truth: Truth, key: str) -> float:
+    """Root mean square over an observation of the calibrator's flux through the beam, in Jy."""
+    profile = truth.profile
+    centres = next(one.centres for one in truth.observations if key_of(one.name) == key)
+    brightest = truth.sky.take(np.array([int(np.argmax(truth.sky.flux))]))
+    seen = apparent_flux(brightest, beam_of(profile.beam, profile.dish), centres, truth.frequency)
+    return float(np.sqrt(np.mean(seen**2)))
+
+
+def key_of(name: str) -> str:
+    return name.replace("-", "").replace(":", "")
 
 
 def test_sources_are_found_at_their_places_with_their_fluxes(night: Night) -> None:
@@ -118,8 +145,7 @@ def test_sources_are_found_at_their_places_with_their_fluxes(night: Night) -> No
             number = int(apart.argmin())
             snr = float(sources.snr[number])
             assert apart[number] < max(0.1 * beam, 3.0 * beam / (2.0 * snr))
-            # Three sigma, 2 %, and 3 % for pixels that are half as wide as the beam.
-            assert abs(sources.flux[number] / flux - 1.0) < max(0.05, 3.0 / snr)
+            assert abs(sources.flux[number] / flux - 1.0) < max(0.02, 3.0 / snr)
             seen += 1
     assert seen >= 4
 
@@ -154,14 +180,59 @@ def test_sources_are_features_of_the_catalog(night: Night) -> None:
     assert found and found[0].properties["flux"] > 1.0
 
 
+def images(night: Night, output: str) -> list[Path]:
+    keys = [key_of(observation.name) for observation in night.truth.observations[:4]]
+    return [place_of(night.site, f"observation/{key}", "image", output) for key in keys]
+
+
 def test_noise_is_that_of_theory(night: Night) -> None:
-    """Where the calibrator has passed; beside it the drift of the gains since it was solved leaves a third of a percent."""
-    ratios = []
-    for item in night.site.items(kind="observation", limit=10):
-        told = {one.name: one.value for run in night.site.runs(item.name) for one in run.measures}
-        if "expected_rms" in told:
-            ratios.append(float(told["rms"]) / float(told["expected_rms"]))
-    assert len(ratios) == 4 and min(ratios) < 1.3 and max(ratios) < 5.0, ratios
+    """In every tile, beside the calibrator too."""
+    for path in images(night, "residual"):
+        header = fits.getheader(path)
+        assert header["RMS"] == pytest.approx(header["RMSTHEO"], rel=0.1), path.name
+        # No weights give less than natural ones of equal receivers: σ / √n. Briggs' and unequal gains cost some.
+        least = night.truth.sigma / np.sqrt(header["NVIS"])
+        assert least < header["RMSTHEO"] < 1.3 * least, path.name
+
+
+def test_clean_leaves_no_structure(night: Night) -> None:
+    """Residuals are noise: below 5 σ at sources, as high as noise goes elsewhere, with its tails, and even.
+
+    The noise of the gains, σ / (S √n) of each part, stays in all integrations of a channel: beside a source seen
+    with S' a visibility errs by √2 S' σ / (S √n), in means over m integrations √(2 m / n) S' / S of its noise.
+    """
+    solved = _calibrator_seen(night.truth, _certified_facts(night).observation)
+    for path in images(night, "residual"):
+        here = _calibrator_seen(night.truth, fits.getheader(path)["OBJECT"]) / solved
+        beside = np.sqrt(1.0 + 2.0 * 6 / (18 * 6) * here**2)
+        header = fits.getheader(path)
+        over = np.abs(fits.getdata(path).squeeze().astype(np.float32)) / header["RMS"]
+        cell = header["CDELT2"]
+        around, wcs = round(3.0 * header["BMAJ"] / cell), WCS(header, naxis=2, fix=False)
+        for x, y in wcs.wcs_world2pix(np.degrees(np.stack([night.truth.sky.ra, night.truth.sky.dec], 1)), 0):
+            if 0 <= x < over.shape[1] and 0 <= y < over.shape[0]:
+                row, column = round(y), round(x)
+                part = (
+                    slice(max(0, row - around), row + around),
+                    slice(max(0, column - around), column + around),
+                )
+                assert over[part].max() < 5.0 * beside, path.name
+        assert over.max() < _highest(over.size * cell**2 / (header["BMAJ"] * header["BMIN"])), path.name
+        assert (over > 3.0).mean() < 1.5 * 0.0027, path.name
+        # A part has some 1,600 beams: its noise is known to 3 % (median absolute deviation), the worst of 64 to 10 %.
+        residual = fits.getdata(path).squeeze().astype(np.float32)
+        assert noise_levels(residual, 180) == pytest.approx(header["RMS"], rel=0.15), path.name
+
+
+def _highest(beams: float) -> float:
+    """Standard deviations that noise of so many beams exceeds, up or down, in one image of a thousand.
+
+    Expected regions above u are R (4 ln 2) (2π)^(−3/2) u exp(−u²/2), of R areas FWHM² (Worsley et al. 1992, J. Cereb.
+    Blood Flow Metab. 12, 900, equation 3): in 10⁵ beams 0.7 are above 5, so that 5 is no limit for a whole image.
+    """
+    level = np.linspace(4.0, 8.0, 4001)
+    regions = 2.0 * beams * 4.0 * np.log(2.0) * (2.0 * np.pi) ** -1.5 * level * np.exp(-(level**2) / 2.0)
+    return float(level[np.argmax(regions < 1e-3)])
 
 
 def test_a_second_run_does_nothing(night: Night) -> None:
@@ -278,7 +349,7 @@ def test_phase_centres_are_those_of_the_sky(night: Night) -> None:
     """4: of every integration, and phase and reference centres alike."""
     for observation in night.truth.observations[:4]:
         sets = (night.site.folder / "store" / "dsa110" / "observation" / "convert").iterdir()
-        key = observation.name.replace("-", "").replace(":", "")
+        key = key_of(observation.name)
         path = next(one for one in sets if one.name.startswith(key))
         path = path if path.suffix == ".ms" else next(path.glob("*.ms"))
         found = read_centres(path)
@@ -359,7 +430,7 @@ def test_a_changed_parameter_of_the_image_makes_what_follows_and_nothing_before(
 ) -> None:
     folder = copy_of(night, tmp_path)
     place = folder / "towpath.toml"
-    place.write_text(place.read_text().replace("niter = 5000", "niter = 5000, robust = 0.0"))
+    place.write_text(place.read_text().replace("cell = 3.5", "cell = 3.5, robust = 0.0"))
     with Site.open(folder) as site:
         before = [(run.stage, run.token) for item in site.items(limit=50) for run in site.runs(item.name)]
         site.apply()
@@ -390,7 +461,7 @@ def test_images_say_where_they_are_and_what_they_were_calibrated_by(night: Night
     row = next(row for row in night.site.calibrations() if row.kind == "solutions")
     facts = read_set(night.site.storage.path(row.root, row.path)).calibrated
     for observation in night.truth.observations[:4]:
-        key = observation.name.replace("-", "").replace(":", "")
+        key = key_of(observation.name)
         header = fits.getheader(place_of(night.site, f"observation/{key}", "image", "image"))
         assert header["CALHOW"] == "calibrator" and header["CALNAME"] == "3C138" == facts.source
         assert header["CALDATE"] == facts.solved and header["CALOBS"] == facts.observation
@@ -421,7 +492,7 @@ def test_the_reference_catalogue_agrees(night: Night) -> None:
     told = {one.name: one.value for run in night.site.runs(item) for one in run.measures}
     assert told["n_matched"] >= 2 and told["n_forced"] >= told["n_matched"]
     forced = parse_single_table(str(mosaics(night)[0].with_name("crossmatch-forced.vot"))).to_table()
-    bright = forced["expected"] > 0.15
+    bright = forced["expected"] > 0.1
     # The catalogue scatters by 3 %; pixels are half as wide as the beam.
     assert np.abs(forced["flux"][bright] / forced["expected"][bright] - 1.0).max() < 0.2
 

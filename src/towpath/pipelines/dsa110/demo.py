@@ -20,7 +20,7 @@ resources = {{ cores = 1, memory = "2 GB", disk = "100 MB" }}
 keep = "always"
 
 [pipelines.dsa110.override.items.observation.stages.image]
-params = {{ instrument = "{instrument}", size = {size}, cell = {cell}, niter = 20000 }}
+params = {{ instrument = "{instrument}", size = {size}, cell = {cell} }}
 resources = {{ cores = 1, memory = "2 GB", disk = "100 MB" }}
 keep = "always"
 
@@ -48,7 +48,7 @@ enabled = true
 [pipelines.dsa110.override.items.mosaic.publish]
 products = ["mosaic", "crossmatch"]
 """
-IMAGE, CELL = 2400, 5.0  # pixels, arcsec
+IMAGE, CELL = 2880, 3.5  # pixels, arcsec
 
 
 def demo(folder: Path, data: Path | None = None) -> None:

@@ -286,7 +286,7 @@ class Image(OfInstrument):
     cell: Arcseconds = 3.0
     weighting: Literal["natural", "uniform", "briggs"] = "briggs"
     robust: float = Field(default=0.5, ge=-2.0, le=2.0)
-    niter: int = Field(default=1000, ge=0)
+    niter: int = Field(default=50_000, ge=0)  # a guard: CLEAN stops by `auto_threshold`
     auto_mask: float = 5.0
     auto_threshold: float = 1.0
     mgain: float = Field(default=0.8, gt=0.0, le=1.0)

@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 from scipy.sparse import csr_array
 
 from . import stefcal, sumthreshold
+from .flashes import find_flashes
 from .visibilities import Visibilities
 
 Floats = npt.NDArray[np.float64]
@@ -119,6 +120,7 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         sumthreshold.spectra(order, starts, vis.data, vis.flags), pairs, n, settings
     )
     vis.flags[:, broad] = True
+    flashes = _flashes(vis)
     sumthreshold.flag_pairs(
         order,
         starts,
@@ -131,6 +133,7 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         settings.longest,
         settings.grow,
     )
+    flashes.put(vis.flags)
     alive = ~(dead[vis.antenna1] | dead[vis.antenna2])
     _flag_whole(vis, _count(vis, alive), order, starts, pairs, settings)
     found = _count(vis)
@@ -150,6 +153,28 @@ def flag(vis: Visibilities, settings: FlagSettings = DEFAULT_SETTINGS) -> Flagge
         times=found.times,
         dead=tuple(name for name, is_dead in zip(vis.stations.names, dead, strict=True) if is_dead),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Flashes:
+    """Moments and channels that the whole array sees disturbed, and the moment of each row."""
+
+    found: npt.NDArray[np.bool_]
+    number: Integers
+
+    def put(self, flags: npt.NDArray[np.bool_]) -> None:
+        """Flag them in all rows and polarisations, in place."""
+        for moment in np.flatnonzero(self.found.any(axis=1)):
+            rows = np.flatnonzero(self.number == moment)
+            flags[np.ix_(rows, np.flatnonzero(self.found[moment]))] = True
+
+
+def _flashes(vis: Visibilities) -> _Flashes:
+    times, number = np.unique(vis.time, return_inverse=True)
+    cross = np.flatnonzero(vis.is_cross)
+    cross = cross[np.argsort(number[cross], kind="stable")]
+    found = find_flashes(vis.data, vis.flags, cross, number[cross].astype(np.int64), len(times))
+    return _Flashes(found, number.astype(np.int64))
 
 
 def _bandpass_shape(

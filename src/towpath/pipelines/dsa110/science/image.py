@@ -29,6 +29,7 @@ Singles = npt.NDArray[np.float32]
 KNOTS = 24  # pixels between places at which the primary beam is computed
 BANDS = 8  # frequencies at which it is
 ROUGH = 1.5  # noise over what the data should give, from which on something is left in the residual
+NARROW = 2.5  # pixels across the beam, below which CLEAN loses flux between them
 EDGE = 1.5  # noise near the edge over that in the middle, from which on a source outside is likely
 
 
@@ -215,7 +216,9 @@ def make_image(
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = np.where(pb >= pb_limit, restored / pb, np.float32(np.nan))
     clock.lap("primary beam")
-    expected = weights.noise * math.sqrt(noise_factor(cleaned.visibilities, averaged.weights))
+    expected = weights.noise * math.sqrt(
+        noise_factor(cleaned.visibilities, averaged.weights, weights.weights)
+    )
     width = float(averaged.frequency[-1] - averaged.frequency[0])
     step = width / (len(averaged.frequency) - 1) if len(averaged.frequency) > 1 else 0.0
     return Image(
@@ -242,6 +245,7 @@ def make_image(
         (
             *cleaned.caveats,
             *_edges(cleaned.residual),
+            *(_narrow(ellipse, cell) if niter else ()),
             *(noise_caveats(noise_level(cleaned.residual), expected) if niter else ()),
         ),
         times,
@@ -346,6 +350,21 @@ def _edges(residual: Singles) -> tuple[str, ...]:
     return (
         f"the residual is {rough[worst]:.1f} times as rough at the {worst} edge as in the middle: "
         "a source outside the image is likely, and fluxes near it are biased",
+    )
+
+
+def _narrow(beam: Ellipse, cell: float) -> tuple[str, ...]:
+    """A caveat if the pixels are too wide for CLEAN to put a source between them without loss.
+
+    Simulated sources between pixels came out 3 % low in the mean and 6 % at most where the beam is 2.4 pixels wide,
+    0.7 % and 1.4 % where it is 3.4.
+    """
+    across = beam.minor / cell
+    if across >= NARROW:
+        return ()
+    return (
+        f"the beam is {across:.1f} pixels wide, {NARROW:g} are needed: fluxes of sources that fall between pixels are some "
+        f"per cent low; pixels of {math.degrees(beam.minor) * 3600.0 / NARROW:.2g} arcsec or less would do",
     )
 
 

@@ -135,7 +135,7 @@ def clean(
         components += count
         seconds = time.perf_counter() - begun
         tell(
-            min(0.95, components / settings.niter),
+            min(0.95, max(components / settings.niter, majors / settings.majors)),
             f"major cycle {majors}: {components} components, peak {after:.3g} Jy/beam, {seconds:.1f} s",
         )
     else:

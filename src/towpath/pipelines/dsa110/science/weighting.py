@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
 SCHEMES = ("natural", "uniform", "briggs")
+BINS = 16  # classes of weight, in which the scatter of visibilities is measured
+MAD = 1.482602  # standard deviation over median absolute deviation of normal numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,15 @@ def _weighting(frequency: Floats, weights: Singles, imaging: Singles) -> Weighti
     )
 
 
-def noise_factor(residual: npt.NDArray[np.complex64], weights: Singles, *, most: int = 400_000) -> float:
-    """Variance of visibilities times their weight, from differences of neighbouring channels.
+def noise_factor(
+    residual: npt.NDArray[np.complex64], weights: Singles, imaging: Singles, *, most: int = 400_000
+) -> float:
+    """Variance of visibilities times their weight, as it counts in an image, from differences of neighbouring channels.
 
-    Robust (median of absolute deviations), so that what is left of sources does not count much.
+    A sample of variance v adds w_i² v to the image's variance: the factor is the mean of w v weighted by w_i² / w.
+    Weights that calibration scaled by |g_p g_q|² belong to stations of unequal noise; where it is the gains of equal
+    receivers that differ, w v grows with w, and one median for all would be too low. So medians of absolute
+    deviations, which what is left of sources changes little, are taken in `BINS` classes of the weight.
 
     Parameters
     ----------
@@ -132,6 +139,8 @@ def noise_factor(residual: npt.NDArray[np.complex64], weights: Singles, *, most:
         Visibilities without the model, Jy.
     weights : (row, channel)
         Inverse variances of the real part up to a common factor.
+    imaging : (row, channel)
+        Weights in the image.
     most
         Rows times channels that are looked at, at most.
 
@@ -141,18 +150,23 @@ def noise_factor(residual: npt.NDArray[np.complex64], weights: Singles, *, most:
         1 where the weights are inverse variances in Jy⁻²; 1 also where there is nothing to measure.
     """
     step = max(1, residual.size // most)
-    values, shares = residual[::step], weights[::step]
+    values, shares, images = residual[::step], weights[::step], imaging[::step]
     if values.shape[1] < 2:
         return 1.0
     first, second = shares[:, :-1].astype(float), shares[:, 1:].astype(float)
     good = (first > 0) & (second > 0)
     if np.count_nonzero(good) < 16:
         return 1.0
-    apart = (values[:, 1:] - values[:, :-1])[good] * np.sqrt(
-        first[good] * second[good] / (first[good] + second[good])
-    )
-    sigma = 1.482602 * np.median(np.abs(np.concatenate([apart.real, apart.imag])))
-    return float(sigma**2)
+    weight = first[good] * second[good] / (first[good] + second[good])
+    apart = (values[:, 1:] - values[:, :-1])[good] * np.sqrt(weight)
+    counts = images[:, :-1][good].astype(float) ** 2 / first[good]
+    order = np.argsort(weight, kind="stable")
+    total = share = 0.0
+    for part in np.array_split(order, min(BINS, len(order) // 16)):
+        here = float(counts[part].sum())
+        scatter = MAD * float(np.median(np.abs(np.concatenate([apart[part].real, apart[part].imag]))))
+        total, share = total + here * scatter**2, share + here
+    return total / share if share > 0.0 else 1.0
 
 
 @njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]  # numba ships no types
