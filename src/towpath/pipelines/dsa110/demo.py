@@ -48,7 +48,7 @@ enabled = true
 [pipelines.dsa110.override.items.mosaic.publish]
 products = ["mosaic", "crossmatch"]
 """
-IMAGE, CELL = 2880, 3.5  # pixels, arcsec
+IMAGE, CELL = 2400, 4.0  # pixels, arcsec
 
 
 def demo(folder: Path, data: Path | None = None) -> None:
