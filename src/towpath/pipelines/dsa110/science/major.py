@@ -21,6 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 ENOUGH = 1.5  # times the threshold: what a subtraction may leave in the mask
 WORSE = 1.5  # times the residual before: the cycle diverges
+STALLED = 0.95  # times peak and noise before: another cycle would only clean what is no source
 TILES = 16  # along a side, in which the noise is measured
 
 
@@ -126,7 +127,8 @@ def clean(
         image = _inverted(gridder, left, weighting)
         majors += 1
         before, after = float(np.abs(residual).max()), float(np.abs(image).max())
-        if after > WORSE * before or noise_level(image) > WORSE * noise_level(residual):
+        rough, smooth = noise_level(residual), noise_level(image)
+        if after > WORSE * before or smooth > WORSE * rough:
             caveats.append(
                 f"clean diverged in major cycle {majors} (peak {before:.3g} to {after:.3g} Jy/beam): taken back"
             )
@@ -136,8 +138,10 @@ def clean(
         seconds = time.perf_counter() - begun
         tell(
             min(0.95, max(components / settings.niter, majors / settings.majors)),
-            f"major cycle {majors}: {components} components, peak {after:.3g} Jy/beam, {seconds:.1f} s",
+            f"major cycle {majors}: {components} components, peak {after:.3g}, noise {smooth:.3g} Jy/beam, {seconds:.1f} s",
         )
+        if after > STALLED * before and smooth > STALLED * rough:
+            break
     else:
         caveats.append(f"clean stopped at {components} components, the most allowed")
     return Cleaned(model, residual, visibilities, components, majors, tuple(caveats))
