@@ -49,6 +49,7 @@ from towpath.flow.publish import Publisher
 log = logging.getLogger(__name__)
 
 _COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
+INBOX = "inbox"  # the root of drop boxes
 STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
 
 
@@ -158,9 +159,26 @@ class Parts:
                 f"{definition.pipeline}: {', '.join(wanting)} want a GPU; set site.gpus, or gpu = false"
             )
 
+    def _give_inboxes(self, definition: Definition) -> None:
+        """A site with hand-offs has a root for their drop boxes, `inbox` unless it says otherwise."""
+        for stage in _handoffs(definition):
+            name = str(stage.params["inbox"])
+            if name in self.places:
+                continue
+            if name != INBOX:
+                known = ", ".join(sorted(self.places))
+                raise SiteError(
+                    f"{definition.pipeline}: {stage.kind}.{stage.name}: inbox: no root {name!r}; roots are {known}"
+                )
+            place = f"{self.folder / INBOX}/"
+            self.catalog.write(lambda tx, place=place: tx.set_root(INBOX, place))  # type: ignore[misc]
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+            self.places[INBOX] = place
+
     def _activate(self, loaded: pipeline_files.Loaded) -> None:
         definition = loaded.definition
         self._refuse_gpu(definition)
+        self._give_inboxes(definition)
         with self.catalog.read() as view:
             active = view.definition(definition.pipeline)
         if active is not None and active[1] == definition.digest:
@@ -192,7 +210,11 @@ class Parts:
         """What a site that runs looks after about once a second."""
         self.reload()
         self.retention.appoint()
-        self.boxes.look()
+        self._look_into_boxes()
+
+    def _look_into_boxes(self) -> None:
+        if any(True for definition in self.definitions.values() for _ in _handoffs(definition)):
+            self.boxes.look()
 
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
@@ -209,7 +231,7 @@ class Parts:
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
         self.retention.open()
-        self.boxes.look()
+        self._look_into_boxes()
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
@@ -343,6 +365,11 @@ def gather(
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
     if items and definition.groups_of(kind.name, stage.name):
         group.gather(tx, definition, kind.name, stage.name, items)
+
+
+def _handoffs(definition: Definition) -> Iterator[StagePlan]:
+    for kind in definition.kinds.values():
+        yield from (stage for stage in kind.stages.values() if stage.service == "handoff")
 
 
 def check_of(name: str) -> Check | None:

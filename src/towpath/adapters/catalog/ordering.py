@@ -9,7 +9,7 @@ from typing import Any
 
 from towpath.adapters.catalog.orders import DELIVERY_COLUMNS, ORDER_COLUMNS, to_delivery
 from towpath.adapters.catalog.retaining import Retaining
-from towpath.adapters.catalog.sql import dump
+from towpath.adapters.catalog.sql import STANDING, dump
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.states import Delivery, Order, Work
@@ -66,6 +66,14 @@ class Ordering(Retaining):
         moved = self.order(number)
         self._tell(moved, {name: text for name, text in (("who", who), ("why", why)) if text})
         return moved
+
+    def retire(self, works: Sequence[int], why: str) -> int:
+        """The stage left the route; its products stay, its features go, its orders are cancelled."""
+        count = super().retire(works, why)
+        statement = f"SELECT id FROM orders WHERE {STANDING} AND work_id IN ({{in}}) ORDER BY id"
+        for row in self.rows_in(statement, sorted(works)):
+            self.move_order(row[0], Order.CANCELLED, who="towpath", why=why)
+        return count
 
     def _tell(self, row: OrderRow, told: dict[str, Any]) -> None:
         self.event("order", item=row.item, stage=row.stage, order=row.id, state=row.state.value, **told)

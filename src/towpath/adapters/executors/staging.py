@@ -293,13 +293,23 @@ class Staging:
             remove(self._prefix)
 
 
-def take_in(files: Mapping[str, Path], place: str, token: int, lone: bool, *, durable: bool) -> list[Output]:
+def take_in(
+    files: Mapping[str, Path],
+    hashes: Mapping[str, str],
+    place: str,
+    token: int,
+    lone: bool,
+    *,
+    durable: bool,
+) -> list[Output]:
     """Copy files from elsewhere to a place of the store, as the outputs of a run: hashed, one rename, nothing replaced.
 
     Raises
     ------
+    ValueError
+        If a file's sha256 (hexadecimal) is not what `hashes` says of it; nothing is left then.
     OSError
-        If one cannot be copied; nothing is left then.
+        If one cannot be copied, or is a link; nothing is left then.
     """
     folders = Folders(durable=durable)
     staging = Staging(place, token, lone, folders)
@@ -307,11 +317,19 @@ def take_in(files: Mapping[str, Path], place: str, token: int, lone: bool, *, du
     try:
         for output, source in files.items():
             path = staging.open(output, source.name)
-            shutil.copyfile(source, path, follow_symlinks=False)
+            _copy(source, path)
             staging.close(output, path)
+            if staging.made[output].sha256.hex() != hashes[output]:
+                raise ValueError(f"{source.name} is not what was verified")
         staging.finish()
     except BaseException:
         staging.discard()
         raise
     folders.sync()
     return [Output(output, staging.path(output), made) for output, made in staging.made.items()]
+
+
+def _copy(source: Path, target: str) -> None:
+    """Copy the bytes of a file; a link is not followed."""
+    with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as read, open(target, "xb") as written:  # noqa: PTH123
+        shutil.copyfileobj(read, written, 1 << 20)

@@ -15,6 +15,7 @@ from towpath.contracts.orders import GATE, HANDOFF, may
 CLOCK = ("", "orders", "due")  # the queue of work that minds the time of orders
 FAR = 86400.0  # seconds until an order without a date of its own is looked at again
 _TOWPATH = "towpath"
+_SENT_BACK = (Order.REJECTED, Order.QUARANTINED)
 
 
 def approve(tx: Transaction, number: int, who: str, why: str = "") -> OrderRow:
@@ -48,7 +49,7 @@ def claim(tx: Transaction, number: int, who: str) -> OrderRow:
     """
     row = _of_kind(tx, number, HANDOFF)
     _entitle(row, who)
-    if row.state in (Order.REJECTED, Order.QUARANTINED) and row.who != who:
+    if row.state in _SENT_BACK and row.who != who:
         raise StateError(f"{row.name} is with {row.who}; it can be assigned to another, or given back")
     if row.state is Order.CLAIMED:
         raise StateError(f"{row.name} is taken by {row.who}; it can be assigned to another, or given back")
@@ -71,10 +72,13 @@ def _taken(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
 
 def give_back(tx: Transaction, number: int, who: str, why: str = "") -> OrderRow:
     """Return an order to the pool."""
-    row = _of_kind(tx, number, HANDOFF)
-    if row.state in (Order.REJECTED, Order.QUARANTINED):
-        tx.move_order(number, Order.CLAIMED, who=row.who)
-    moved = tx.move_order(number, Order.OPEN, who=who, why=why)
+    return _to_pool(tx, _of_kind(tx, number, HANDOFF), who, why)
+
+
+def _to_pool(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
+    if row.state in _SENT_BACK:
+        tx.move_order(row.id, Order.CLAIMED, who=row.who)
+    moved = tx.move_order(row.id, Order.OPEN, who=who, why=why)
     tell(tx, moved)
     return moved
 
@@ -114,8 +118,12 @@ def deliver(tx: Transaction, row: OrderRow, who: str, why: str = "") -> OrderRow
 
 
 def _go_on(tx: Transaction, row: OrderRow) -> None:
-    if tx.work_row(row.work).state is Work.HELD:
-        tx.release([row.work], row.who, f"{row.name} is {row.state.value}")
+    """The stage is looked at again; a look that goes on just now came too early to see the answer."""
+    state, why = tx.work_row(row.work).state, f"{row.name} is {row.state.value}"
+    if state is Work.HELD:
+        tx.release([row.work], row.who, why)
+    elif state is Work.RUNNING:
+        tx.revise([row.work], why)
 
 
 def _of_kind(tx: Transaction, number: int, kind: str) -> OrderRow:
@@ -162,20 +170,26 @@ def due(tx: Transaction, number: int) -> float | None:
     if row.state not in STANDING_ORDERS:
         return None
     date = row.due
-    if date is None or row.state not in (Order.OPEN, Order.CLAIMED):
+    if date is None or row.state is Order.DELIVERED:
         return _next(tx, row)
     if date <= now:
         row = _expire(tx, row)
     elif date - float(row.body.get("remind", 0.0)) <= now:
-        tell(tx, row, "reminder")
+        _remind(tx, row, date)
     return _next(tx, row)
+
+
+def _remind(tx: Transaction, row: OrderRow, date: float) -> None:
+    """Once for each date."""
+    slot = tx.slot("order reminder", row.name)
+    if slot.data.get("due") != date:
+        tx.set_slot(slot, {"due": date})
+        tell(tx, row, "reminder")
 
 
 def _expire(tx: Transaction, row: OrderRow) -> OrderRow:
     if row.kind == HANDOFF:
-        moved = tx.move_order(row.id, Order.OPEN, who=_TOWPATH, why=f"{row.who} did not deliver in time")
-        tell(tx, moved)
-        return moved
+        return _to_pool(tx, row, _TOWPATH, f"{row.who} did not deliver in time")
     policy, why = row.body["on_timeout"], "nobody decided in time"
     if policy == "approve":
         return approve(tx, row.id, _TOWPATH, why)

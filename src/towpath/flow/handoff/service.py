@@ -25,7 +25,7 @@ from towpath.flow.handoff.answer import cancel, mind, tell
 from towpath.flow.handoff.boxes import lay_out
 from towpath.flow.handoff.receive import outputs_of
 
-Take = Callable[[Mapping[str, Path], str, int, bool], Sequence[Output]]
+Take = Callable[[Mapping[str, Path], Mapping[str, str], str, int, bool], Sequence[Output]]
 _ANSWERED = (Outcome.DONE, Outcome.REJECTED)
 
 
@@ -39,7 +39,7 @@ class Desk:
     definitions, places
         The active definitions by pipeline, and the absolute places of the roots.
     take
-        Copies files to a place in the store as the outputs of a run: files by output, place, token, whether there is one.
+        Copies files to a place in the store as the outputs of a run: files and sha256 by output, place, token, whether it is one.
     destinations
         Who is told of orders, unless the pipeline file says.
     """
@@ -142,20 +142,19 @@ class Desk:
         last = given[-1]
         manifest = DeliveryManifest.model_validate(last.manifest)
         files, _ = outputs_of(Path(last.place), manifest, order.body["deliver"])
-        hashes = {Path(last.place) / one.path: one.sha256 for one in manifest.files}
+        named = {Path(last.place) / one.path: one.sha256 for one in manifest.files}
+        hashes = {output: named[path] for output, path in files.items()}
         layout = self._definitions()[kind.pipeline].layout
         folder = self._places()["store"] + layout.format(
             pipeline=kind.pipeline, kind=kind.name, stage=stage.name
         )
         place = f"{folder}/{ids.slug(claimed.item_key)}"
         try:
-            made = self._take(files, place, claimed.token, len(stage.outputs) == 1)
+            return self._take(files, hashes, place, claimed.token, len(stage.outputs) == 1)
         except FileNotFoundError as error:
             raise _ChangedError(f"{error.filename} is gone") from None
-        for output in made:
-            if output.content.sha256.hex() != hashes[files[output.name]]:
-                raise _ChangedError(f"{files[output.name].name} is not what was verified")
-        return made
+        except ValueError as error:
+            raise _ChangedError(str(error)) from None
 
     def _send_back(self, tx: Transaction, order: OrderRow, why: str) -> None:
         """The files are not what was verified: the delivery is rejected, and its author has the order again."""
@@ -176,7 +175,7 @@ class _ChangedError(Exception):
 
 def standing(view: View, work: int) -> OrderRow | None:
     """The order that was opened last for some work, unless it was cancelled."""
-    rows = [row for row in view.orders(work=work, limit=1_000_000) if row.state is not Order.CANCELLED]
+    rows = [row for row in view.orders(work=work, limit=10_000) if row.state is not Order.CANCELLED]
     return rows[-1] if rows else None
 
 

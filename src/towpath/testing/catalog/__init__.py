@@ -8,6 +8,7 @@ from towpath.testing.catalog.keys import KeySuite
 from towpath.testing.catalog.leaving import LeavingSuite
 from towpath.testing.catalog.letting import LettingSuite
 from towpath.testing.catalog.listing import ListingSuite
+from towpath.testing.catalog.orders import OrderSuite
 from towpath.testing.catalog.people import PeopleSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
@@ -21,6 +22,7 @@ class CatalogSuite(
     WorkSuite,
     KeySuite,
     PeopleSuite,
+    OrderSuite,
     ProductSuite,
     LeavingSuite,
     LettingSuite,
