@@ -190,23 +190,31 @@ def receive(
 def _judge(tx: Transaction, looked: OrderRow, folder: Path, found: Examined, who: str) -> None:
     assert found.state is not None
     order = tx.order(looked.id)
-    known = {one.sha256 for one in tx.deliveries(order.id)}
     state, manifest = found.state, dict(found.manifest or {})
     author = who or str(manifest.get("operator") or "") or order.who
     if state is Delivery.VERIFIED and (order.token != looked.token or order.state not in _OPEN_TO):
         state = Delivery.LATE
-    row = tx.add_delivery(
-        DeliveryRow(order.id, found.token, found.sha256, state, author, str(folder), manifest, found.reasons)
-    )
-    if found.sha256 in known or order.state not in _OPEN_TO or state is Delivery.LATE:
+    known = {one.sha256: one for one in tx.deliveries(order.id)}
+    before = known.get(found.sha256)
+    if before is not None and (before.state is state or order.state not in _OPEN_TO):
+        return
+    if before is not None:  # the same delivery, mended
+        tx.move_delivery(before.id, state, found.reasons)
+    else:
+        tx.add_delivery(
+            DeliveryRow(
+                order.id, found.token, found.sha256, state, author, str(folder), manifest, found.reasons
+            )
+        )
+    if order.state not in _OPEN_TO or state is Delivery.LATE:
         return
     if order.state is not Order.CLAIMED:  # after a rejection: the same person, a new due date
         order = tx.move_order(
             order.id, Order.CLAIMED, who=order.who, due=tx.now() + float(order.body["lease"])
         )
         mind(tx, order)
-    if row.state is Delivery.VERIFIED:
+    if state is Delivery.VERIFIED:
         deliver(tx, order, author)
         return
-    to = Order.REJECTED if row.state is Delivery.REJECTED else Order.QUARANTINED
-    tell(tx, tx.move_order(order.id, to, who=order.who, why="; ".join(row.reasons), due=order.due))
+    to = Order.REJECTED if state is Delivery.REJECTED else Order.QUARANTINED
+    tell(tx, tx.move_order(order.id, to, who=order.who, why="; ".join(found.reasons), due=order.due))
