@@ -78,6 +78,7 @@ def fill(catalog: LoadedCatalog) -> None:
     catalog.write(lambda tx: tx.decertify(number + 1, "ann", "bad"))
     _work(b, numbers)
     _people(b, numbers)
+    _order(catalog, b.row("b", numbers[-2]).id, numbers[-2])
 
 
 def _work(b: Bench, numbers: list[int]) -> None:
@@ -126,6 +127,25 @@ def _people(b: Bench, numbers: list[int]) -> None:
     )
     opened = c.write(lambda tx: tx.open_publication(claimed, row))
     c.write(lambda tx: tx.move_publication(opened, PublicationState.COPIED, token=claimed.token))
+
+
+def _order(catalog: Any, work: int, item: int) -> None:
+    """An order that was taken, and a delivery that was sent back."""
+    catalog.write(
+        lambda tx: tx.cursor.execute(
+            "INSERT INTO orders (work_id, item_id, queue_id, kind, state, token, key, title, body, who, why, due, opened, "
+            "changed) VALUES (?, ?, (SELECT queue_id FROM work WHERE id = ?), 'handoff', 'rejected', 1, ?, 'Draw', '{}', "
+            "'ann', 'too small', 5e9, 1e9, 1e9)".replace("key", '"key"', 1),
+            (work, item, work, sha("key")),
+        )
+    )
+    catalog.write(
+        lambda tx: tx.cursor.execute(
+            "INSERT INTO deliveries (order_id, token, sha256, state, who, place, reasons, manifest, time) VALUES "
+            "(1, 1, ?, 'rejected', 'ann', '/inbox/order-1', '[\"too small\"]', '{}', 1e9)",
+            (sha("manifest"),),
+        )
+    )
 
 
 def _pin(catalog: Any, product: int) -> None:
