@@ -28,6 +28,12 @@ from towpath.flow.publish import approve
 
 T = TypeVar("T")
 
+_ANSWERED_BY = {
+    "publish": ("a publication that waits for a person", "towpath publish {name}"),
+    "gate": ("a gate", "towpath approve {name}"),
+    "handoff": ("handed to people", "towpath orders list --item {name}"),
+}
+
 _PART = 5000  # finished work that one change takes back
 _ROUTED = 100  # items that get another route in one transaction: others are to get their turn (R4)
 
@@ -181,18 +187,17 @@ class Acting(Looking):
         Raises
         ------
         StateError
-            If the stage is a publication: that goes on by `publish`.
+            If the stage is a publication, a gate or a hand-off: those have verbs of their own.
         """
         if stage == GATHER and accept:
             return self.close_item(name, why=why)
         works = self._works(name, stage, in_states=(states.Work.HELD,))
         service = self._services(name)
-        published = [work for work in works if service.get(work) == "publish"]
-        if published and stage:
-            raise StateError(
-                f"{name} {stage} is a publication that waits for a person: `towpath publish {name}`"
-            )
-        others = [work for work in works if work not in published]
+        asked = [work for work in works if service.get(work) in _ANSWERED_BY]
+        if asked and stage:
+            what, by = _ANSWERED_BY[service[asked[0]]]
+            raise StateError(f"{name} {stage} is {what}: `{by.format(name=name)}`")
+        others = [work for work in works if work not in asked]
         return self._write(lambda tx: tx.release(others, user(), why, accept=accept))
 
     def _services(self, name: str) -> dict[int, str]:

@@ -12,7 +12,7 @@ from towpath.app.stages import Made
 from towpath.app.tables import Key
 from towpath.contracts import stage as contract
 from towpath.contracts.definition import InputPlan
-from towpath.contracts.pipeline import CertifyTable, FetchSourceTable, PipelineFile, PublishTable
+from towpath.contracts.pipeline import CertifyTable, FetchSourceTable, GateTable, PipelineFile, PublishTable
 from towpath.contracts.route import Route
 
 _FACTS = {contract.Flags: "flags", contract.Verdicts: "verdicts", contract.Record: "record"}
@@ -58,6 +58,8 @@ class Makers:
             self._wrong((*key, "inputs", unknown), "an unknown input", choose(unknown, made.consumes))
         if isinstance(made.table, PublishTable):
             yield from self._published(key, kind, route, name, made.table)
+        elif isinstance(made.table, GateTable):
+            yield from self._shown(kind, route.upstream(name))
         elif isinstance(made.table, CertifyTable):
             yield from self._certified((*key, "product"), kind, route.upstream(name), made.table.product)
         for wanted, form in made.consumes.items():
@@ -247,6 +249,12 @@ class Makers:
             if not chosen:
                 self._wrong(key, "nothing to publish", "a stage before it that makes a product")
         yield from (self._of(kind, stage, output) for stage, output in dict.fromkeys(chosen))
+
+    def _shown(self, kind: str, upstream: Sequence[str]) -> Iterator[InputPlan]:
+        """What whoever decides at a gate is shown, and decides for: all that the stages before it made, and judged."""
+        for stage in upstream:
+            yield from (self._of(kind, stage, output) for output in self.made[kind][stage].produces)
+        yield InputPlan("verdicts", "verdicts")
 
     def _certified(self, key: Key, kind: str, stages: Sequence[str], said: str) -> Iterator[InputPlan]:
         """What a stage `certify` takes: an output of an earlier stage, or the item's one raw file."""

@@ -27,7 +27,7 @@ from towpath.contracts.plugin import Plugin
 
 FILE = "towpath.toml"
 PREFIX = "TOWPATH_"
-ROOTS = {"store": "store", "archive": "archive", "incoming": "incoming"}
+ROOTS = {"store": "store", "archive": "archive", "incoming": "incoming", "inbox": "inbox"}
 _SECRET = re.compile(r"secret|token|password|credential", re.IGNORECASE)
 # Up to the last @, and as a parameter: a password that is written wrongly is one too.
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):\S*@")

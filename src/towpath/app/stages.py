@@ -14,6 +14,7 @@ from towpath.app.problems import Problem, choose, describe, validate
 from towpath.app.tables import Key
 from towpath.base.errors import TowpathError
 from towpath.contracts.judging import MEASURES, Measured
+from towpath.contracts.orders import GateSettings, Given
 from towpath.contracts.pipeline import (
     BUILTIN,
     AssessTable,
@@ -22,6 +23,8 @@ from towpath.contracts.pipeline import (
     CommandTable,
     FetchSourceTable,
     FetchTable,
+    GateTable,
+    HandoffTable,
     PublishTable,
     QualifyTable,
     SnapshotTable,
@@ -29,7 +32,7 @@ from towpath.contracts.pipeline import (
 )
 from towpath.contracts.plugin import Plugin, snake
 from towpath.contracts.publication import PublishSettings
-from towpath.contracts.stage import Input, Stage
+from towpath.contracts.stage import Input, Many, One, Stage
 
 TARGETS = {
     "qualify": "towpath.flow.qualify:Qualify",
@@ -38,6 +41,8 @@ TARGETS = {
     "command": "towpath.adapters.executors.command:Command",
     "fetch": "towpath.adapters.sources.fetch:Fetch",
 }
+# What may change of an order without the question being another.
+_NOT_ASKED = frozenset({"people", "lease", "remind", "timeout", "on_timeout", "inbox", "notify", "opens"})
 LOCAL = "towpath.adapters.sources.fetch:LocalFiles"
 
 
@@ -85,7 +90,7 @@ class Finder:
         """The stage `name` of a kind's route; `upstream` are the stages before it, nearest first. None if wrong."""
         key: Key = ("items", kind, "stages", name) if table else ("items", kind, "route")
         if table is None:
-            needs_nothing = name in BUILTIN and name not in ("command", "certify")
+            needs_nothing = name in BUILTIN and name not in ("command", "certify", "handoff")
             table = BUILTIN[name].model_validate({"kind": name}) if needs_nothing else CodeTable()
         if isinstance(table, QualifyTable | AssessTable):
             return self._judge(key, table, upstream)
@@ -97,12 +102,37 @@ class Finder:
         if isinstance(table, CertifyTable):
             params = table.model_dump(mode="json", exclude=set(StageTable.model_fields))
             return Made(table, "certify", params=params, service="certify")
+        if isinstance(table, GateTable):
+            params = table.model_dump(mode="json", include=set(GateSettings.model_fields))
+            return Made(table, "gate", params=params, service="gate", unkeyed=_NOT_ASKED)
+        if isinstance(table, HandoffTable):
+            return self._handoff(key, table)
         if isinstance(table, CommandTable):
             return self._command(key, table)
         if isinstance(table, SnapshotTable):
             return self._builtin(key, table, {"type": table.type, "file": table.file})
         assert isinstance(table, CodeTable)
         return self._code(key, name, table)
+
+    def _handoff(self, key: Key, table: HandoffTable) -> Made | None:
+        if table.check:
+            try:
+                attribute(table.check)
+            except ImportError as error:
+                self._wrong(
+                    (*key, "check"), describe(table.check), f"a function that can be imported ({error})"
+                )
+                return None
+        return Made(
+            table,
+            "handoff",
+            params=table.model_dump(mode="json", exclude=set(StageTable.model_fields)),
+            consumes={name: _taken(one) for name, one in table.consumes.items()},
+            produces={name: one.type for name, one in table.produces.items()},
+            optional=frozenset(name for name, one in table.produces.items() if one.optional),
+            service="handoff",
+            unkeyed=_NOT_ASKED,
+        )
 
     def _wrong(self, key: Key, found: str, expected: str) -> None:
         self.problems.append(Problem(key, found, expected))
@@ -266,3 +296,7 @@ class Finder:
         for name, output in params["produces"].items():
             output["file"] = output["file"] or name
         return self._builtin(key, table, params)
+
+
+def _taken(one: Given) -> Input:
+    return One(one.type, one.optional) if one.form == "one" else Many(one.type, 0 if one.optional else 1)

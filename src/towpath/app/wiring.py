@@ -11,12 +11,14 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from towpath.adapters.executors.inline import InlineExecutor
 from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
+from towpath.adapters.executors.staging import take_in
 from towpath.adapters.notify.folder import Folder
 from towpath.adapters.notify.webhook import Webhook
 from towpath.adapters.storage.local import LocalStorage
@@ -25,6 +27,7 @@ from towpath.app import definitions as pipeline_files
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
 from towpath.app.catalogs import open_catalog
+from towpath.app.plugins import attribute
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.session import Session
@@ -36,8 +39,9 @@ from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
 from towpath.contracts.transfer import Transfer
-from towpath.flow import group, register
+from towpath.flow import group, handoff, register
 from towpath.flow.certify import Certifier
+from towpath.flow.handoff.receive import Check
 from towpath.flow.outbox import couriers
 from towpath.flow.process import Chore, Process
 from towpath.flow.publish import Publisher
@@ -73,6 +77,7 @@ class Parts:
         self.retention = Retention(
             catalog, lambda: self.storage, self.logs, settings.retention, self.transfers
         )
+        self.boxes = handoff.Boxes(catalog, lambda: self.places)
         self._load()
 
     def close(self) -> None:
@@ -187,6 +192,7 @@ class Parts:
         """What a site that runs looks after about once a second."""
         self.reload()
         self.retention.appoint()
+        self.boxes.look()
 
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
@@ -203,10 +209,11 @@ class Parts:
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
         self.retention.open()
+        self.boxes.look()
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
-        chores = self._chores()
+        chores, desk = self._chores(), self._desk()
         process = Process(
             self.catalog,
             executor,
@@ -216,9 +223,14 @@ class Parts:
             places=lambda: self.places,
             logs=self.logs,
             collect_log=collect_log,
-            services={"publish": self._publisher(), "certify": Certifier(self.catalog)},
+            services={
+                "publish": self._publisher(),
+                "certify": Certifier(self.catalog),
+                "gate": desk,
+                "handoff": desk,
+            },
             chores=chores,
-            hooks=(gather,),
+            hooks=(gather, handoff.accepted),
             durable=self.settings.site.durability == "power",
             room=self.room,
             on_short=self.retention.hurry,
@@ -271,10 +283,20 @@ class Parts:
             destinations=tuple(self.settings.outbox),
         )
 
+    def _desk(self) -> handoff.Desk:
+        return handoff.Desk(
+            self.catalog,
+            definitions=lambda: self.definitions,
+            places=lambda: self.places,
+            take=partial(take_in, durable=self.settings.site.durability == "power"),
+            destinations=tuple(self.settings.outbox),
+        )
+
     def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
         sinks = {name: _sink(table, self.folder) for name, table in self.settings.outbox.items()}
         messages = couriers(self.catalog, sinks)
         is_kept = self.settings.retention.every > 0
+        minded = {handoff.CLOCK: handoff.Minder(self.catalog, lambda: self.places, check_of)}
 
         def chores() -> Mapping[tuple[str, str, str], Chore]:
             gathers = {
@@ -283,7 +305,7 @@ class Parts:
                 for kind in definition.kinds.values()
                 if kind.gathered
             }
-            return {**messages, **gathers, **({RETENTION: self.retention} if is_kept else {})}
+            return {**messages, **gathers, **minded, **({RETENTION: self.retention} if is_kept else {})}
 
         return chores
 
@@ -321,6 +343,12 @@ def gather(
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
     if items and definition.groups_of(kind.name, stage.name):
         group.gather(tx, definition, kind.name, stage.name, items)
+
+
+def check_of(name: str) -> Check | None:
+    """The check of deliveries that a pipeline brings; None for ""."""
+    found: Check | None = attribute(name) if name else None
+    return found
 
 
 def _sink(table: OutboxTable, folder: Path) -> Sink:

@@ -134,6 +134,55 @@ PUBLICATION: frozenset[tuple[Publication, Publication]] = frozenset(
 )
 
 
+class Order(StrEnum):
+    """The state of one order to people: a gate that they decide, or a piece of work that is handed to them."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+    CLOSED = "closed"
+    REJECTED = "rejected"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+
+ORDER: frozenset[tuple[Order, Order]] = frozenset(
+    {
+        (Order.OPEN, Order.CLAIMED),
+        (Order.OPEN, Order.ACCEPTED),  # a gate is approved
+        (Order.OPEN, Order.CLOSED),  # a gate ends its item's way
+        (Order.CLAIMED, Order.OPEN),  # given back, or not delivered in time
+        (Order.CLAIMED, Order.CLAIMED),  # a person assigns it to another
+        (Order.CLAIMED, Order.DELIVERED),
+        (Order.CLAIMED, Order.REJECTED),  # what was delivered is not what was asked for
+        (Order.CLAIMED, Order.QUARANTINED),  # what was delivered cannot be judged, or not be trusted
+        (Order.REJECTED, Order.CLAIMED),
+        (Order.QUARANTINED, Order.CLAIMED),
+        (Order.DELIVERED, Order.ACCEPTED),
+        (Order.DELIVERED, Order.CLAIMED),  # the bytes changed after they were verified
+    }
+    | {
+        (state, Order.CANCELLED)
+        for state in Order
+        if state not in (Order.ACCEPTED, Order.CLOSED, Order.CANCELLED)
+    }
+)
+
+STANDING_ORDERS = tuple(
+    state for state in Order if state not in (Order.ACCEPTED, Order.CLOSED, Order.CANCELLED)
+)
+
+
+class Delivery(StrEnum):
+    """What became of one delivery to an order."""
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    QUARANTINED = "quarantined"
+    LATE = "late"
+
+
 class Outcome(StrEnum):
     """How one run ended."""
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
 from towpath.base.spacetime import Box, Span
+from towpath.base.states import Delivery as DeliveryState
+from towpath.base.states import Order as OrderState
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as PublicationState
@@ -157,6 +159,51 @@ class PublicationRow:
     error: str = ""
     updated: float = 0.0
     supersedes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order to people: `kind` is gate or handoff, `body` what was asked when it was opened, which never changes.
+
+    `key` is that of the work then; `token` rises each time that somebody takes it, who must deliver until `due`.
+    """
+
+    work: int
+    item: int
+    stage: str
+    kind: str
+    key: bytes
+    title: str
+    body: Mapping[str, Any]
+    state: OrderState = OrderState.OPEN
+    token: int = 0
+    who: str = ""
+    why: str = ""
+    due: float | None = None
+    opened: float = 0.0
+    changed: float = 0.0
+    id: int = 0
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``order-12``."""
+        return f"order-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One delivery to an order: the sha256 of its manifest, the order's token that it answers, and what became of it."""
+
+    order: int
+    token: int
+    sha256: bytes
+    state: DeliveryState
+    who: str
+    place: str
+    manifest: Mapping[str, Any]
+    reasons: tuple[str, ...] = ()
+    time: float = 0.0
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +490,24 @@ class View(Protocol):
     ) -> list[PublicationRow]:
         """The publication journal."""
 
+    def order(self, number: int) -> OrderRow:
+        """An order by its number. Raises `NotFoundError`."""
+
+    def orders(
+        self,
+        *,
+        item: int = 0,
+        work: int = 0,
+        kind: str = "",
+        states: Sequence[OrderState] = (),
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[OrderRow]:
+        """Orders, oldest first; those with an id above `after`."""
+
+    def deliveries(self, order: int) -> list[DeliveryRow]:
+        """What was delivered to an order, oldest first."""
+
     def publication_counts(self) -> dict[str, int]:
         """How many publications by state."""
 
@@ -721,6 +786,21 @@ class Transaction(View, Protocol):
 
     def post(self, destination: str, subject: str, body: Mapping[str, Any]) -> int:
         """Put a message in the outbox, in this transaction; it is sent at least once, in order per subject."""
+
+    # ---- people
+    def open_order(self, claimed: Claimed, row: OrderRow, *, reaches: str = "") -> OrderRow:
+        """Open an order for claimed work, fenced by the claim's token; the item reaches a milestone with it."""
+
+    def move_order(
+        self, number: int, state: OrderState, *, who: str = "", why: str = "", due: float | None = None
+    ) -> OrderRow:
+        """Move an order on, if the table allows it; claimed: token + 1. Raises `StateError`."""
+
+    def add_delivery(self, row: DeliveryRow) -> DeliveryRow:
+        """Write down a delivery; the same manifest again is the same delivery, as it was judged first."""
+
+    def move_delivery(self, number: int, state: DeliveryState, reasons: Sequence[str]) -> None:
+        """A person judged a delivery otherwise, or it changed after it was judged."""
 
     # ---- sessions
     def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:

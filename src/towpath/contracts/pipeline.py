@@ -21,6 +21,7 @@ from towpath.base import clock
 from towpath.base.errors import DefinitionError
 from towpath.base.template import names
 from towpath.contracts.judging import Model, Rule
+from towpath.contracts.orders import Expected, GateSettings, Given
 from towpath.contracts.publication import PublishSettings
 from towpath.contracts.route import parse
 
@@ -250,6 +251,31 @@ class PublishTable(StageTable, PublishSettings):
             return value
 
 
+class GateTable(StageTable, GateSettings):
+    """The built-in kind `gate`: a person decides whether the item goes on (see `GateSettings`)."""
+
+    kind: Literal["gate"]  # type: ignore[assignment]  # each kind narrows the one of its base
+    people: Texts = ()
+    timeout: Duration = 0.0
+
+
+class HandoffTable(StageTable):
+    """The built-in kind `handoff`: people outside make the products, from what they are given (see `HandoffSettings`)."""
+
+    kind: Literal["handoff"]  # type: ignore[assignment]  # each kind narrows the one of its base
+    title: str = "{kind} {item.key}"
+    instructions: str = ""
+    people: Texts = ()
+    lease: Duration = 14 * 86400.0
+    remind: Duration = 2 * 86400.0
+    inbox: Name = "inbox"
+    check: str = ""
+    opens: str = ""
+    notify: Texts | None = None
+    consumes: dict[str, Annotated[Given, BeforeValidator(_typed)]] = Field(default_factory=dict)
+    produces: dict[str, Expected] = Field(min_length=1)
+
+
 BUILTIN: dict[str, type[StageTable]] = {
     "qualify": QualifyTable,
     "assess": AssessTable,
@@ -257,6 +283,8 @@ BUILTIN: dict[str, type[StageTable]] = {
     "fetch": FetchTable,
     "command": CommandTable,
     "certify": CertifyTable,
+    "gate": GateTable,
+    "handoff": HandoffTable,
     "publish": PublishTable,
 }
 
@@ -274,6 +302,8 @@ AnyStage = Annotated[
     | Annotated[FetchTable, Tag("fetch")]
     | Annotated[CommandTable, Tag("command")]
     | Annotated[CertifyTable, Tag("certify")]
+    | Annotated[GateTable, Tag("gate")]
+    | Annotated[HandoffTable, Tag("handoff")]
     | Annotated[PublishTable, Tag("publish")],
     Discriminator(_kind_of),
 ]

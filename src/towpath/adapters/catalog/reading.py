@@ -5,6 +5,7 @@ from typing import Any
 
 from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
+from towpath.adapters.catalog.orders import OrderReading
 from towpath.adapters.catalog.sql import (
     BAD,
     FIRST_OF_SUBJECT,
@@ -54,7 +55,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing, FeatureReading):
+class Reading(Listing, FeatureReading, OrderReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site

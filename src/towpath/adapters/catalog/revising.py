@@ -23,7 +23,7 @@ from towpath.adapters.catalog.spreading import (
     joined,
     payload,
 )
-from towpath.adapters.catalog.sql import WORK_COLUMNS, chunks, dump, marks
+from towpath.adapters.catalog.sql import STANDING, WORK_COLUMNS, chunks, dump, marks
 from towpath.base.model import WorkRow
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import SPREAD
@@ -150,14 +150,19 @@ class Revising(Readiness):
         ]
 
     def _set_back(self, rows: Iterable[WorkRow], *, force: bool = False) -> None:
-        """With `force` the key is forgotten; the empty key tells a run that ends later that it was."""
+        """With `force` the key is forgotten; the empty key tells a run that ends later that it was.
+
+        What a person or a rule holds stays held; what waits for the answer to an order is asked again.
+        """
         self.cursor.executemany(
             "UPDATE work SET revision = revision + 1, "
             "attempts = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 0 ELSE attempts END, "
             "due = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 0 ELSE due END, "
             "note = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready', 'waiting') THEN NULL ELSE note END, "
             '"key" = CASE WHEN NOT ? THEN "key" WHEN state = \'running\' THEN ? END, '
-            "state = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 'waiting' ELSE state END WHERE id = ?",
+            "state = CASE WHEN state IN ('done', 'rejected', 'failed', 'ready') THEN 'waiting' "
+            "WHEN state = 'held' AND EXISTS (SELECT 1 FROM orders o WHERE o.work_id = work.id "
+            f"AND o.{STANDING}) THEN 'waiting' ELSE state END WHERE id = ?",
             [(force, b"", row.id) for row in rows],
         )
 

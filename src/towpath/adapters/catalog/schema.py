@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from towpath.adapters.catalog import features as places
 from towpath.adapters.catalog import footprints
-from towpath.adapters.catalog.sql import AT_REST, BAD, LIVE
+from towpath.adapters.catalog.sql import AT_REST, BAD, LIVE, STANDING
 
 metadata = MetaData()
 
@@ -314,6 +314,45 @@ publications = Table(
         where="state NOT IN ('failed', 'conflict', 'withdrawn')",
         unique=True,
     ),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("work_id", _ID, nullable=False),
+    Column("item_id", _ID, nullable=False),
+    Column("queue_id", _ID, nullable=False),
+    Column("kind", Text, nullable=False),  # gate | handoff
+    Column("state", Text, nullable=False),
+    Column("token", Integer, nullable=False),  # rises with each claim by a person
+    Column("key", LargeBinary, nullable=False),  # of the work when it was opened
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("due", Float),
+    Column("opened", Float, nullable=False),
+    Column("changed", Float, nullable=False),
+    Index("orders_work", "work_id"),
+    Index("orders_item", "item_id"),
+    _partial("orders_standing", "id", where=STANDING),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("order_id", _ID, nullable=False),
+    Column("token", Integer, nullable=False),  # of the order that it answers
+    Column("sha256", LargeBinary, nullable=False),  # of its manifest
+    Column("state", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    UniqueConstraint("order_id", "sha256", name="deliveries_manifest"),
 )
 
 events = Table(

@@ -22,6 +22,7 @@ LIVE = "(state = 'current' OR state = 'missing' OR state = 'changed' OR state = 
 # Products that are not as work needs them: consumers wait. Written as the index on it is.
 BAD = "state IN ('missing', 'changed', 'wanted')"
 # Work of stages that is not ready and does not run, written as the index on it is: what rests costs nothing to claim.
+STANDING = "state NOT IN ('accepted', 'closed', 'cancelled')"  # of orders
 AT_REST = "state <> 'ready' AND state <> 'running' AND subject = ''"
 ACTIVE = "state IN ('ready', 'running')"
 

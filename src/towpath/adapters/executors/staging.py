@@ -8,11 +8,13 @@ import contextlib
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from towpath.base import faults
 from towpath.base.hashing import Content, content, file_sha256
 from towpath.base.renaming import rename_new
+from towpath.contracts.executor import Output
 
 
 def remove(path: str) -> None:
@@ -289,3 +291,27 @@ class Staging:
                 remove(f"{self._prefix}.{name}")
         elif self._folder:
             remove(self._prefix)
+
+
+def take_in(files: Mapping[str, Path], place: str, token: int, lone: bool, *, durable: bool) -> list[Output]:
+    """Copy files from elsewhere to a place of the store, as the outputs of a run: hashed, one rename, nothing replaced.
+
+    Raises
+    ------
+    OSError
+        If one cannot be copied; nothing is left then.
+    """
+    folders = Folders(durable=durable)
+    staging = Staging(place, token, lone, folders)
+    clear(place, token)
+    try:
+        for output, source in files.items():
+            path = staging.open(output, source.name)
+            shutil.copyfile(source, path, follow_symlinks=False)
+            staging.close(output, path)
+        staging.finish()
+    except BaseException:
+        staging.discard()
+        raise
+    folders.sync()
+    return [Output(output, staging.path(output), made) for output, made in staging.made.items()]

@@ -5,14 +5,16 @@ from typing import Any
 
 from towpath.base import clock
 from towpath.base.model import Event, RuleResult
+from towpath.base.states import STANDING_ORDERS, Order, Publication
 from towpath.base.states import Product as ProductState
-from towpath.base.states import Publication
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import PublicationRow
 from towpath.contracts.definition import GATHER
+from towpath.contracts.orders import GATE, HANDOFF
 from towpath.flow.explain.reasons import Case, Reason, Why, let_go, let_go_facts
 
 _BAD = (ProductState.MISSING, ProductState.CHANGED)
+_SENT_BACK = (Order.REJECTED, Order.QUARANTINED)
 _ASIDE = (Publication.SUPERSEDED, Publication.WITHDRAWN)
 
 
@@ -29,6 +31,8 @@ def held(case: Case) -> Iterator[Reason]:
         do = f"`towpath publish {case.item.kind}/{case.item.key}` lets it go on"
         yield Reason(Why.APPROVAL, "it is held: the publication waits for a person", do, {"note": row.note})
         yield from _publication(case)
+    elif case.stage is not None and case.stage.service in (GATE, HANDOFF):
+        yield from _order(case)
     elif rules := _rules(case):
         for rule in rules:
             yield _by_rule(case, rule)
@@ -36,6 +40,28 @@ def held(case: Case) -> Iterator[Reason]:
         yield Reason(
             Why.PERSON, _stated("held", row.note), f"`towpath release {case.where}`", {"note": row.note}
         )
+
+
+def _order(case: Case) -> Iterator[Reason]:
+    """The question that waits for people, and who has it."""
+    rows = [row for row in case.view.orders(work=case.row.id) if row.state in STANDING_ORDERS]
+    for row in rows[-1:]:
+        facts = {"order": row.id, "kind": row.kind, "state": row.state.value, "who": row.who, "due": row.due}
+        name = f"{case.item.kind}/{case.item.key}"
+        until = f" until {clock.text(row.due)}" if row.due else ""
+        if row.kind == GATE:
+            text = f"it waits at a gate: {row.title}"
+            yield Reason(
+                Why.GATE, text, f"`towpath approve {name}` or `towpath reject {name} --why …`", facts
+            )
+        elif row.state is Order.OPEN:
+            text = f"{row.name} is open, nobody has taken it: {row.title}"
+            yield Reason(Why.ORDER, text, f"`towpath orders claim {row.id}`", facts)
+        else:
+            state = "was delivered by" if row.state is Order.DELIVERED else "is with"
+            why = f"; what was delivered is {row.state.value}: {row.why}" if row.state in _SENT_BACK else ""
+            text = f"{row.name} {state} {row.who}{until}{why}"
+            yield Reason(Why.ORDER, text, f"`towpath orders show {row.id}` tells all of it", facts)
 
 
 def _by_person(case: Case, said: Event) -> Reason:

@@ -42,6 +42,8 @@ class Why(StrEnum):
     # held
     RULE = "rule"
     TIMEOUT = "time-out"
+    GATE = "gate"
+    ORDER = "order"
     APPROVAL = "approval"
     PERSON = "person"
     # ended

@@ -11,7 +11,7 @@ from towpath.base.errors import SiteError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0007"
+HEAD = "0008"
 
 
 def upgrade(connection: "Connection") -> None:
