@@ -12,7 +12,7 @@ from towpath.base import clock
 from towpath.base.states import Delivery
 from towpath.cli import opening, screen
 from towpath.cli.options import call_of
-from towpath.cli.screen import Screen, section
+from towpath.cli.screen import Screen
 
 app = typer.Typer()
 group = typer.Typer(
@@ -130,9 +130,11 @@ def deliver(
     context: typer.Context,
     order: Number,
     files: Annotated[
-        list[Path], typer.Argument(help="The files; without any, what lies in the drop box is looked at.")
-    ]
-    | None = None,
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE", help="The files; without any, what lies in the drop box is looked at."
+        ),
+    ] = None,
     comment: Annotated[str, typer.Option(help="What a reader should know.")] = "",
 ) -> None:
     """Deliver files to an order that you have taken, or have its drop box looked at now. Exit code 1 if not accepted."""
@@ -176,39 +178,44 @@ def _moment(seconds: float | None) -> str:
 
 def _shown(found: OrderDetails) -> list[RenderableType]:
     row, body = found.row, found.row.body
-    facts = screen.table("", "")
-    facts.show_header = False
     about = [
         ("item", f"{found.item} {row.stage}"),
         ("state", row.state.value + (f", with {row.who}" if row.who else "")),
         ("until", _moment(row.due)),
         ("why", row.why),
         ("for", ", ".join(body["people"])),
-        ("drop box", str(found.box or "")),
         ("claim", str(row.token) if found.box and row.token else ""),
     ]
-    for name, value in about:
-        if value:
-            facts.add_row(name, value)
-    parts: list[RenderableType] = [Text(f"{row.name}: {row.title}"), facts]
+    parts: list[RenderableType] = [
+        Text(f"{row.name}: {row.title}"),
+        screen.pairs((name, value) for name, value in about if value),
+    ]
     if body["instructions"]:
         parts.append(Text(body["instructions"]))
-    if found.inputs:
-        parts.append(section("given", Text("\n".join(map(str, found.inputs)))))
     asked = [
         f"{one['file']} ({one['type']}{', optional' if one['optional'] else ''})"
         for one in body.get("deliver", ())
     ]
-    if asked:
-        parts.append(section("to deliver", Text("\n".join(asked))))
     told = [
-        f"{one.id}: {one.state.value}, by {one.who} at {_moment(one.time)}"
-        + "".join(f"\n   {r}" for r in one.reasons)
+        line
         for one in found.deliveries
+        for line in (
+            f"{one.id}: {one.state.value}, by {one.who} at {_moment(one.time)}",
+            *(f"  {reason}" for reason in one.reasons),
+        )
     ]
-    if told:
-        parts.append(section("delivered", Text("\n".join(told))))
-    return parts
+    lists = {
+        "given": [str(path) for path in found.inputs],
+        "to deliver": asked,
+        "drop box": [str(found.box)] if found.box else [],
+        "delivered": told,
+    }
+    return [*parts, *(_listed(title, lines) for title, lines in lists.items() if lines)]
+
+
+def _listed(title: str, lines: list[str]) -> Text:
+    """Lines under their title, never cut or folded: paths can be copied."""
+    return Text.assemble("\n", (title, "bold"), *(f"\n  {line}" for line in lines))
 
 
 def _document(found: OrderDetails) -> dict[str, Any]:
