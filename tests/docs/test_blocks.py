@@ -1,11 +1,12 @@
-"""Runs what the documentation shows: the blocks of README.md, docs/ and the pipelines, file by file.
+"""Runs what the documentation shows: the blocks of README.md, docs/, the pipelines and the examples, file by file.
 
-The blocks of one file run in order in one fresh folder, with this environment's programs first on PATH. What
-each kind of block means is written in CONTRIBUTING.md under "Blocks in the documentation".
+The blocks of one file run in order in one fresh folder (for an example: a copy of its own), with this environment's
+programs first on PATH. What each kind of block means is written in CONTRIBUTING.md under "Blocks in the documentation".
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,10 +22,12 @@ from towpath.testing.postgres import programs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIPELINES = REPOSITORY / "src" / "towpath" / "pipelines"
+EXAMPLES = REPOSITORY / "examples"
 PAGES = [
     REPOSITORY / "README.md",
     *sorted((REPOSITORY / "docs").rglob("*.md")),
     *sorted(PIPELINES.glob("*/README.md")),
+    *sorted(EXAMPLES.glob("*/README.md")),
 ]
 # These take longer than a fast test may.
 SLOW = {"tutorial/first-pipeline.md", "explanation/how-a-run-happens.md"}
@@ -157,6 +160,10 @@ def test_the_blocks_of_a_page_do_what_they_show(
         monkeypatch.setenv("PGHOST", str(server.folder))
         monkeypatch.setenv("PGUSER", "towpath")
         monkeypatch.setenv("PATH", os.environ["PATH"] + os.pathsep + str(programs()))
+    if page.is_relative_to(EXAMPLES):
+        shutil.copytree(
+            page.parent, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for block in blocks(page.read_text(encoding="utf-8")):
         try:
             run_block(block, tmp_path)

@@ -178,3 +178,29 @@ def test_a_file_that_is_changed_after_it_was_verified_never_enters(site: Site, t
     found = site.order(order.row.id)
     assert found.row.state is Order.CLAIMED and "not what was verified" in found.row.why
     assert not [one for one in site.show("quake").products if one.stage == "pick"]
+
+
+def test_whoever_delivers_by_the_drop_box_finds_there_what_its_next_manifest_must_say(
+    site: Site, tmp_path: Path
+) -> None:
+    (order,) = site.orders()
+    box = site.claim_order(order.row.id).box
+    assert box is not None
+
+    def deliver(*rows: str) -> None:
+        path = picks(tmp_path / "work", *rows)
+        shutil.copy(path, box / path.name)
+        close(box, order.row.id, json.loads((box / "ORDER.json").read_text())["token"], path)
+
+    for wrong in ("P,soon", "P,later"):
+        deliver(wrong)
+        site.run()
+        assert site.order(order.row.id).row.state is Order.REJECTED
+    deliver("P,12.0")
+    assert site.check_order(order.row.id).state is Delivery.VERIFIED
+    (box / "quake-picks.csv").write_text("phase,time\nP,99.0\n")
+    site.run()
+    assert site.order(order.row.id).row.state is Order.CLAIMED
+    deliver("P,12.02")
+    site.run()
+    assert states(site)["pick"] == "done"

@@ -133,7 +133,7 @@ class Orders(Calibrating):
         if details.box is None:
             raise StateError(f"{details.row.name} is a gate, which is approved or rejected")
         check = check_of(str(details.row.body["check"]))
-        return handoff.receive(self.catalog, number, details.box, user(), check=check)
+        return handoff.look_into(self.catalog, self._parts.places, details.row, user(), check=check)
 
     def deliver(
         self, number: int, files: Sequence[str | os.PathLike[str]], *, comment: str = ""

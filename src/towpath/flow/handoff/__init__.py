@@ -16,11 +16,11 @@ from towpath.flow.handoff.answer import (
     reject,
     take,
 )
-from towpath.flow.handoff.boxes import Boxes, Minder, box_of, lay_out
+from towpath.flow.handoff.boxes import Boxes, Minder, box_of, lay_out, look_into
 from towpath.flow.handoff.receive import Examined, examine, receive
 from towpath.flow.handoff.service import Desk, accepted, standing
 
 __all__ = [
     "CLOCK", "Boxes", "Desk", "Examined", "Minder", "accepted", "approve", "assign", "box_of", "cancel", "claim", "due",
-    "examine", "give_back", "lay_out", "receive", "reject", "standing", "take",
+    "examine", "give_back", "lay_out", "look_into", "receive", "reject", "standing", "take",
 ]  # fmt: skip

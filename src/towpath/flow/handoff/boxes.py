@@ -14,7 +14,7 @@ from towpath.base.states import STANDING_ORDERS, Order
 from towpath.contracts.catalog import Catalog, Claimed, OrderRow, Transaction
 from towpath.contracts.orders import HANDOFF, MANIFEST, ORDER
 from towpath.flow.handoff.answer import bring_forward, due
-from towpath.flow.handoff.receive import Check, receive
+from towpath.flow.handoff.receive import Check, Examined, receive
 
 _Seen = tuple[int, int, int]
 _MOST = 10_000  # orders that stand at once
@@ -26,18 +26,33 @@ def box_of(places: Mapping[str, str], order: OrderRow) -> Path:
 
 
 def lay_out(places: Mapping[str, str], order: OrderRow) -> None:
-    """Make the drop box, with what is asked in it."""
+    """Make the drop box, with what is asked in it; what says so already is left as it is."""
     box = box_of(places, order)
     box.mkdir(parents=True, exist_ok=True)
     body = dict(order.body)
     body["inputs"] = [{**one, "path": places[one["root"]] + one["path"]} for one in body["inputs"]]
     claim = {"token": order.token, "who": order.who, "due": clock.text(order.due) if order.due else None}
     told = {"order": order.id, "title": order.title, **claim, **body}
+    text = (json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    there = box / ORDER
+    if there.is_file() and there.stat().st_size == len(text) and there.read_bytes() == text:
+        return
     written = box / f".{ORDER}"
-    written.write_text(
-        json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    written.replace(box / ORDER)
+    written.write_bytes(text)
+    written.replace(there)
+
+
+def look_into(
+    catalog: Catalog, places: Mapping[str, str], order: OrderRow, who: str = "", *, check: Check | None = None
+) -> Examined:
+    """Receive what is in the drop box of an order; the box tells then which claim the next manifest is to name."""
+    box = box_of(places, order)
+    found = receive(catalog, order.id, box, who, check=check)
+    with catalog.read() as view:
+        now = view.order(order.id)
+    if box.is_dir() and now.state in STANDING_ORDERS:
+        lay_out(places, now)
+    return found
 
 
 class Boxes:
@@ -107,10 +122,5 @@ class Minder:
         with self._catalog.read() as view:
             order = view.order(number)
         if order.kind == HANDOFF and order.state in STANDING_ORDERS and order.state is not Order.DELIVERED:
-            receive(
-                self._catalog,
-                number,
-                box_of(self._places(), order),
-                check=self._check_of(str(order.body["check"])),
-            )
+            look_into(self._catalog, self._places(), order, check=self._check_of(str(order.body["check"])))
         self._catalog.write(lambda tx: tx.finish(claimed, again=due(tx, number)))

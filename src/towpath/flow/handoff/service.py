@@ -22,7 +22,7 @@ from towpath.contracts.orders import (
     settings,
 )
 from towpath.flow.handoff.answer import cancel, mind, tell
-from towpath.flow.handoff.boxes import lay_out
+from towpath.flow.handoff.boxes import box_of, lay_out
 from towpath.flow.handoff.receive import outputs_of
 
 Take = Callable[[Mapping[str, Path], Mapping[str, str], str, int, bool], Sequence[Output]]
@@ -71,7 +71,9 @@ class Desk:
                 outputs = tuple(self._import(kind, stage, claimed, order))
         except _ChangedError as problem:
             why = str(problem)
-            self._catalog.write(lambda tx: self._send_back(tx, order, why))
+            order = self._catalog.write(lambda tx: self._send_back(tx, order, why))
+            if box_of(self._places(), order).is_dir():  # a disk that is away is not made anew
+                lay_out(self._places(), order)
             outcome, reasons = Outcome.HELD, (f"{order.name}: {why}",)
         except (StateError, DefinitionError, StorageError, OSError) as problem:
             outcome, error = Outcome.FAILED, f"{type(problem).__name__}: {problem}"
@@ -156,10 +158,10 @@ class Desk:
         except ValueError as error:
             raise _ChangedError(str(error)) from None
 
-    def _send_back(self, tx: Transaction, order: OrderRow, why: str) -> None:
+    def _send_back(self, tx: Transaction, order: OrderRow, why: str) -> OrderRow:
         """The files are not what was verified: the delivery is rejected, and its author has the order again."""
-        if tx.order(order.id).state is not Order.DELIVERED:
-            return
+        if (now := tx.order(order.id)).state is not Order.DELIVERED:
+            return now
         for one in tx.deliveries(order.id):
             if one.state is Delivery.VERIFIED:
                 tx.move_delivery(one.id, Delivery.REJECTED, (why,))
@@ -167,6 +169,7 @@ class Desk:
         moved = tx.move_order(order.id, Order.CLAIMED, who=order.who, why=why, due=due)
         mind(tx, moved)
         tell(tx, moved)
+        return moved
 
 
 class _ChangedError(Exception):
