@@ -107,11 +107,14 @@ def test_taken_passed_on_and_given_back(run: Command) -> None:
     assert (told["who"], told["token"]) == ("ben", 2)
     refused = run("orders", "claim", "1")
     assert refused.code == Exit.STATE and "order-1 is taken by ben" in refused.err
+    others = run("orders", "return", "1")
+    assert others.code == Exit.STATE and "order-1 is with ben" in others.err
+    run("orders", "assign", "1", user())
     back = run("orders", "return", "1", "--why", "no time", "--json").document
     assert (back["state"], back["why"], back["due"]) == ("open", "no time", None)
     assert run("orders", "return", "1").code == Exit.STATE
     again = run("orders", "claim", "1", "--json").document
-    assert (again["state"], again["who"], again["token"]) == ("claimed", user(), 3)
+    assert (again["state"], again["who"], again["token"]) == ("claimed", user(), 4)
 
 
 def test_a_delivery_that_is_not_accepted_ends_with_1_and_may_be_followed(

@@ -173,6 +173,8 @@ def test_whoever_is_entitled_takes_it_once(desk: Desk) -> None:
         desk.act(handoff.claim, "ben")
     assert desk.act(handoff.assign, "ben", "ann", "holiday").who == "ben"
     assert desk.order.token == 2 and desk.order.why == "holiday"
+    with pytest.raises(StateError, match="is with ben; it can be assigned"):
+        desk.act(handoff.give_back, "ann")
     desk.act(handoff.give_back, "ben", "no time")
     assert (desk.order.state, desk.order.who) == (Order.OPEN, "")
     with pytest.raises(StateError, match="a work order"):
@@ -270,6 +272,9 @@ def test_what_is_whole_is_taken_in(desk: Desk) -> None:
     desk.act(handoff.claim, "ann")
     desk.put({"survey.csv": b"a,b\n1,2\n", "notes.txt": b"clear"}, software={"draw": "2.1"})
     assert desk.look().state is Delivery.VERIFIED
+    for verb, given in ((handoff.claim, ("ben",)), (handoff.assign, ("ben", "ann"))):
+        with pytest.raises(StateError, match="was delivered by ann"):
+            desk.act(verb, *given)
     report = desk.turn()
     assert report is not None and report.outcome is Outcome.DONE and report.reasons == ()
     assert {output.name: Path(output.path).read_bytes() for output in report.outputs} == {

@@ -178,7 +178,7 @@ class Orders(Calibrating):
             If it is written otherwise.
         """
         number = text.removeprefix("order-")
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit()):
             raise NotFoundError(f"{text!r} is no order; orders are written 12 or order-12")
         return int(number)
 
@@ -190,6 +190,8 @@ def _fill(box: Path, row: OrderRow, paths: Sequence[Path], comment: str) -> None
     told = []
     for path in paths:
         target = box / path.name
+        if target.is_symlink():  # what it points at is not ours to write
+            target.unlink()
         if not (target.exists() and target.samefile(path)):
             shutil.copyfile(path, target)
         made = hashing.content(target)

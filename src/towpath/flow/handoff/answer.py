@@ -1,7 +1,7 @@
 """What people do with orders: decide a gate, take work, give it back, pass it on; and what time does with them.
 
-Each verb is one transaction. Promises that nobody acts who is not entitled or not the holder, and that all who are to be
-told are told in the same transaction.
+Each verb is one transaction. Promises that nobody decides or takes work who is not entitled, that nobody gives back what
+another has, and that all who are to be told are told in the same transaction.
 """
 
 from collections.abc import Sequence
@@ -64,6 +64,8 @@ def assign(tx: Transaction, number: int, whom: str, who: str, why: str = "") -> 
 
 
 def _taken(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
+    if row.state is Order.DELIVERED:
+        raise StateError(f"{row.name} was delivered by {row.who}, and what was delivered is verified")
     moved = tx.move_order(row.id, Order.CLAIMED, who=who, why=why, due=tx.now() + float(row.body["lease"]))
     mind(tx, moved)
     tell(tx, moved)
@@ -71,8 +73,17 @@ def _taken(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
 
 
 def give_back(tx: Transaction, number: int, who: str, why: str = "") -> OrderRow:
-    """Return an order to the pool."""
-    return _to_pool(tx, _of_kind(tx, number, HANDOFF), who, why)
+    """Return an order to the pool: whoever has it may.
+
+    Raises
+    ------
+    StateError
+        If somebody else has it.
+    """
+    row = _of_kind(tx, number, HANDOFF)
+    if row.who not in ("", who):
+        raise StateError(f"{row.name} is with {row.who}; it can be assigned to another")
+    return _to_pool(tx, row, who, why)
 
 
 def _to_pool(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
