@@ -187,4 +187,4 @@ def test_the_rules_hold_whatever_happens(machine: type[PostgresMachine]) -> None
 
 @pytest.mark.slow
 def test_the_rules_hold_whatever_happens_for_long(machine: type[PostgresMachine]) -> None:
-    run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=50))
+    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=50))

@@ -99,7 +99,7 @@ def test_the_rules_hold_whatever_happens(migrated: Path) -> None:
 @pytest.mark.slow
 def test_the_rules_hold_whatever_happens_for_long(migrated: Path) -> None:
     SqliteMachine.migrated = migrated
-    run_state_machine_as_test(SqliteMachine, settings=settings(max_examples=80, stateful_step_count=50))
+    run_state_machine_as_test(SqliteMachine, settings=settings(max_examples=55, stateful_step_count=50))
 
 
 # ---- the file

@@ -30,7 +30,12 @@ PAGES = [
     *sorted(EXAMPLES.glob("*/README.md")),
 ]
 # These take longer than a fast test may.
-SLOW = {"tutorial/first-pipeline.md", "explanation/how-a-run-happens.md"}
+SLOW = {
+    "tutorial/first-pipeline.md",
+    "explanation/how-a-run-happens.md",
+    "howto/hand-work-to-people.md",
+    "picks/README.md",
+}
 # A fence with what it says after its backticks, and the HTML comment on the line before it, if any.
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>no-run|file): (?P<value>.+?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$",
