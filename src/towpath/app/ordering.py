@@ -15,9 +15,9 @@ from towpath.app.calibrating import Calibrating
 from towpath.app.wiring import check_of
 from towpath.base import hashing
 from towpath.base.errors import NotFoundError, StateError, UsageError
-from towpath.base.states import STANDING_ORDERS, Order
+from towpath.base.states import STANDING_ORDERS, WITH_SOMEBODY, Order
 from towpath.contracts.catalog import DeliveryRow, OrderRow, Transaction
-from towpath.contracts.orders import GATE, MANIFEST
+from towpath.contracts.orders import GATE, MANIFEST, ORDER
 from towpath.flow import handoff
 
 
@@ -149,11 +149,7 @@ class Orders(Calibrating):
         """
         details = self.order(number)
         row, box = details.row, details.box
-        if (
-            box is None
-            or row.state not in (Order.CLAIMED, Order.REJECTED, Order.QUARANTINED)
-            or row.who != user()
-        ):
+        if box is None or row.state not in WITH_SOMEBODY or row.who != user():
             state = f"{row.state.value}{f' by {row.who}' if row.who else ''}"
             raise StateError(f"{row.name} is {state}; take it first: `towpath orders claim {number}`")
         paths = [Path(name) for name in files]
@@ -198,7 +194,7 @@ def _fill(box: Path, row: OrderRow, paths: Sequence[Path], comment: str) -> None
         told.append({"path": path.name, "bytes": made.size, "sha256": made.sha256.hex()})
     names = {one["path"] for one in told}
     for other in box.iterdir():  # of an earlier delivery
-        if other.is_file() and other.name not in names and not other.name.startswith("ORDER"):
+        if other.is_file() and other.name not in names and other.name not in (ORDER, f".{ORDER}"):
             other.unlink()
     manifest = {"order": row.id, "token": row.token, "files": told, "operator": user(), "comment": comment}
     written = box / f".{MANIFEST}"

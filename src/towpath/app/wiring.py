@@ -171,7 +171,7 @@ class Parts:
                     f"{definition.pipeline}: {stage.kind}.{stage.name}: inbox: no root {name!r}; roots are {known}"
                 )
             place = f"{self.folder / INBOX}/"
-            self.catalog.write(lambda tx, place=place: tx.set_root(INBOX, place))  # type: ignore[misc]
+            self.catalog.write(partial(_name_inbox, place=place))
             os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
             self.places[INBOX] = place
 
@@ -365,6 +365,10 @@ def gather(
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
     if items and definition.groups_of(kind.name, stage.name):
         group.gather(tx, definition, kind.name, stage.name, items)
+
+
+def _name_inbox(tx: Transaction, place: str) -> None:
+    tx.set_root(INBOX, place)
 
 
 def _handoffs(definition: Definition) -> Iterator[StagePlan]:

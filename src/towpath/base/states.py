@@ -169,6 +169,8 @@ ORDER: frozenset[tuple[Order, Order]] = frozenset(
     }
 )
 
+SENT_BACK = (Order.REJECTED, Order.QUARANTINED)  # whoever delivered has it still
+WITH_SOMEBODY = (Order.CLAIMED, *SENT_BACK)
 STANDING_ORDERS = tuple(
     state for state in Order if state not in (Order.ACCEPTED, Order.CLOSED, Order.CANCELLED)
 )

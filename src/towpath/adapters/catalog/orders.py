@@ -36,7 +36,8 @@ class OrderReading(Session):
         limit: int = 100,
     ) -> list[OrderRow]:
         """Orders, oldest first; those with an id above `after`."""
-        where, values = ["id > ?"], [after]
+        where = ["id > ?"]
+        values: list[Any] = [after]
         asked: tuple[tuple[str, Any], ...] = (("item_id", item), ("work_id", work), ("kind", kind))
         for column, value in asked:
             if value:
@@ -44,7 +45,7 @@ class OrderReading(Session):
                 values.append(value)
         if states:
             where.append(f"state IN ({marks(states)})")
-            values += [state.value for state in states]  # type: ignore[misc]
+            values += [state.value for state in states]
         statement = f"SELECT {ORDER_COLUMNS} FROM orders WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
         return [self.to_order(row) for row in self.rows(statement, (*values, limit))]
 

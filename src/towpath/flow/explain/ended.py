@@ -5,7 +5,7 @@ from typing import Any
 
 from towpath.base import clock
 from towpath.base.model import Event, RuleResult
-from towpath.base.states import STANDING_ORDERS, Order, Publication
+from towpath.base.states import SENT_BACK, STANDING_ORDERS, Order, Publication
 from towpath.base.states import Product as ProductState
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import PublicationRow
@@ -14,7 +14,6 @@ from towpath.contracts.orders import GATE, HANDOFF
 from towpath.flow.explain.reasons import Case, Reason, Why, let_go, let_go_facts
 
 _BAD = (ProductState.MISSING, ProductState.CHANGED)
-_SENT_BACK = (Order.REJECTED, Order.QUARANTINED)
 _ASIDE = (Publication.SUPERSEDED, Publication.WITHDRAWN)
 
 
@@ -59,7 +58,7 @@ def _order(case: Case) -> Iterator[Reason]:
             yield Reason(Why.ORDER, text, f"`towpath orders claim {row.id}`", facts)
         else:
             state = "was delivered by" if row.state is Order.DELIVERED else "is with"
-            why = f"; what was delivered is {row.state.value}: {row.why}" if row.state in _SENT_BACK else ""
+            why = f"; what was delivered is {row.state.value}: {row.why}" if row.state in SENT_BACK else ""
             text = f"{row.name} {state} {row.who}{until}{why}"
             yield Reason(Why.ORDER, text, f"`towpath orders show {row.id}` tells all of it", facts)
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from towpath.base.errors import StateError
-from towpath.base.states import STANDING_ORDERS, Delivery, Order, Work
+from towpath.base.states import SENT_BACK, STANDING_ORDERS, Delivery, Order, Work
 from towpath.contracts.catalog import OrderRow, Transaction
 from towpath.contracts.orders import GATE, HANDOFF, may
 
 CLOCK = ("", "orders", "due")  # the queue of work that minds the time of orders
 FAR = 86400.0  # seconds until an order without a date of its own is looked at again
 _TOWPATH = "towpath"
-_SENT_BACK = (Order.REJECTED, Order.QUARANTINED)
 
 
 def approve(tx: Transaction, number: int, who: str, why: str = "") -> OrderRow:
@@ -49,7 +48,7 @@ def claim(tx: Transaction, number: int, who: str) -> OrderRow:
     """
     row = _of_kind(tx, number, HANDOFF)
     _entitle(row, who)
-    if row.state in _SENT_BACK and row.who != who:
+    if row.state in SENT_BACK and row.who != who:
         raise StateError(f"{row.name} is with {row.who}; it can be assigned to another, or given back")
     if row.state is Order.CLAIMED:
         raise StateError(f"{row.name} is taken by {row.who}; it can be assigned to another, or given back")
@@ -87,7 +86,7 @@ def give_back(tx: Transaction, number: int, who: str, why: str = "") -> OrderRow
 
 
 def _to_pool(tx: Transaction, row: OrderRow, who: str, why: str) -> OrderRow:
-    if row.state in _SENT_BACK:
+    if row.state in SENT_BACK:
         tx.move_order(row.id, Order.CLAIMED, who=row.who)
     moved = tx.move_order(row.id, Order.OPEN, who=who, why=why)
     tell(tx, moved)

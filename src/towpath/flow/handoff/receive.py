@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from towpath.base.errors import StateError
-from towpath.base.states import Delivery, Order
+from towpath.base.states import WITH_SOMEBODY, Delivery, Order
 from towpath.contracts.catalog import Catalog, DeliveryRow, OrderRow, Transaction
 from towpath.contracts.orders import MANIFEST, ORDER, DeliveryManifest
 from towpath.flow.handoff.answer import deliver, mind, tell
@@ -25,7 +25,6 @@ from towpath.flow.handoff.answer import deliver, mind, tell
 Check = Callable[[Mapping[str, Path], Mapping[str, Any]], Sequence[str]]
 
 _LARGEST = 16 << 20  # bytes of a manifest
-_OPEN_TO = (Order.CLAIMED, Order.REJECTED, Order.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +191,11 @@ def _judge(tx: Transaction, looked: OrderRow, folder: Path, found: Examined, who
     order = tx.order(looked.id)
     state, manifest = found.state, dict(found.manifest or {})
     author = who or str(manifest.get("operator") or "") or order.who
-    if state is Delivery.VERIFIED and (order.token != looked.token or order.state not in _OPEN_TO):
+    if state is Delivery.VERIFIED and (order.token != looked.token or order.state not in WITH_SOMEBODY):
         state = Delivery.LATE
     known = {one.sha256: one for one in tx.deliveries(order.id)}
     before = known.get(found.sha256)
-    if before is not None and (before.state is state or order.state not in _OPEN_TO):
+    if before is not None and (before.state is state or order.state not in WITH_SOMEBODY):
         return
     if before is not None:  # the same delivery, mended
         tx.move_delivery(before.id, state, found.reasons)
@@ -206,7 +205,7 @@ def _judge(tx: Transaction, looked: OrderRow, folder: Path, found: Examined, who
                 order.id, found.token, found.sha256, state, author, str(folder), manifest, found.reasons
             )
         )
-    if order.state not in _OPEN_TO or state is Delivery.LATE:
+    if order.state not in WITH_SOMEBODY or state is Delivery.LATE:
         return
     if order.state is not Order.CLAIMED:  # after a rejection: the same person, a new due date
         order = tx.move_order(
