@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from towpath.app.documents import counts, plain
 from towpath.base.clock import now
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Product, Publication, Work
 from towpath.cli import screen
-from towpath.cli.documents import counts, plain
 from towpath.cli.look import stage_table, summary
 
 VALUES = st.recursive(

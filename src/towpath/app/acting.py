@@ -3,13 +3,14 @@
 Each verb is one transaction; of a change that touches very much work it is the first, and the others follow.
 """
 
+import copy
 import getpass
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from towpath.app.looking import Looking
 from towpath.base import clock, states
@@ -41,9 +42,36 @@ _ROUTED = 100  # items that get another route in one transaction: others are to 
 class Acting(Looking):
     """The verbs that act."""
 
+    _who = ""
+    _guards: Sequence[Callable[[Transaction], None]] = ()
+
+    @property
+    def who(self) -> str:
+        """In whose name it acts: as the events tell."""
+        return self._who or user()
+
+    def by(self, who: str) -> Self:
+        """The same site, acting in the name of somebody else than the user of this process."""
+        other = copy.copy(self)
+        other._who = who
+        return other
+
+    def provided(self, guard: Callable[[Transaction], None]) -> Self:
+        """The same site, whose next act is done only if `guard` raises nothing, asked in the same transaction."""
+        other = copy.copy(self)
+        other._guards = (*self._guards, guard)
+        return other
+
     def _write(self, work: Callable[[Transaction], T]) -> T:
         """What a transaction returns, when all that follows from it is done."""
-        result = self.catalog.write(work)
+        guards, self._guards = self._guards, ()
+
+        def guarded(tx: Transaction) -> T:
+            for guard in guards:
+                guard(tx)
+            return work(tx)
+
+        result = self.catalog.write(guarded if guards else work)
         self._spread()
         return result
 
@@ -153,7 +181,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
         )
-        return self._write(lambda tx: tx.retry(works, user()))
+        return self._write(lambda tx: tx.retry(works, self.who))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
         """Run a stage (default: the first ones) again even if nothing changed, and all after it that changes by it."""
@@ -169,7 +197,7 @@ class Acting(Looking):
         """Stop work of an item; what runs is ended."""
         stoppable = (states.Work.WAITING, states.Work.READY, states.Work.RUNNING)
         works = self._works(name, stage, in_states=stoppable)
-        self._write(lambda tx: tx.stop(works, user(), why))
+        self._write(lambda tx: tx.stop(works, self.who, why))
         return len(works)
 
     def hold(self, name: str, stage: str = "", *, why: str = "") -> int:
@@ -177,7 +205,7 @@ class Acting(Looking):
         works = self._works(
             name, stage, in_states=(states.Work.WAITING, states.Work.READY, states.Work.FAILED)
         )
-        return self._write(lambda tx: tx.hold(works, why, user()))
+        return self._write(lambda tx: tx.hold(works, why, self.who))
 
     def release(self, name: str, stage: str = "", *, accept: bool = False, why: str = "") -> int:
         """Release held work; with `accept`, what a rule held is done as it is.
@@ -198,7 +226,7 @@ class Acting(Looking):
             what, by = _ANSWERED_BY[service[asked[0]]]
             raise StateError(f"{name} {stage} is {what}: `{by.format(name=name)}`")
         others = [work for work in works if work not in asked]
-        return self._write(lambda tx: tx.release(others, user(), why, accept=accept))
+        return self._write(lambda tx: tx.release(others, self.who, why, accept=accept))
 
     def _services(self, name: str) -> dict[int, str]:
         """The handler of each of the item's pieces of work that the daemon does itself."""
@@ -224,16 +252,21 @@ class Acting(Looking):
 
         def transact(tx: Transaction) -> int:
             if kind.group is not None:
-                return len(group.close(tx, definition, item.id, user(), why))
-            done = register.close(tx, kind, item.id, user(), why)
+                return len(group.close(tx, definition, item.id, self.who, why))
+            done = register.close(tx, kind, item.id, self.who, why)
             return len(done) + len(group.gather(tx, definition, kind.name, "", done))
 
         return self._write(transact)
 
+    def prioritise(self, name: str, priority: int, stage: str = "") -> int:
+        """Let work of an item that has not begun go before (higher) or after others; returns how many stages."""
+        works = self._works(name, stage, in_states=(states.Work.WAITING, states.Work.READY))
+        return self._write(lambda tx: tx.set_priority(works, priority))
+
     def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
         """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
         item = self.find(name)
-        flag = Flag(item.id, part or {}, value, comment, user(), clock.now())
+        flag = Flag(item.id, part or {}, value, comment, self.who, clock.now())
         return self._write(lambda tx: tx.add_flag(flag))
 
     def pin(
@@ -255,14 +288,14 @@ class Acting(Looking):
         products = self._pinnable(name, stage, former)
         if not products:
             raise StateError(f"{name}{f' {stage}' if stage else ''} has no products to keep")
-        return self._write(lambda tx: tx.pin(products, user(), why, until))
+        return self._write(lambda tx: tx.pin(products, self.who, why, until))
 
     def unpin(self, name: str, stage: str = "", *, everybody: bool = False) -> int:
         """Take your pins (or those of `everybody`) off an item's products again; returns how many."""
         item = self.find(name)
         with self.catalog.read() as view:
             products = [pin.product.id for pin in view.pins([item.id]) if stage in ("", pin.product.stage)]
-        return self._write(lambda tx: tx.unpin(products, "" if everybody else user()))
+        return self._write(lambda tx: tx.unpin(products, "" if everybody else self.who))
 
     def _pinnable(self, name: str, stage: str, former: bool) -> list[int]:
         left = (states.Product.SUPERSEDED, states.Product.TRASH) if former else ()
@@ -296,12 +329,12 @@ class Acting(Looking):
             raise StateError(
                 f"{item.name} {stage}: no file was changed and nothing is stale, so there is nothing to adopt"
             )
-        self._write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", user(), why))
+        self._write(lambda tx: tx.adopt_stale(explained.work, explained.key or b"", self.who, why))
         return 1
 
     def _adopt_bytes(self, product: Product, why: str) -> None:
         found = content(self.place(product))
-        self._write(lambda tx: tx.adopt(product.id, found, user(), why))
+        self._write(lambda tx: tx.adopt(product.id, found, self.who, why))
 
     def apply(self, *, pipeline: str = "", write: bool = True) -> list[Planned]:
         """Bring finished work to the active pipeline files: new stages, left ones, changed parameters and versions."""
@@ -331,6 +364,10 @@ class Acting(Looking):
             self._write(lambda tx, part=part: tx.revise(part, "the pipeline file changed"))  # type: ignore[misc]
         return changes
 
+    def reload(self) -> dict[str, str]:
+        """Look whether pipeline files changed; by pipeline "" (it is in force now) or the error that kept the old one."""
+        return self._parts.reload()
+
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
         """Let publications of an item that wait for a person go on; with `retry`, try failed, poisoned and stopped ones again.
 
@@ -347,9 +384,9 @@ class Acting(Looking):
         def transact(tx: Transaction) -> int:
             for work in works:
                 if tx.work_row(work).state is states.Work.HELD:
-                    approve(tx, work, user(), why)
+                    approve(tx, work, self.who, why)
                 else:
-                    tx.retry([work], user())
+                    tx.retry([work], self.who)
             return len(works)
 
         if not works:

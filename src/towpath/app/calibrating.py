@@ -5,8 +5,10 @@ Promises that what it says of the bytes is so now: it looks at the disk. Acts on
 
 from dataclasses import dataclass
 
-from towpath.app.acting import Acting, user
-from towpath.base.errors import NotFoundError, UsageError
+from towpath.app.acting import Acting
+from towpath.base import states
+from towpath.base.errors import NotFoundError, StateError, UsageError
+from towpath.contracts.catalog import Transaction
 from towpath.flow import reconcile as disk
 
 STATES = ("certified", "superseded", "decertified")
@@ -90,6 +92,42 @@ class Calibrating(Acting):
             for row in rows
         ]
 
+    def certify(
+        self,
+        product: int,
+        kind: str,
+        selector: str,
+        begin: float,
+        end: float,
+        *,
+        quality: float = 0.0,
+        why: str = "",
+    ) -> CalibrationStatus:
+        """Certify a product by hand for a selector and an interval [begin, end), seconds since the epoch.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such product.
+        StateError
+            If its bytes are no longer in use, or it would overlap another calibration that is not superseded.
+        UsageError
+            If the interval is empty.
+        """
+        if not begin < end:
+            raise UsageError("interval: found an end that is not after the begin; expected begin < end")
+
+        def transact(tx: Transaction) -> int:
+            found = tx.product(product)
+            if found.state is not states.Product.CURRENT:
+                raise StateError(
+                    f"product {product} is {found.state.value}; only a current one can be certified"
+                )
+            return tx.certify(product, kind, selector, begin, end, quality=quality, by=self.who, why=why)
+
+        number = self._write(transact)
+        return next(one for one in self.calibrations(state="") if one.number == number)
+
     def decertify(self, number: int, *, why: str) -> CalibrationStatus:
         """Withdraw a calibration: work that stands on it is to be done again; returns it as it was.
 
@@ -105,5 +143,5 @@ class Calibrating(Acting):
             raise NotFoundError(
                 f"no calibration with number {number}; `towpath calibrations list --all` lists them"
             )
-        self._write(lambda tx: tx.decertify(number, user(), why))
+        self._write(lambda tx: tx.decertify(number, self.who, why))
         return found[0]

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from towpath.app.session import is_free
+from towpath.app.tracing import Trace, trace
 from towpath.app.wiring import Parts
 from towpath.base import ids, places, states
 from towpath.base.errors import NotFoundError, UsageError
@@ -87,6 +89,10 @@ class Looking:
     def definitions(self) -> Mapping[str, Definition]:
         """The active pipeline definitions by name."""
         return self._parts.definitions
+
+    def origins(self, pipeline: str) -> Mapping[str, Any]:
+        """Where each value of a pipeline's definition comes from, by dotted name."""
+        return self._parts.origins.get(pipeline, {})
 
     @property
     def folder(self) -> Path:
@@ -227,6 +233,8 @@ class Looking:
                     )
                     if item is not None:
                         found[item.id] = item
+                        if item.name == name:
+                            return item
         if len(found) == 1:
             return next(iter(found.values()))
         if found:
@@ -255,6 +263,16 @@ class Looking:
                 tuple(view.let_go([item.id])),
                 tuple(view.feature_counts(item.id)),
             )
+
+    def product(self, number: int) -> Product:
+        """A product by its number. Raises `NotFoundError`."""
+        with self.catalog.read() as view:
+            return view.product(number)
+
+    def trace(self, number: int, *, up: bool = True, down: bool = True, most: int = 300) -> Trace:
+        """What a product was made from (`up`), and what was made from it (`down`): at most so many products."""
+        with self.catalog.read() as view:
+            return trace(view, view.product(number), up=up, down=down, most=most)
 
     def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:
         """What a run would do and why, and how long it would take by earlier runs; changes nothing.

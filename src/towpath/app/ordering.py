@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from towpath.app.acting import user
 from towpath.app.calibrating import Calibrating
 from towpath.app.wiring import check_of
 from towpath.base import hashing
@@ -85,7 +84,7 @@ class Orders(Calibrating):
         StateError
             If the item waits at no gate (or at several, and none is named), or you may not decide.
         """
-        return self._decide(name, stage, lambda tx, number: handoff.approve(tx, number, user(), why))
+        return self._decide(name, stage, lambda tx, number: handoff.approve(tx, number, self.who, why))
 
     def reject(self, name: str, stage: str = "", *, why: str) -> OrderDetails:
         """End an item's way at a gate, with the reason.
@@ -95,7 +94,7 @@ class Orders(Calibrating):
         StateError
             As for `approve`.
         """
-        return self._decide(name, stage, lambda tx, number: handoff.reject(tx, number, user(), why))
+        return self._decide(name, stage, lambda tx, number: handoff.reject(tx, number, self.who, why))
 
     def _decide(self, name: str, stage: str, act: Callable[[Transaction, int], OrderRow]) -> OrderDetails:
         item = self.find(name)
@@ -112,11 +111,11 @@ class Orders(Calibrating):
     # ---- work orders
     def claim_order(self, number: int) -> OrderDetails:
         """Take an order: its delivery is awaited until its due date."""
-        return self._laid_out(self._write(lambda tx: handoff.claim(tx, number, user())))
+        return self._laid_out(self._write(lambda tx: handoff.claim(tx, number, self.who)))
 
     def assign_order(self, number: int, whom: str, *, why: str = "") -> OrderDetails:
         """Give an order to somebody, whoever has it."""
-        return self._laid_out(self._write(lambda tx: handoff.assign(tx, number, whom, user(), why)))
+        return self._laid_out(self._write(lambda tx: handoff.assign(tx, number, whom, self.who, why)))
 
     def _laid_out(self, row: OrderRow) -> OrderDetails:
         """Its drop box tells who has it now, and what a manifest must say."""
@@ -125,7 +124,7 @@ class Orders(Calibrating):
 
     def return_order(self, number: int, *, why: str = "") -> OrderDetails:
         """Give an order back: anybody may take it."""
-        return self._details(self._write(lambda tx: handoff.give_back(tx, number, user(), why)))
+        return self._details(self._write(lambda tx: handoff.give_back(tx, number, self.who, why)))
 
     def check_order(self, number: int) -> handoff.Examined:
         """Look into the drop box of an order now, and judge what is in it."""
@@ -133,7 +132,7 @@ class Orders(Calibrating):
         if details.box is None:
             raise StateError(f"{details.row.name} is a gate, which is approved or rejected")
         check = check_of(str(details.row.body["check"]))
-        return handoff.look_into(self.catalog, self._parts.places, details.row, user(), check=check)
+        return handoff.look_into(self.catalog, self._parts.places, details.row, self.who, check=check)
 
     def deliver(
         self, number: int, files: Sequence[str | os.PathLike[str]], *, comment: str = ""
@@ -149,7 +148,7 @@ class Orders(Calibrating):
         """
         details = self.order(number)
         row, box = details.row, details.box
-        if box is None or row.state not in WITH_SOMEBODY or row.who != user():
+        if box is None or row.state not in WITH_SOMEBODY or row.who != self.who:
             state = f"{row.state.value}{f' by {row.who}' if row.who else ''}"
             raise StateError(f"{row.name} is {state}; take it first: `towpath orders claim {number}`")
         paths = [Path(name) for name in files]
@@ -158,12 +157,14 @@ class Orders(Calibrating):
             raise UsageError(f"{', '.join(missing)}: there is no such file")
         if len({path.name for path in paths}) < len(paths):
             raise UsageError("found two files of one name; expected each name once")
-        _fill(box, row, paths, comment)
+        _fill(box, row, paths, self.who, comment)
         return self.check_order(number)
 
     def take_delivery(self, number: int, *, why: str, delivery: int = 0) -> OrderDetails:
         """Take a delivery that was not accepted (the last one of an order) as if it had been."""
-        return self._details(self._write(lambda tx: handoff.take(tx, number, user(), why, delivery=delivery)))
+        return self._details(
+            self._write(lambda tx: handoff.take(tx, number, self.who, why, delivery=delivery))
+        )
 
     def find_order(self, text: str) -> int:
         """The number of an order that is written ``12`` or ``order-12``.
@@ -179,7 +180,7 @@ class Orders(Calibrating):
         return int(number)
 
 
-def _fill(box: Path, row: OrderRow, paths: Sequence[Path], comment: str) -> None:
+def _fill(box: Path, row: OrderRow, paths: Sequence[Path], who: str, comment: str) -> None:
     """Put files into a drop box in place of what lay there, the manifest last, by one rename."""
     box.mkdir(parents=True, exist_ok=True)
     (box / MANIFEST).unlink(missing_ok=True)
@@ -196,7 +197,7 @@ def _fill(box: Path, row: OrderRow, paths: Sequence[Path], comment: str) -> None
     for other in box.iterdir():  # of an earlier delivery
         if other.is_file() and other.name not in names and other.name not in (ORDER, f".{ORDER}"):
             other.unlink()
-    manifest = {"order": row.id, "token": row.token, "files": told, "operator": user(), "comment": comment}
+    manifest = {"order": row.id, "token": row.token, "files": told, "operator": who, "comment": comment}
     written = box / f".{MANIFEST}"
     written.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     written.replace(box / MANIFEST)

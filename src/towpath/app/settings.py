@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, field_validator
 
 from towpath.app import plugins, tables
 from towpath.app.definitions import Request
 from towpath.app.problems import is_text, refusal, validate
 from towpath.app.tables import Key, Origin, Table
 from towpath.base.errors import DefinitionError, SiteError
+from towpath.contracts.auth import Grant, Permission, Role
 from towpath.contracts.judging import Model
 from towpath.contracts.pipeline import Duration, Memory, Name
 from towpath.contracts.plugin import Plugin
@@ -114,6 +115,40 @@ class RetentionTable(Model):
     free: Memory = 0
 
 
+class ServerTable(Model):
+    """The server of `towpath serve`.
+
+    `host` and `port` are where it listens; `url` is how others reach it, "" for that place. `certificate` and `key` are PEM
+    files for TLS; `behind_proxy` says that a proxy in front speaks TLS and tells who asks (``X-Forwarded-For`` and
+    ``X-Forwarded-Proto``, believed of `proxies` only). `upload` is the most bytes of one delivery.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8620, ge=0, le=65535)
+    url: str = ""
+    certificate: str = ""
+    key: str = ""
+    behind_proxy: bool = False
+    proxies: str = "127.0.0.1"
+    upload: Memory = 10_000_000_000
+
+
+def _is_grant(text: str) -> str:
+    Grant.of(text)
+    return text
+
+
+class AccessTable(Model):
+    """Who may do what: `anonymous` is granted to everybody without a token; `policy` changes what roles may, by pipeline.
+
+    `authorizer` names what is asked about single items, ``local`` or a plug-in's.
+    """
+
+    anonymous: list[Annotated[str, AfterValidator(_is_grant)]] = Field(default_factory=list)
+    authorizer: str = "local"
+    policy: dict[Name, dict[Permission, list[Role]]] = Field(default_factory=dict)
+
+
 class SiteFile(Model):
     """A whole site file."""
 
@@ -122,6 +157,8 @@ class SiteFile(Model):
     pipelines: dict[Name, PipelineEntry] = Field(default_factory=dict)
     outbox: dict[Name, OutboxTable] = Field(default_factory=dict)
     retention: RetentionTable = RetentionTable()
+    server: ServerTable = ServerTable()
+    access: AccessTable = AccessTable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +175,8 @@ class Settings:
     pipelines: Mapping[str, PipelineEntry]
     outbox: Mapping[str, OutboxTable]
     retention: RetentionTable
+    server: ServerTable
+    access: AccessTable
     origins: Mapping[str, Origin]
     table: Table = field(repr=False)
 
@@ -157,6 +196,8 @@ class Settings:
             "pipelines": {name: entry.model_dump(mode="json") for name, entry in self.pipelines.items()},
             "outbox": {name: entry.model_dump(mode="json") for name, entry in self.outbox.items()},
             "retention": self.retention.model_dump(mode="json"),
+            "server": self.server.model_dump(mode="json"),
+            "access": self.access.model_dump(mode="json"),
         }
         rows = [(tables.dotted(key), key, value) for key, value in tables.leaves(content)]
         default = Origin("default")
@@ -218,6 +259,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequ
         content.pipelines,
         content.outbox,
         content.retention,
+        content.server,
+        content.access,
         _origins(table),
         table,
     )

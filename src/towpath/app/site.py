@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from towpath.app.looking import Details, Plan, Status
-from towpath.app.stock import Stock
+from towpath.app.people import People
 from towpath.app.wiring import open_parts
 from towpath.app.worker import Summary, until_signalled
 from towpath.base.errors import NotFoundError
@@ -20,7 +20,7 @@ from towpath.base.errors import NotFoundError
 __all__ = ["Details", "Plan", "Progress", "Site", "Status"]
 
 
-class Site(Stock):
+class Site(People):
     """An installation of Towpath, opened.
 
     Examples
@@ -82,6 +82,7 @@ class Site(Stock):
         tick: Callable[["Progress"], None] | None = None,
         patience: float = 60.0,
         only: Sequence[str] = (),
+        on_loop: Callable[[Callable[[], None]], None] | None = None,
     ) -> Summary:
         """Run what is to run: once until nothing is left, or for ever with `watch`.
 
@@ -97,6 +98,8 @@ class Site(Stock):
             Seconds that a single run waits for work that is tried again later.
         only
             Names of items: nothing but their work is run. A key that is new to a ``submit`` source is submitted.
+        on_loop
+            Gets, once, what ends the run in good order when it is called.
 
         Raises
         ------
@@ -107,6 +110,8 @@ class Site(Stock):
         findings = self.check() if check else ()
         with self._parts.running(chosen) as worker, until_signalled(worker.loop):
             progress = Progress(self, worker)
+            if on_loop:
+                on_loop(worker.loop.stop)
 
             def beat() -> None:
                 if tick:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from towpath.app.acting import user
 from towpath.app.keeping import refuse_running
 from towpath.app.ordering import Orders
 from towpath.app.sizes import Sizes, measure
@@ -140,7 +139,7 @@ class Stock(Orders):
                 self.storage,
                 self.definitions,
                 found,
-                who=user(),
+                who=self.who,
                 why=why or "found after a restore",
                 hook=gather,
             )

@@ -73,6 +73,7 @@ class Parts:
         self.definitions: dict[str, Definition] = {}
         self.origins: dict[str, Mapping[str, Any]] = {}
         self._watchers: dict[str, pipeline_files.Watcher] = {}
+        self._key = b""
         logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
         self.retention = Retention(
@@ -111,6 +112,12 @@ class Parts:
 
         self.catalog.write(transact)
         self.places[name] = f"{place}/"
+
+    def key(self) -> bytes:
+        """What this site signs with, drawn once and kept in its catalog; it is told to nobody."""
+        if not self._key:
+            self._key = bytes.fromhex(self.catalog.write(_own_key))
+        return self._key
 
     def free_bytes(self, root: str) -> int:
         """The bytes that are free on the disk of a root."""
@@ -401,12 +408,21 @@ def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) 
 
 
 def _own_mark(tx: Transaction) -> str:
-    """What tells this site from others, drawn once; a copy of the catalog has it too."""
-    slot = tx.slot("site", "mark")
-    if "mark" not in slot.data:
-        slot = replace(slot, data={"mark": secrets.token_hex(8)})
+    """What tells this site from others; a copy of the catalog has it too."""
+    return _drawn(tx, "mark", 8)
+
+
+def _own_key(tx: Transaction) -> str:
+    return _drawn(tx, "key", 32)
+
+
+def _drawn(tx: Transaction, name: str, size: int) -> str:
+    """So many random bytes as hexadecimal text, drawn once."""
+    slot = tx.slot("site", name)
+    if name not in slot.data:
+        slot = replace(slot, data={name: secrets.token_hex(size)})
         tx.set_slot(slot, slot.data)
-    return str(slot.data["mark"])
+    return str(slot.data[name])
 
 
 # ---- opening

@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Run": {
         "run": ("run", "Run what is to run, until nothing is left (or for ever with --watch)."),
+        "serve": ("serve", "Serve the site: pages for people, REST and live events for programs."),
         "plan": (
             "plan",
             "Say what a run would do and why, and how long it would take by earlier runs; change nothing.",
@@ -65,6 +66,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Keep": {
+        "tokens": ("tokens", "Make, list and revoke the tokens that the server asks for."),
         "config": ("config", "Show the settings in force, and where each value comes from."),
         "db": ("db", "Check, migrate, back up and restore the catalog."),
         "inventory": ("inventory", "Compare what is on disk with the catalog; say that a disk has moved."),

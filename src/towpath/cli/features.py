@@ -6,7 +6,8 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from towpath.cli import documents, opening, screen
+from towpath.app import documents
+from towpath.cli import opening, screen
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen
 

@@ -8,12 +8,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from towpath.app import documents
 from towpath.app.looking import Status
 from towpath.app.site import Site
 from towpath.base.errors import UsageError
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Work
-from towpath.cli import documents, opening, screen
+from towpath.cli import opening, screen
 from towpath.cli.item import page
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen, section

@@ -8,11 +8,12 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from towpath.app import documents
 from towpath.app.site import Site
 from towpath.app.worker import Summary
 from towpath.base.errors import UsageError
 from towpath.base.states import Work
-from towpath.cli import documents, opening, screen
+from towpath.cli import opening, screen
 from towpath.cli.exits import Exit
 from towpath.cli.look import order, stage_table
 from towpath.cli.options import Call, call_of

@@ -15,8 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from towpath.app.documents import plain
 from towpath.base import clock
-from towpath.cli.documents import plain
 
 COLOURS = {
     "done": "green",

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from towpath.app import documents
 from towpath.app.site import Site
 from towpath.base.model import Event
-from towpath.cli import documents, opening, screen
+from towpath.cli import opening, screen
 from towpath.cli.options import call_of
 from towpath.cli.screen import Screen
 

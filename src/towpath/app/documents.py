@@ -1,4 +1,4 @@
-"""Values of Towpath as plain JSON: what `--json` prints.
+"""Values of Towpath as plain JSON: what `--json` prints and what the server answers.
 
 Promises that times are ISO 8601 texts in UTC, hashes hexadecimal, and that no value is left out.
 """

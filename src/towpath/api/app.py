@@ -1,0 +1,104 @@
+"""The server as an ASGI application: routes, live streams, pages, and what stands around them.
+
+Promises that the document of the interface (OpenAPI 3.1 at `/api/v1/openapi.json`) has every route of it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from towpath import __version__
+from towpath.api import errors, pages
+from towpath.api.asking import Access
+from towpath.api.limits import Limits
+from towpath.api.live import Hub
+from towpath.api.logs import LogStreams
+from towpath.api.previews import Previews
+from towpath.api.routes import (
+    actions,
+    calibrations,
+    definitions,
+    events,
+    flags,
+    items,
+    orders,
+    people,
+    products,
+    publications,
+    runs,
+    sources,
+    system,
+)
+from towpath.app.site import Site
+from towpath.contracts.auth import Authorizer, Grant, Policy
+
+PREFIX = "/api/v1"
+_ROUTES: Sequence[APIRouter] = (
+    items.routes,
+    actions.routes,
+    flags.routes,
+    runs.routes,
+    products.routes,
+    calibrations.routes,
+    orders.routes,
+    publications.routes,
+    sources.routes,
+    definitions.routes,
+    events.routes,
+    people.routes,
+    system.routes,
+)
+_ABOUT = """Everything that Towpath knows and does, for programs. Send `Authorization: Bearer TOKEN`; `towpath tokens create`
+makes a token. Changes may carry an `Idempotency-Key`, and are then done once however often they are sent."""
+
+
+def make_app(site: Site, *, authorizer: Authorizer | None = None) -> FastAPI:
+    """The application of an open site.
+
+    Parameters
+    ----------
+    site
+        The site; it stays open as long as the application runs.
+    authorizer
+        Who is asked about single items, after the roles.
+    """
+    table = site.settings.access
+    anonymous = tuple(Grant.of(text) for text in table.anonymous)
+    policy = Policy(
+        {
+            name: {permission: frozenset(roles) for permission, roles in changes.items()}
+            for name, changes in table.policy.items()
+        }
+    )
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        hub: Hub = app.state.hub
+        await hub.start()
+        try:
+            yield
+        finally:
+            await hub.stop()
+            await run_in_threadpool(app.state.previews.close)
+
+    app = FastAPI(
+        title="Towpath",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.state.access = Access(site, policy, authorizer, anonymous)
+    app.state.hub = Hub(site)
+    app.state.logs = LogStreams(site, app.state.hub)
+    app.state.previews = Previews(site.folder / ".towpath" / "previews")
+    app.add_middleware(Limits, upload=site.settings.server.upload)
+    errors.add_to(app)
+    for routes in _ROUTES:
+        app.include_router(routes, prefix=PREFIX)
+    pages.add_to(app)
+    return app

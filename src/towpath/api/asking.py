@@ -1,0 +1,225 @@
+"""Who asks, and what they may: a bearer's token, a login's cookie, a ticket of a stream, or nobody.
+
+Promises that a request which changes something and came with a cookie was meant by the page that it came from, that
+what somebody may not see looks as if it were not there, and that the permission is asked on every request.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import HTTPConnection
+
+from towpath.api.errors import Refused
+from towpath.app.people import PERSON, SESSION
+from towpath.app.site import Site
+from towpath.base.errors import NotFoundError
+from towpath.base.model import Item
+from towpath.contracts.auth import Authorizer, Grant, Permission, Person, Policy
+from towpath.contracts.catalog import Transaction
+
+COOKIE = "towpath_login"
+CSRF = "csrf"
+CSRF_HEADER = "X-CSRF-Token"
+TICKET = "ticket"
+TICKET_LASTS = 60.0  # seconds
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a server decides: the site, its policy, who is asked about single items, and what nobody in particular may."""
+
+    site: Site
+    policy: Policy
+    authorizer: Authorizer | None = None
+    anonymous: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's asker: `how` is bearer, login, ticket or nobody; `csrf` is what a page of theirs must send back.
+
+    `guard` is asked in the transaction of what is done, before it is done.
+    """
+
+    access: Access
+    person: Person
+    how: str
+    csrf: str = ""
+    guard: Callable[[Transaction], None] | None = None
+
+    @property
+    def site(self) -> Site:
+        """The site, acting in the asker's name."""
+        site = self.access.site.by(self.person.name)
+        return site if self.guard is None else site.provided(self.guard)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is somebody."""
+        return self.how != "nobody"
+
+    def is_in_force(self) -> bool:
+        """Whether the token that they came with still is."""
+        return not self.person.token or self.access.site.holder(self.person.token) is not None
+
+    def may(self, permission: Permission, item: Item | None = None, *, pipeline: str = "") -> bool:
+        """Whether they may do this to an item, in a pipeline, or (without both) on the whole site."""
+        where = item.pipeline if item else pipeline
+        if not self.access.policy.allows(self.person, permission, where):
+            return False
+        asked = self.access.authorizer
+        return asked is None or item is None or asked.allows(self.person, permission, item)
+
+    def need(self, permission: Permission, item: Item | None = None, *, pipeline: str = "") -> None:
+        """Refuse what they may not do.
+
+        Raises
+        ------
+        Refused
+            401 if nobody asks, else 403.
+        """
+        if not self.may(permission, item, pipeline=pipeline):
+            self._refuse(permission)
+
+    def need_anywhere(self, permission: Permission) -> None:
+        """Refuse what they may do in no pipeline at all."""
+        if not self.access.policy.anywhere(self.person, permission):
+            self._refuse(permission)
+
+    def _refuse(self, permission: Permission) -> None:
+        if not self.is_known:
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED, "unauthorized", "this asks for a token",
+                "send `Authorization: Bearer TOKEN`; `towpath tokens create` makes one",
+                headers={"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
+        raise Refused(
+            HTTPStatus.FORBIDDEN, "forbidden", f"{self.person.name} may not {permission.value} here",
+            "somebody who manages tokens can grant a role that may",
+        )  # fmt: skip
+
+    def item(self, number: int, permission: Permission = Permission.VIEW) -> Item:
+        """An item that they may do this to; one that they may not view is not there.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, as far as they may know.
+        Refused
+            If they may view it, but not do this.
+        """
+        with self.access.site.catalog.read() as view:
+            item = view.item(number)
+        if not self.may(Permission.VIEW, item):
+            self.need_anywhere(Permission.VIEW)
+            raise NotFoundError(f"no item with number {number}")
+        self.need(permission, item)
+        return item
+
+    def sees(self, pipeline: str, item: Item | None = None) -> bool:
+        """Whether they may view this."""
+        return self.may(Permission.VIEW, item, pipeline=pipeline)
+
+    def pipelines(self) -> list[str]:
+        """The pipelines that they may view."""
+        return [name for name in self.access.site.definitions if self.sees(name)]
+
+
+# ---- who asks
+async def asked(request: HTTPConnection) -> Asked:
+    """Who asks, found once for each request."""
+    known: Asked | None = getattr(request.state, "asked", None)
+    if known is None:
+        known = request.state.asked = await _identify(request)
+    return known
+
+
+async def _identify(request: HTTPConnection) -> Asked:
+    access: Access = request.app.state.access
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        person = await run_in_threadpool(access.site.person_of, secret.strip(), PERSON)
+        if person is None:
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED, "unauthorized", "this token is unknown, expired or revoked",
+                "`towpath tokens create` makes another one", headers={"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
+        return Asked(access, person, "bearer")
+    if TICKET in request.query_params:
+        return await run_in_threadpool(_by_ticket, access, request)
+    cookie = request.cookies.get(COOKIE, "")
+    person = await run_in_threadpool(access.site.person_of, cookie, SESSION) if cookie else None
+    if person is None:
+        return Asked(access, Person("anonymous", access.anonymous), "nobody")
+    csrf = csrf_of(access.site, cookie)
+    if request.scope.get("method", "GET") not in _SAFE:
+        await _refuse_foreign(request, csrf)
+    return Asked(access, person, "login", csrf)
+
+
+def csrf_of(site: Site, cookie: str) -> str:
+    """What pages of a login send back, to show that it was they who sent."""
+    return site.sign("csrf", hashlib.sha256(cookie.encode()).hexdigest()).rpartition("~")[2]
+
+
+async def _refuse_foreign(request: HTTPConnection, csrf: str) -> None:
+    """Refuse a change that another site made a browser send along with the cookie."""
+    sent = request.headers.get(CSRF_HEADER, "")
+    if not sent and isinstance(request, Request) and _is_form(request):
+        form: FormData = await request.form()
+        sent = str(form.get(CSRF, ""))
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none") or not (
+        hmac.compare_digest(sent.encode(), csrf.encode())
+    ):
+        raise Refused(
+            HTTPStatus.FORBIDDEN, "csrf", f"the {CSRF_HEADER} header (or the field {CSRF}) is not that of this login",
+            "load the page anew and try again; programs send a bearer's token instead of a cookie",
+        )  # fmt: skip
+
+
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+# ---- tickets
+def ticket(asker: Asked, path: str) -> str:
+    """What lets a browser open a stream at `path` within a minute, for it cannot send a header."""
+    return asker.access.site.sign("ticket", f"{asker.person.token} {path}", lasts=TICKET_LASTS)
+
+
+def _by_ticket(access: Access, request: HTTPConnection) -> Asked:
+    text = access.site.signed("ticket", request.query_params[TICKET])
+    number, _, path = (text or "").partition(" ")
+    if text is None or path != request.url.path or request.scope.get("method") != "GET":
+        raise Refused(
+            HTTPStatus.UNAUTHORIZED, "ticket", "this ticket is not for this stream, or its minute is over",
+            "ask for another one: POST /api/v1/tickets",
+        )  # fmt: skip
+    if number == "0":
+        return Asked(access, Person("anonymous", access.anonymous), "nobody")
+    person = access.site.holder(int(number))
+    if person is None:
+        raise Refused(HTTPStatus.UNAUTHORIZED, "ticket", "the token behind this ticket is no longer in force")
+    return Asked(access, person, "ticket")
+
+
+Asker = Annotated[Asked, Depends(asked)]
+
+
+def needs(permission: Permission) -> Callable[..., Any]:
+    """A dependency: the asker has this permission at least in one pipeline. What it is asked of is asked beside."""
+
+    async def check(asker: Asker) -> None:
+        asker.need_anywhere(permission)
+
+    check.__dict__["permission"] = permission
+    return check

@@ -1,0 +1,115 @@
+"""What every request has to keep to: a body that ends and is not too large; and what every answer says to browsers.
+
+Promises that a sender who is slow or endless costs one connection and no memory. Never reads a body itself.
+"""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALL = 1_000_000  # bytes of a body that is no upload
+PATIENCE = 20.0  # seconds to wait for the next piece of a body
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+_POLICY = (
+    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
+    b"connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+class TooMuchError(Exception):
+    """A body is larger than it may be, or came too slowly; the status says which."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Limits:
+    """Middleware that bounds bodies and adds the headers that every answer has.
+
+    Parameters
+    ----------
+    app
+        What it stands around.
+    upload
+        The most bytes of an upload (a multipart form).
+    patience
+        Seconds to wait for the next piece of a body.
+    """
+
+    def __init__(self, app: ASGIApp, *, upload: float, patience: float = PATIENCE) -> None:
+        self.app, self.upload, self.patience = app, upload, patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        kind = headers.get(b"content-type", b"").lower()
+        most = self.upload if kind.startswith((b"multipart/", b"application/octet-stream")) else SMALL
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *_HEADERS,
+                    (b"content-security-policy", _POLICY),
+                ]
+            await send(message)
+
+        try:
+            declared = headers.get(b"content-length", b"0")
+            if not declared.isdigit() or int(declared) > most:
+                raise _too_large(most)
+            await self.app(scope, _bounded(receive, most, self.patience), send_on)
+        except TooMuchError as error:
+            if begun:
+                raise
+            await _refuse(error, send_on)
+
+
+def _bounded(receive: Receive, most: float, patience: float) -> Receive:
+    seen, is_over = 0, False
+
+    async def receive_on() -> Message:
+        nonlocal seen, is_over
+        if is_over:
+            return await receive()  # only whether the other side has gone
+        try:
+            message = await asyncio.wait_for(receive(), patience)
+        except TimeoutError:
+            raise TooMuchError(
+                HTTPStatus.REQUEST_TIMEOUT, f"the body did not come: found nothing for {patience:g} s"
+            ) from None
+        seen += len(message.get("body", b""))
+        is_over = not message.get("more_body", False)
+        if seen > most:
+            raise _too_large(most)
+        return message
+
+    return receive_on
+
+
+def _too_large(most: float) -> TooMuchError:
+    return TooMuchError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is too large; expected at most {most:.0f} bytes"
+    )
+
+
+async def _refuse(error: TooMuchError, send: Send) -> None:
+    code = "too_large" if error.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "too_slow"
+    document: dict[str, Any] = {"error": {"code": code, "message": str(error)}}
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(document).encode()})

@@ -1,0 +1,14 @@
+"""The web pages: HTML made here, made live by htmx; readable without JavaScript. All that they load lies beside them."""
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from towpath.api.pages import login
+from towpath.api.pages.page import STATIC
+
+
+def add_to(app: FastAPI) -> None:
+    """Add the pages and what they load."""
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for module in (login,):
+        app.include_router(module.routes, include_in_schema=False)

@@ -1,0 +1,53 @@
+"""Publications: the journal, letting one go on that waits for a person, trying failed ones again."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from towpath.api import shapes, telling
+from towpath.api.asking import Asker
+from towpath.api.routes.items import After, Limit
+from towpath.api.routes.routing import may, router
+from towpath.base.errors import UsageError
+from towpath.base.states import Publication
+from towpath.contracts.auth import Permission
+
+routes = router("publications")
+
+
+@routes.get(
+    "/publications", response_model=shapes.Page[shapes.PublicationShape], dependencies=may(Permission.VIEW)
+)
+def publications(  # type: ignore[no-untyped-def]
+    asker: Asker,
+    state: Annotated[str, Query(examples=["released"])] = "",
+    item: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    after: After = 0,
+    limit: Limit = 100,
+):
+    """The publication journal."""
+    if state and state not in tuple(Publication):
+        raise UsageError(f"state: found {state!r}; expected one of {', '.join(Publication)}")
+    states = (Publication(state),) if state else ()
+    with asker.site.catalog.read() as view:
+        found = view.publications(item, states=states, after=after, limit=limit)
+        items = {number: view.item(number) for number in {one.item for one in found}}
+    shown = [one for one in found if asker.sees(items[one.item].pipeline, items[one.item])]
+    return {
+        "items": [telling.told(one) for one in shown],
+        "next": found[-1].id if len(found) == limit else None,
+    }
+
+
+@routes.post("/items/{item}/publish", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
+def publish(asker: Asker, item: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+    """Let publications of an item go on that wait for a person."""
+    found = asker.item(item, Permission.PUBLISH)
+    return {"touched": asker.site.publish(found.name, why=wanted.why)}
+
+
+@routes.post("/items/{item}/publish/retry", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
+def retry(asker: Asker, item: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+    """Try publications of an item again that failed, were poisoned or stopped; those that wait go on too."""
+    found = asker.item(item, Permission.PUBLISH)
+    return {"touched": asker.site.publish(found.name, retry=True, why=wanted.why)}

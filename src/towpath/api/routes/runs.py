@@ -1,0 +1,140 @@
+"""Runs: one with what it read and measured; its log, whole, in ranges, or as it is written."""
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Header, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from towpath.api import shapes, telling
+from towpath.api.asking import Asked, Asker
+from towpath.api.errors import Refused
+from towpath.api.routes.routing import may, router
+from towpath.app.documents import plain
+from towpath.base import ids
+from towpath.base.errors import NotFoundError
+from towpath.base.model import Run, WorkRow
+from towpath.base.states import Product as ProductState
+from towpath.base.states import Work
+from towpath.contracts.auth import Permission
+
+routes = router("runs")
+
+RunName = Annotated[
+    str, Path(pattern=r"^[0-9]{1,18}\.[0-9]{1,18}$", description="WORK.TOKEN", examples=["12.1"])
+]
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
+_PIECE = 8_000_000  # bytes of a log in one answer
+
+
+def find_run(asker: Asked, name: str, permission: Permission = Permission.VIEW) -> tuple[WorkRow, Run | None]:
+    """The work of a run, and the run if it ended, of an item that the asker may do this to.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run, as far as they may know.
+    """
+    work, token = ids.parse_run_name(name)
+    with asker.site.catalog.read() as view:
+        row = view.work_row(work)
+        found = next((one for one in view.runs(work=work, limit=10_000) if one.token == token), None)
+    asker.item(row.item, permission)
+    if found is None and not (row.state is Work.RUNNING and row.token == token):
+        raise NotFoundError(f"no run {name}")
+    return row, found
+
+
+@routes.get("/runs/{run}", response_model=shapes.RunDetails, dependencies=may(Permission.VIEW))
+def one(asker: Asker, run: RunName):  # type: ignore[no-untyped-def]
+    """A run: how it ended or goes on, what it measured and read, the parts of its key, the software it had loaded."""
+    row, found = find_run(asker, run)
+    if found is None:
+        return telling.running(row)
+    with asker.site.catalog.read() as view:
+        inputs = view.inputs(found.work, found.token)
+        every = view.products([found.item], states=tuple(ProductState), stages=[found.stage])
+        more: dict[str, Any] = {
+            "components": plain(view.components(found.work, found.token)),
+            "software": dict(view.software(found.work, found.token)),
+        }
+    read = [
+        {"name": one.name, "sha256": one.sha256.hex(), "item": one.item, "value": plain(one.value),
+         "product": one.product.id if one.product else None}
+        for one in inputs
+    ]  # fmt: skip
+    made = [one.id for one in every if one.run == (found.work, found.token)]
+    return {**telling.run(found), **more, "inputs": read, "products": made}
+
+
+@routes.get(
+    "/runs/{run}/log",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}},
+        206: {"content": {"text/plain": {}}},
+        416: {"model": shapes.ErrorAnswer},
+    },
+    dependencies=may(Permission.READ),
+)
+def log(  # type: ignore[no-untyped-def]
+    asker: Asker,
+    run: RunName,
+    wanted: Annotated[str, Header(alias="Range", description="such as `bytes=1000-`")] = "",
+    download: Annotated[bool, Query(description="as a file to keep")] = False,
+):
+    """The log of a run as far as it is written, whole or a range of its bytes."""
+    find_run(asker, run, Permission.READ)
+    begin, end = _range(wanted)
+    part = asker.site.log_part(run, begin, most=_PIECE if end is None else min(end - begin + 1, _PIECE))
+    headers = {
+        "Accept-Ranges": "bytes",
+        "X-Log-Ended": "true" if part.ended else "false",
+        "Cache-Control": "no-cache",
+        **({"Content-Disposition": f'attachment; filename="run-{run}.log"'} if download else {}),
+    }
+    if wanted and begin > part.size:
+        raise Refused(
+            416, "range", f"Range: found {wanted}; the log has {part.size} bytes", "ask for what is there"
+        )
+    is_part = bool(wanted) or part.end < part.size
+    if is_part:
+        headers["Content-Range"] = (
+            f"bytes {part.begin}-{max(part.end - 1, part.begin)}/{part.size if part.ended else '*'}"
+        )
+    status = HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK
+    return Response(part.data, status, headers, media_type="text/plain; charset=utf-8")
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    if not text:
+        return 0, None
+    found = _RANGE.match(text.strip())
+    if not found or (found[2] and int(found[2]) < int(found[1])):
+        raise Refused(416, "range", f"Range: found {text!r}; expected bytes=BEGIN- or bytes=BEGIN-END")
+    return int(found[1]), int(found[2]) if found[2] else None
+
+
+@routes.get(
+    "/runs/{run}/log/stream",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}},
+    dependencies=may(Permission.READ),
+)
+async def follow(  # type: ignore[no-untyped-def]
+    request: Request,
+    asker: Asker,
+    run: RunName,
+    after: Annotated[int, Query(ge=0, le=2**62, description="from this byte on")] = 0,
+    last: Annotated[str, Header(alias="Last-Event-ID")] = "",
+):
+    """The log of a run as it is written, from its first byte, until the run has ended (Server-Sent Events)."""
+    await run_in_threadpool(find_run, asker, run, Permission.READ)
+    begin = int(last) if last.isascii() and last.isdigit() else after
+    return request.app.state.logs.stream(run, begin, still=lambda: still(asker, run))
+
+
+def still(asker: Asked, run: str) -> bool:
+    """Whether somebody may still read this run's log."""
+    return asker.is_in_force() and find_run(asker, run, Permission.READ) is not None

@@ -1,0 +1,153 @@
+"""Serving a site: where it listens, with TLS or not, with the work of the site beside it or not; ending in good order.
+
+Promises to end within a second of SIGTERM, streams or not, and never to listen beyond this machine unprotected.
+"""
+
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from towpath.api.app import make_app
+from towpath.app.settings import ServerTable
+from towpath.app.site import Site
+from towpath.base.errors import SiteError
+
+log = logging.getLogger(__name__)
+
+
+def refuse_open(table: ServerTable) -> None:
+    """Refuse to listen where others can listen in.
+
+    Raises
+    ------
+    SiteError
+        If the place is beyond this machine, and there is neither TLS nor a proxy in front that speaks it.
+    """
+    if bool(table.certificate) != bool(table.key):
+        raise SiteError("server: found one of certificate and key; expected both, or neither")
+    if is_loopback(table.host) or table.certificate or table.behind_proxy:
+        return
+    raise SiteError(
+        f"server.host: {table.host} is beyond this machine, and tokens would cross the network in the clear; set "
+        "server.certificate and server.key for TLS, or server.behind_proxy = true where a proxy in front speaks TLS"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a place to listen at is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Server(uvicorn.Server):
+    """A server that tells where it listens, and lets streams end before it waits for connections."""
+
+    def __init__(
+        self, config: uvicorn.Config, on_listening: Callable[[str], None], end: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_listening, self._end = on_listening, end
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_listening(url_of(self.config, self.servers[0].sockets[0].getsockname()[1]))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)
+
+
+def url_of(config: uvicorn.Config, port: int) -> str:
+    """The address of a server."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{'https' if config.ssl_certfile else 'http'}://{host}:{port}"
+
+
+def serve(
+    site: Site, *, with_worker: bool = False, on_listening: Callable[[str], None] = lambda url: None
+) -> None:
+    """Serve a site until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    site
+        The open site.
+    with_worker
+        Run its work too, in this process.
+    on_listening
+        Called with the server's address when it answers.
+
+    Raises
+    ------
+    SiteError
+        If it may not or cannot listen there.
+    """
+    table = site.settings.server
+    refuse_open(table)
+    folder = site.settings.folder
+    app = make_app(site)
+    more: dict[str, Any] = {}
+    if table.certificate:
+        more = {"ssl_certfile": str(folder / table.certificate), "ssl_keyfile": str(folder / table.key)}
+    config = uvicorn.Config(
+        app,
+        host=table.host,
+        port=table.port,
+        log_config=None,
+        access_log=False,  # paths with their queries may hold tickets
+        proxy_headers=table.behind_proxy,
+        forwarded_allow_ips=table.proxies if table.behind_proxy else "",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=30,
+        **more,
+    )
+    server = _Server(config, on_listening, app.state.hub.end)
+    worker = _worker(site, server) if with_worker else None
+    try:
+        server.run()
+    except SystemExit:
+        raise SiteError(
+            f"server: cannot listen at {table.host}:{table.port}; is another server there? --port chooses another port"
+        ) from None
+    finally:
+        if worker is not None:
+            worker()
+
+
+def _worker(site: Site, server: uvicorn.Server) -> Callable[[], None]:
+    """Run the site's work in a thread; what is returned ends it."""
+    stop: list[Callable[[], None]] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            site.run(watch=True, check=False, on_loop=stop.append)
+        except BaseException as error:  # the server must not go on without its work
+            failed.append(error)
+            server.should_exit = True
+            raise
+
+    thread = threading.Thread(target=work, name="worker")
+    thread.start()
+
+    def end() -> None:
+        while thread.is_alive() and not stop and not failed:
+            thread.join(0.05)
+        for one in stop:
+            one()
+        thread.join()
+        if failed:
+            raise failed[0]
+
+    return end
