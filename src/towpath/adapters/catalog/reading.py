@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog.acquainted import PeopleReading
 from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.orders import OrderReading
@@ -55,7 +56,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing, FeatureReading, OrderReading):
+class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site

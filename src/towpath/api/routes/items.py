@@ -146,7 +146,7 @@ def why(asker: Asker, item: int, stage: str = ""):  # type: ignore[no-untyped-de
 @routes.post("/items", response_model=shapes.Submitted, status_code=201, dependencies=may(Permission.SUBMIT))
 def submit(asker: Asker, wanted: shapes.Submissions):  # type: ignore[no-untyped-def]
     """Register items of a kind that has a source of kind `submit`; known keys change nothing."""
-    pipeline, _, kind = wanted.kind.rpartition("/")
+    pipeline, _, _ = wanted.kind.rpartition("/")
     if not pipeline or "/" in pipeline:
         raise UsageError(f"kind: found {wanted.kind!r}; expected PIPELINE/KIND")
     asker.need(Permission.SUBMIT, pipeline=pipeline)
