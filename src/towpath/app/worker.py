@@ -116,7 +116,7 @@ class Worker:
                     self._reload()
                     self._arrivals.check()
                 if not self._process.step(0.1):
-                    self._catalog.wait(0.1)
+                    self._process.wait(0.1)
                 tick()
         finally:
             self._arrivals.stop()

@@ -871,6 +871,19 @@ class Transaction(View, Protocol):
         """The process of this session is dead: its leases expire now; `give_back` takes the death back."""
 
 
+class Watch(Protocol):
+    """Waits for changes of a catalog, for one listener. What it says is a hint: look, and find nothing or much."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change since the last one that was told, or since the watch began.
+
+        The watch's own process may have made it, too. A change is told once, and many may be told as one.
+        """
+
+    def close(self) -> None:
+        """Close its connection."""
+
+
 class Catalog(Protocol):
     """One catalog: transactions on one writer, short reads beside it."""
 
@@ -889,11 +902,14 @@ class Catalog(Protocol):
     def flush(self) -> None:
         """Make every committed transaction outlive a power cut, at every durability level."""
 
-    def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a change by another process; a hint."""
+    def watch(self, every: float = 0.02) -> Watch:
+        """Begin to watch for changes, whoever makes them; each listener has a watch of its own.
+
+        `every` is how often to look, in seconds, where changes are not told at once; when nothing happens it is less often.
+        """
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, those of watches too."""
 
 
 class LoadedCatalog(Catalog, Protocol):
