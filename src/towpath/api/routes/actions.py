@@ -34,7 +34,7 @@ IfMatch = Annotated[
 
 
 @routes.post("/items/{item}/actions", response_model=shapes.Done, dependencies=may(Permission.VIEW))
-def act(asker: Asker, item: int, wanted: shapes.Action, if_match: IfMatch = ""):  # type: ignore[no-untyped-def]
+def act(asker: Asker, item: int, wanted: shapes.Action, if_match: IfMatch = "") -> Any:
     """Do something to an item's work. 409 tells the states, where they are not those expected."""
     found = asker.item(item, _PERMISSION.get(wanted.action, Permission.RUN))
     touched = _act(_expecting(asker.site, found, wanted, if_match), found, wanted)
@@ -103,7 +103,7 @@ def _act(site: Site, item: Item, wanted: shapes.Action) -> int:
 
 # ---- many at once
 @routes.post("/actions", response_model=shapes.BulkDone, dependencies=may(Permission.VIEW))
-def act_on_many(asker: Asker, wanted: shapes.BulkAction):  # type: ignore[no-untyped-def]
+def act_on_many(asker: Asker, wanted: shapes.BulkAction) -> Any:
     """Do something to many items, each in a transaction of its own; with `preview` only say which they are."""
     permission = _PERMISSION.get(wanted.action, Permission.RUN)
     asker.need_anywhere(permission)
