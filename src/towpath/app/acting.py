@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from towpath.app import health
 from towpath.app.looking import Looking
 from towpath.base import clock, states
 from towpath.base.errors import NotFoundError, StateError, UsageError
@@ -104,8 +105,11 @@ class Acting(Looking):
         ------
         UsageError
             If the kind cannot be submitted to, or a file lies below no root.
+        StateError
+            If the source is paused.
         """
         plan, source = self._submittable(kind)
+        self._refuse_paused(source)
         ids_: list[int] = []
         for start in range(0, len(items), 1000):
             part = [
@@ -117,6 +121,15 @@ class Acting(Looking):
                 partial(_submit, definition=definition, plan=plan, items=part, raw=raw, priority=priority)
             )
         return ids_
+
+    def _refuse_paused(self, source: SourcePlan) -> None:
+        with self.catalog.read() as view:
+            (found,) = health.read(view, [source])
+        if found.paused:
+            why = f": {found.why}" if found.why else ""
+            raise StateError(
+                f"the source {found.whole_name} is paused by {found.paused}{why}; resume it first"
+            )
 
     def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
         found = [

@@ -539,8 +539,20 @@ class View(Protocol):
     def publication_counts(self) -> dict[str, int]:
         """How many publications by state."""
 
-    def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
-        """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
+    def events(
+        self,
+        after: int = 0,
+        *,
+        item: int = 0,
+        pipeline: str = "",
+        types: Sequence[str] = (),
+        until: int = 0,
+        limit: int = 1000,
+    ) -> list[Event]:
+        """Events with seq > after, in order; of these types, and up to `until`, if that is said.
+
+        Raises `StateError` with "reset" when older ones were pruned.
+        """
 
     def last_event(self) -> int:
         """The seq of the newest event."""
