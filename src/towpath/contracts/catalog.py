@@ -724,13 +724,13 @@ class Transaction(View, Protocol):
     def stop(self, works: Sequence[int], who: str = "", why: str = "") -> list[tuple[int, int]]:
         """Stop work; returns the runs (work, old token) that must be ended."""
 
-    def retry(self, works: Sequence[int], who: str = "") -> int:
+    def retry(self, works: Sequence[int], who: str = "", why: str = "") -> int:
         """Failed, poisoned, stopped → waiting, with deaths and attempts at 0."""
 
     def retire(self, works: Sequence[int], why: str) -> int:
         """The stage left the route; its products stay."""
 
-    def set_priority(self, works: Sequence[int], priority: int) -> int:
+    def set_priority(self, works: Sequence[int], priority: int, who: str = "", why: str = "") -> int:
         """Change the priority of work that has not begun."""
 
     def add_flag(self, flag: Flag) -> int:

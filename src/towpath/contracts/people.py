@@ -39,6 +39,7 @@ class SubscriptionRow:
 class NoticeRow:
     """Something that somebody (a name, or ``role:operator``) was told; `event` is the number of what happened."""
 
+    id: int
     who: str
     event: int
     item: int
@@ -46,7 +47,6 @@ class NoticeRow:
     body: str = ""
     time: float = 0.0
     read: float | None = None
-    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ _TOKEN = (
     "SELECT t.id, t.kind, t.name, t.grants, t.created, t.expires, t.revoked, t.seen, t.parent, t.made_by, p.expires, p.revoked "
     "FROM tokens t LEFT JOIN tokens p ON p.id = t.parent"
 )
-_NOTICE = "SELECT who, event, item_id, title, body, time, read, id FROM notices"
+_NOTICE = "SELECT id, who, event, item_id, title, body, time, read FROM notices"
 
 
 class PeopleReading(Session):

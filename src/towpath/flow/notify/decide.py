@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from towpath.base import clock
-from towpath.contracts.catalog import NoticeRow
+from towpath.contracts.people import NoticeRow
 from towpath.contracts.notify import BADGE, SUBSCRIBERS, WORDS, Rule
 from towpath.flow.notify.happening import Happened
 
