@@ -39,7 +39,9 @@ class Report(Stage):
     def run(self, context: Context) -> None:
         """Write it."""
         with context.output("report", "report.txt") as path:
-            path.write_text(f"{context.item.key}: {json.loads(context.inputs['weight'].read_text())['weight']} g\n")
+            path.write_text(
+                f"{context.item.key}: {json.loads(context.inputs['weight'].read_text())['weight']} g\n"
+            )
 
 
 plugin = Plugin("lab", stages=(Weigh, Report))
