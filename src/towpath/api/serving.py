@@ -149,7 +149,7 @@ def _working(site: Site, server: uvicorn.Server) -> Iterator[None]:
     def work() -> None:
         try:
             site.run(watch=True, check=False, on_loop=stops.append)
-        except BaseException as error:  # the server must not go on without its work
+        except BaseException as error:  # the server must not go on without its work  # noqa: BLE001  raised at the end
             failed.append(error)
             server.should_exit = True
 
