@@ -13,9 +13,8 @@ from towpath.app.stock import Stock
 from towpath.base.errors import UsageError
 from towpath.contracts.auth import Grant, Person
 from towpath.contracts.catalog import Transaction
-from towpath.contracts.people import TokenRow
+from towpath.contracts.people import PERSON, SESSION, TokenRow
 
-PERSON, SESSION = "person", "session"
 _PREFIX = "twp_"
 _SESSION = 12 * 3600.0  # seconds that a login lasts
 _SEEN = 60.0  # seconds between two notes of when a token was last used
@@ -152,7 +151,12 @@ class People(Stock):
 
     def read_notices(self, who: Sequence[str], ids: Sequence[int] = ()) -> int:
         """These notices (none: all) were read; returns how many were not."""
-        return self._write(lambda tx: tx.read_notices(who, ids))
+
+        def transact(tx: Transaction) -> int:
+            chosen = ids or [one.id for one in tx.notices(who, unread=True, limit=100_000)]
+            return tx.read_notices(who, chosen)
+
+        return self._write(transact)
 
 
 def _digest(secret: str) -> bytes:
