@@ -99,7 +99,9 @@ class Acting(Looking):
             (found,) = health.read(view, [source])
         if found.paused:
             why = f": {found.why}" if found.why else ""
-            raise StateError(f"the source {found.whole_name} is paused by {found.paused}{why}; resume it first")
+            raise StateError(
+                f"the source {found.whole_name} is paused by {found.paused}{why}; resume it first"
+            )
 
     def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
         found = [

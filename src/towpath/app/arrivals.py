@@ -120,9 +120,7 @@ class Arrivals:
         others = self._patterns_beside(plan)
         key = digest([plan.pipeline, plan.name, dict(plan.settings), place, others])
         if key not in self._folders:
-            self._folders[key] = _Watched(
-                Folder.of(plan, Path(place), others), (plan.pipeline, plan.name)
-            )
+            self._folders[key] = _Watched(Folder.of(plan, Path(place), others), (plan.pipeline, plan.name))
         return self._folders[key]
 
     def _patterns_beside(self, plan: SourcePlan) -> list[str]:
@@ -158,11 +156,10 @@ class Arrivals:
             waiting += hashed.waiting
             problems += hashed.problems
             self._register(definition, plan, hashed.ready)
-        problems = [*found.problems, *problems]
-        self._tell(plan, problems)
+        self._tell(plan, [*found.problems, *problems])
         if waiting:
             watched.changed.set()
-        return waiting, problems
+        return waiting, [*watched.source.problems, *problems]
 
     def _register(self, definition: Definition, plan: SourcePlan, ready: Sequence[Intake]) -> None:
         def transact(tx: Transaction) -> int:

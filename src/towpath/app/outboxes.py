@@ -102,7 +102,9 @@ class MailOutbox(Model):
     @model_validator(mode="after")
     def _is_enciphered(self) -> Self:
         if self.user and self.tls == "none" and not is_loopback(self.host):
-            raise ValueError('tls = "starttls" or "implicit": a password is not sent to another machine in the open')
+            raise ValueError(
+                'tls = "starttls" or "implicit": a password is not sent to another machine in the open'
+            )
         return self
 
 
@@ -128,7 +130,9 @@ class NotifyTable(Model):
     @model_validator(mode="after")
     def _is_bounded(self) -> Self:
         if "done" in self.on and not self.filter.stage:
-            raise ValueError('filter = { stage = "..." } with "done": which stage is it about? ("finished" is the whole item)')
+            raise ValueError(
+                'filter = { stage = "..." } with "done": which stage is it about? ("finished" is the whole item)'
+            )
         return self
 
 
@@ -146,4 +150,3 @@ def rule(name: str, table: NotifyTable) -> Rule:
     """The rule that a table describes."""
     about = table.filter
     return Rule(name, frozenset(table.on), table.to, about.pipeline, about.kind, about.stage, about.item)
-

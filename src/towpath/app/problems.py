@@ -106,9 +106,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
     key, at = _walk(model, error["loc"])
     if kind == "extra_forbidden":
         _, owner = _walk(model, error["loc"][:-1])
-        return Problem(
-            key, "an unknown key", choose(str(key[-1]), _names(owner) if _is_model(owner) else ())
-        )
+        return Problem(key, "an unknown key", choose(str(key[-1]), _names(owner) if _is_model(owner) else ()))
     if kind == "missing":
         return Problem(key, "nothing", "a value")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
@@ -216,9 +214,7 @@ def bare(annotation: Any) -> Any:
 
 def is_text(model: type[BaseModel], key: Key) -> bool:
     """Whether the model wants a text at this place, in any table that may stand there."""
-    return any(
-        at is str or _holds_secret(at) or get_origin(at) is Literal for at in _reached(model, key)
-    )
+    return any(at is str or _holds_secret(at) or get_origin(at) is Literal for at in _reached(model, key))
 
 
 def _reached(annotation: Any, key: Key) -> Iterator[Any]:

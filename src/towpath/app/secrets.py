@@ -181,7 +181,9 @@ class Resolver:
 
     def _settings(self, name: str) -> dict[str, Any]:
         """The table of a reader, in which secrets are functions that read them anew."""
-        return {key: self._setting(f"secrets.{name}.{key}", value) for key, value in self._tables[name].items()}
+        return {
+            key: self._setting(f"secrets.{name}.{key}", value) for key, value in self._tables[name].items()
+        }
 
     def _setting(self, dotted: str, value: Any) -> Any:
         if isinstance(value, Mapping) and len(value) == 1 and set(value) <= {ENV, FILE}:

@@ -57,5 +57,7 @@ class Sources(Orders):
         found = [plan for plan in plans if name in (plan.name, health.partition(plan.pipeline, plan.name))]
         if len(found) != 1:
             known = ", ".join(health.partition(plan.pipeline, plan.name) for plan in found or plans) or "none"
-            raise NotFoundError(f"{'several sources are called' if found else 'no source'} {name!r}; there are {known}")
+            raise NotFoundError(
+                f"{'several sources are called' if found else 'no source'} {name!r}; there are {known}"
+            )
         return found[0]

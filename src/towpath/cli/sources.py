@@ -12,7 +12,9 @@ from towpath.cli.options import call_of
 from towpath.cli.screen import Screen
 
 app = typer.Typer()
-group = typer.Typer(no_args_is_help=True, help="List the sources and how they fare; pause one, and resume it.")
+group = typer.Typer(
+    no_args_is_help=True, help="List the sources and how they fare; pause one, and resume it."
+)
 app.add_typer(group, name="sources")
 
 

@@ -79,7 +79,9 @@ class Mail:
         except smtplib.SMTPNotSupportedError as error:
             raise SiteError(f"{self._where()} cannot do what the settings ask: {error}") from None
         except ssl.SSLCertVerificationError as error:
-            raise SiteError(f"{self._where()}: its certificate is not trusted: {error.verify_message}") from None
+            raise SiteError(
+                f"{self._where()}: its certificate is not trusted: {error.verify_message}"
+            ) from None
         except (OSError, smtplib.SMTPException) as error:  # also a server that hangs up
             raise Transient(f"{self._where()}: {str(error) or type(error).__name__}") from None
         if refused:
@@ -131,10 +133,14 @@ class Mail:
         return SiteError(f"{text}; check {what}, then retry the message")
 
     def _refused_recipients(self, refused: Mapping[str, tuple[int, bytes]]) -> Transient | SiteError:
-        told = "; ".join(f"{address}: {code} {_said(said)}" for address, (code, said) in sorted(refused.items()))
+        told = "; ".join(
+            f"{address}: {code} {_said(said)}" for address, (code, said) in sorted(refused.items())
+        )
         if any(code < 500 for code, _ in refused.values()):
             return Transient(f"{self._where()} does not take mail for {told}")
-        return SiteError(f"{self._where()} refuses mail for {told}; correct the address, then retry the message")
+        return SiteError(
+            f"{self._where()} refuses mail for {told}; correct the address, then retry the message"
+        )
 
     def _where(self) -> str:
         return f"smtp://{self.host}:{self.port}"

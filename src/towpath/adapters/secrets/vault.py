@@ -92,7 +92,12 @@ class Vault:
     ) -> None:
         _check(url, version, token, role_id, secret_id)
         self._url, self._mount, self._version = url.rstrip("/"), mount.strip("/"), version
-        self._token, self._role, self._secret_id, self._approle = token, role_id, secret_id, approle.strip("/")
+        self._token, self._role, self._secret_id, self._approle = (
+            token,
+            role_id,
+            secret_id,
+            approle.strip("/"),
+        )
         self._namespace, self._timeout, self._clock = namespace, timeout, clock
         handlers: list[urllib.request.BaseHandler] = [_Stay(), urllib.request.ProxyHandler({})]
         if ca:
@@ -136,7 +141,9 @@ class Vault:
             data = data.get("data") or {}
         if not isinstance(data.get(key), str):
             raise NotFoundError(f"vault: {name.rpartition('#')[0]} has no text of the name {key!r}")
-        return Secret(data[key], version, float(answer.get("lease_duration") or 0.0) if answer.get("lease_id") else 0.0)
+        return Secret(
+            data[key], version, float(answer.get("lease_duration") or 0.0) if answer.get("lease_id") else 0.0
+        )
 
     # ---- sessions
     def _asked(self, path: str) -> dict[str, Any]:
@@ -157,7 +164,10 @@ class Vault:
         if self._token is None:
             assert self._secret_id is not None
             answer = self._request(
-                "POST", f"auth/{self._approle}/login", "", {"role_id": self._role, "secret_id": self._secret_id()}
+                "POST",
+                f"auth/{self._approle}/login",
+                "",
+                {"role_id": self._role, "secret_id": self._secret_id()},
             )
             return self._session_of(answer.get("auth") or {})
         token = self._token()
@@ -224,9 +234,13 @@ class Vault:
         if code >= 500 or code in _AGAIN:
             return Transient(f"vault: {self._where()} answered {code}")
         if code == 403:
-            return _RefusedError(f"vault: {self._where()} refuses {path}: the token or its policies do not allow it")
+            return _RefusedError(
+                f"vault: {self._where()} refuses {path}: the token or its policies do not allow it"
+            )
         if 300 <= code < 400:
-            return SiteError(f"vault: {self._where()} answered {code}, a redirect; give the address of the active node")
+            return SiteError(
+                f"vault: {self._where()} answered {code}, a redirect; give the address of the active node"
+            )
         return SiteError(f"vault: {self._where()} answered {code} at {path}")
 
     def _where(self) -> str:
@@ -251,9 +265,15 @@ def make(settings: Mapping[str, Any]) -> Vault:
             raise DefinitionError(f"{name}: found an unknown key; expected one of {', '.join(_SETTINGS)}")
         default = _SETTINGS[name]
         wanted = type(default) if default is not None else None
-        is_right = callable(value) if wanted is None else isinstance(value, (int, float) if wanted is float else wanted)
+        is_right = (
+            callable(value)
+            if wanted is None
+            else isinstance(value, (int, float) if wanted is float else wanted)
+        )
         if isinstance(value, bool) or not is_right:
-            raise DefinitionError(f"{name}: found what is no {'secret' if wanted is None else wanted.__name__}")
+            raise DefinitionError(
+                f"{name}: found what is no {'secret' if wanted is None else wanted.__name__}"
+            )
     if "url" not in settings:
         raise DefinitionError("url: found nothing; expected the address of the server")
     return Vault(**settings)

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from towpath.base import clock
-from towpath.contracts.catalog import NoticeRow
 from towpath.contracts.notify import BADGE, SUBSCRIBERS, WORDS, Rule
+from towpath.contracts.people import NoticeRow
 from towpath.flow.notify.happening import Happened
 
 APART = 5  # of one rule in one pass; more of them are told together
@@ -121,7 +121,9 @@ def decide(
 
 def _once(found: Sequence[Happened]) -> list[Happened]:
     """Without what was said already: a source that fails is told as a failure and as a problem."""
-    kept = {(one.on, one.subject, one.why) if not one.item else (one.seq, one.on): one for one in reversed(found)}
+    kept = {
+        (one.on, one.subject, one.why) if not one.item else (one.seq, one.on): one for one in reversed(found)
+    }
     return sorted(kept.values(), key=lambda one: one.seq)
 
 
@@ -175,13 +177,18 @@ def title(found: Sequence[Happened]) -> str:
     """One line about one thing or several, of printable characters only: a key may hold anything."""
     first = found[0]
     if len(found) == 1:
-        subject = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in first.subject)
+        subject = "".join(
+            letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in first.subject
+        )
         return _SENTENCES[first.on][0].format(subject=subject) + (f" at {first.stage}" if first.stage else "")
     words = dict.fromkeys(one.on for one in found)
     counts = [(sum(one.on == word for one in found), _SENTENCES[word][1]) for word in words]
     place = " ".join(
         text
-        for text in ("/".join(filter(None, (_same(found, "pipeline"), _same(found, "kind")))), _same(found, "stage"))
+        for text in (
+            "/".join(filter(None, (_same(found, "pipeline"), _same(found, "kind")))),
+            _same(found, "stage"),
+        )
         if text
     )
     return ", ".join(f"{count} {text}" for count, text in counts) + (f" in {place}" if place else "")

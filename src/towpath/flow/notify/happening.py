@@ -123,7 +123,10 @@ def _why(event: Event) -> str:
     data = event.data
     errors = data.get("error") or ()
     errors = [errors] if isinstance(errors, str) else list(errors)
-    reasons = [*map(str, data.get("reasons") or ()), *(str(one).strip().rpartition("\n")[2] for one in errors)]
+    reasons = [
+        *map(str, data.get("reasons") or ()),
+        *(str(one).strip().rpartition("\n")[2] for one in errors),
+    ]
     if not reasons:
         reasons = [str(data[name]) for name in ("why", "target", "path", "detail") if data.get(name)][:1]
     who = f"{data['who']}: " if data.get("who") and data.get("why") else ""
