@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from towpath.adapters.catalog.postgres import PostgresCatalog
 from towpath.adapters.catalog.sqlite import SqliteCatalog, migrate
-from towpath.base import hashing
+from towpath.base import faults, hashing
 from towpath.base.model import Event, Item
 from towpath.base.provenance import Fixed
 from towpath.base.states import Outcome
@@ -187,7 +187,7 @@ def test_few_are_told_one_by_one_and_many_together() -> None:
 
 
 def test_many_that_differ_are_told_with_what_they_share() -> None:
-    (many,) = told(*(thing(seq, stage=f"s{seq % 2}") for seq in range(20))).messages
+    (many,) = told(*(thing(seq, stage=f"s{seq % 2}") for seq in range(1, 21))).messages
     assert many.body["title"] == "20 items failed in gam/survey"
 
 
@@ -254,9 +254,9 @@ class Place:
         self.catalog = catalog
         stages = {
             name: StagePlan(
-                "gam", "survey", name, depth, "", "1", {}, Fixed.of(name, "1", {}), before=before
+                "gam", "survey", name, depth, "", "1", {}, Fixed.of(name, "1", {}), before=before, after=after
             )
-            for depth, (name, before) in enumerate((("grid", ()), ("detect", ("grid",))))
+            for depth, (name, before, after) in enumerate((("grid", (), ("detect",)), ("detect", ("grid",), ())))
         }
         self.kind = KindPlan("gam", "survey", stages)
         self.definition = Definition("gam", "1", hashing.digest({}), {"survey": self.kind}, {})
@@ -436,10 +436,12 @@ def test_each_thing_is_told_once_whatever_dies(
     here.tell()
     here.add(20)
     here.run(Outcome.FAILED, limit=20)
-    monkeypatch.setenv("TOWPATH_FAULT", f"{point}:{nth}:raise=EIO")
-    with pytest.raises(OSError):
-        here.tell()
-    monkeypatch.delenv("TOWPATH_FAULT")
+    faults.arm(f"{point}:{nth}:raise=EIO")
+    try:
+        with pytest.raises(OSError):
+            here.tell()
+    finally:
+        faults.arm("")
     here.tell(here.another(rule(to=("board", "badge:ann"))))
     assert here.told_of() == here.failures()
     assert sum(int(title.split()[0]) if title[0].isdigit() else 1 for title in here.notices()) == 20
