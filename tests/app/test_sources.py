@@ -130,7 +130,9 @@ def test_an_idle_source_is_noted_now_and_then_and_a_busy_one_every_few_seconds(
     clock, plan = Clock(), plan_of(site)
     kept, writes = Health(site.catalog, clock), []
     write = site.catalog.write
-    monkeypatch.setattr(site.catalog, "write", lambda work, **how: (writes.append(clock.time), write(work, **how))[1])
+    monkeypatch.setattr(
+        site.catalog, "write", lambda work, **how: (writes.append(clock.time), write(work, **how))[1]
+    )
     for second in range(180):
         clock.time = 1000.0 + second
         kept.answered(plan, [])
@@ -238,7 +240,7 @@ def test_a_look_that_raises_anything_ends_nothing(site: Site, monkeypatch: pytes
     finally:
         arrivals.stop()
     assert [state for state, _ in told(site)] == ["open", "closed"]
-    assert told(site)[0][1] == "sources.drop: KeyError: \"a provider's own fault\""
+    assert told(site)[0][1] == 'sources.drop: KeyError: "a provider\'s own fault"'
     assert (of(site).state, of(site).failures) == ("closed", 0)
 
 
