@@ -18,7 +18,11 @@ from towpath.adapters.notify.mail import Mail
 from towpath.base.errors import SiteError, Transient
 
 PASSWORD = "hunter2-hunter2"
-BODY = {"title": "37 items failed", "text": "gam/survey/süd: no bytes\nhttps://site/items/12", "rule": "night"}
+BODY = {
+    "title": "37 items failed",
+    "text": "gam/survey/süd: no bytes\nhttps://site/items/12",
+    "rule": "night",
+}
 
 
 @dataclass
@@ -123,7 +127,8 @@ def test_a_repeat_has_the_same_message_id(serve: Callable[[str], Post]) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["a\r\nBcc: eve@evil.org", "a\nBcc: eve@evil.org\n\nbody", "a\x0bBcc: eve@evil.org", "a\u2028Bcc: x"]
+    "hostile",
+    ["a\r\nBcc: eve@evil.org", "a\nBcc: eve@evil.org\n\nbody", "a\x0bBcc: eve@evil.org", "a\u2028Bcc: x"],
 )
 def test_a_hostile_name_adds_no_header_and_no_recipient(serve: Callable[[str], Post], hostile: str) -> None:
     post = serve("none")
@@ -181,7 +186,8 @@ def test_a_wrong_password_is_no_transient_and_not_told(serve: Callable[[str], Po
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"), [("451 4.3.0 later", Transient), ("421 4.7.0 busy", Transient), ("554 5.6.0 never", SiteError)]
+    ("answer", "kind"),
+    [("451 4.3.0 later", Transient), ("421 4.7.0 busy", Transient), ("554 5.6.0 never", SiteError)],
 )
 def test_what_the_server_says_of_trying_again_is_heard(
     serve: Callable[[str], Post], answer: str, kind: type[Exception]
@@ -218,4 +224,6 @@ def test_a_server_that_is_away_or_says_nothing_is_transient() -> None:
 
 def test_certificates_that_are_not_there_are_named() -> None:
     with pytest.raises(SiteError, match="no-ca.pem: there is no such file"):
-        Mail("localhost", sender="a@b.org", to=["c@d.org"], tls="implicit", ca="no-ca.pem").send("s", 1, "k", {})
+        Mail("localhost", sender="a@b.org", to=["c@d.org"], tls="implicit", ca="no-ca.pem").send(
+            "s", 1, "k", {}
+        )

@@ -52,7 +52,10 @@ class Server:
             if path.startswith(prefix) and (found := self.kept.get(path.removeprefix(prefix))):
                 if version == 1:
                     return 200, {"lease_id": "", "lease_duration": 2764800, "data": found[-1]}
-                return 200, {"data": {"data": found[-1], "metadata": {"version": len(found)}}, "lease_duration": 0}
+                return 200, {
+                    "data": {"data": found[-1], "metadata": {"version": len(found)}},
+                    "lease_duration": 0,
+                }
         return 404, {"errors": []}
 
     def paths(self) -> list[str]:
@@ -120,7 +123,11 @@ def test_a_secret_of_version_2_with_its_version(server: Server) -> None:
     server.kept["site/hook"].append({"secret": "other"})
     assert (vault.read("site/hook#secret").value, vault.read("site/hook#secret").version) == ("other", "2")
     headers = server.requests[-1][2]
-    assert (headers["X-Vault-Token"], headers["X-Vault-Request"], headers["X-Vault-Namespace"]) == ("root", "true", "team")
+    assert (headers["X-Vault-Token"], headers["X-Vault-Request"], headers["X-Vault-Namespace"]) == (
+        "root",
+        "true",
+        "team",
+    )
 
 
 def test_a_secret_of_version_1(server: Server) -> None:
@@ -128,7 +135,9 @@ def test_a_secret_of_version_1(server: Server) -> None:
     assert (found.value, found.version) == (VALUE, "")
 
 
-@pytest.mark.parametrize("name", ["site/gone#secret", "site/hook#gone", "site/hook#number", "site/hook", "#x", "a#"])
+@pytest.mark.parametrize(
+    "name", ["site/gone#secret", "site/hook#gone", "site/hook#number", "site/hook", "#x", "a#"]
+)
 def test_what_is_not_there(server: Server, name: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         by_token(server).read(name)
@@ -245,7 +254,10 @@ def token() -> str:
         ({"url": "https://u:p@vault.example.org", "token": token}, "nothing secret in it"),
         ({"url": "vault", "token": token}, "url: expected the address"),
         ({"url": "https://vault"}, "either token, or role_id"),
-        ({"url": "https://vault", "token": token, "role_id": "r", "secret_id": token}, "either token, or role_id"),
+        (
+            {"url": "https://vault", "token": token, "role_id": "r", "secret_id": token},
+            "either token, or role_id",
+        ),
         ({"url": "https://vault", "role_id": "r"}, "either token, or role_id"),
         ({"url": "https://vault", "token": token, "version": 3}, "version: found 3"),
         ({"url": "https://vault", "token": token, "version": True}, "version: found what is no int"),
@@ -260,4 +272,6 @@ def test_a_table_that_is_wrong_is_told(settings: dict[str, Any], message: str) -
 
 
 def test_a_table_makes_a_reader(server: Server) -> None:
-    assert make({"url": server.url, "token": token, "timeout": 2, "mount": "/secret/"}).read("site/hook#secret")
+    assert make({"url": server.url, "token": token, "timeout": 2, "mount": "/secret/"}).read(
+        "site/hook#secret"
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -71,10 +71,10 @@ class Client:
     def __init__(self, browser: TestClient, headers: dict[str, str]) -> None:
         self.browser, self.headers = browser, headers
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         """One request below /api/v1."""
         headers = {**self.headers, **more.pop("headers", {})}
-        answer: httpx.Response = self.browser.request(method, f"/api/v1{path}", headers=headers, **more)
+        answer: httpx2.Response = self.browser.request(method, f"/api/v1{path}", headers=headers, **more)
         return answer
 
     def get(self, path: str, **more: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-
 Server = Any
 
 
@@ -54,10 +53,14 @@ def test_an_action_is_done_in_the_state_it_expects(server: Server) -> None:
         f"/items/{number}/actions", {"action": "retry", "stage": "weigh", "expect": "held"}, expect=409
     )
     assert refused["error"]["states"]["weigh"] == "failed"
-    done = operator.post(f"/items/{number}/actions", {"action": "retry", "stage": "weigh", "expect": "failed", "why": "mended"})
+    done = operator.post(
+        f"/items/{number}/actions", {"action": "retry", "stage": "weigh", "expect": "failed", "why": "mended"}
+    )
     assert done == {"touched": 1, "states": states(server, number)}
     assert states(server, number)["weigh"] == "ready"
-    told = [one for one in operator.get("/events?limit=1000")["items"] if one["data"].get("who") == "operator"]
+    told = [
+        one for one in operator.get("/events?limit=1000")["items"] if one["data"].get("who") == "operator"
+    ]
     assert told and told[-1]["data"]["why"] == "mended"
 
 
@@ -81,7 +84,9 @@ def test_a_key_makes_it_done_once(server: Server) -> None:
     operator = server.as_("operator")
     key = {"Idempotency-Key": "k1"}
     first = operator.post(f"/items/{number}/actions", {"action": "rerun", "why": "once"}, headers=key)
-    again = operator.ask("POST", f"/items/{number}/actions", json={"action": "rerun", "why": "once"}, headers=key)
+    again = operator.ask(
+        "POST", f"/items/{number}/actions", json={"action": "rerun", "why": "once"}, headers=key
+    )
     assert (again.json(), again.headers["Idempotent-Replayed"]) == (first, "true")
     with server.site.catalog.read() as view:
         assert sum(event.type == "revised" for event in view.events(0, limit=1000)) == 1
@@ -95,7 +100,10 @@ def test_a_key_whose_answer_was_lost_is_not_done_again(server: Server, monkeypat
     operator = server.as_("operator")
     monkeypatch.setattr("towpath.api.once._keep", lambda *_: 1 / 0)
     key = {"Idempotency-Key": "k2"}
-    assert operator.ask("POST", f"/items/{number}/actions", json={"action": "rerun"}, headers=key).status_code == 500
+    assert (
+        operator.ask("POST", f"/items/{number}/actions", json={"action": "rerun"}, headers=key).status_code
+        == 500
+    )
     monkeypatch.undo()
     told = operator.post(f"/items/{number}/actions", {"action": "rerun"}, expect=409, headers=key)
     assert told["error"]["code"] == "repeated"
@@ -178,21 +186,32 @@ def test_calibrations_are_certified_and_withdrawn(server: Server) -> None:
     server.run()
     scientist = server.as_("scientist")
     product = scientist.get(f"/items/{number}")["products"][0]["id"]
-    body = {"product": product, "kind": "scale", "selector": "s1", "begin": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+    body = {
+        "product": product,
+        "kind": "scale",
+        "selector": "s1",
+        "begin": "2026-01-01T00:00:00Z",
+        "end": "2026-02-01T00:00:00Z",
+    }
     made = scientist.post("/calibrations", body, expect=201)
     assert (made["state"], made["begin"]) == ("certified", "2026-01-01T00:00:00.000Z")
     assert scientist.get("/calibrations?at=2026-01-15")[0]["number"] == made["number"]
     assert scientist.get("/calibrations?at=2026-02-01") == []
-    scientist.post("/calibrations", body, expect=409)
+    scientist.post(
+        "/calibrations", {**body, "begin": "2026-01-20T00:00:00Z", "end": "2026-03-01T00:00:00Z"}, expect=409
+    )
     scientist.post(f"/calibrations/{made['number']}/decertify", {"why": "the scale was bent"})
-    assert scientist.get("/calibrations?state=decertified")[0]["why"] == "the scale was bent"
+    assert scientist.get("/calibrations?state=decertified")[0]["number"] == made["number"]
+    assert any(one["data"].get("why") == "the scale was bent" for one in scientist.get("/events?limit=1000")["items"])
 
 
 def test_flags_definitions_system_and_metrics(server: Server) -> None:
     number = server.sample()
     server.run()
     scientist = server.as_("scientist")
-    made = scientist.post(f"/items/{number}/flags", {"value": "doubtful", "part": {"pan": 1}, "comment": "x"}, expect=201)
+    made = scientist.post(
+        f"/items/{number}/flags", {"value": "doubtful", "part": {"pan": 1}, "comment": "x"}, expect=201
+    )
     assert (made["author"], made["part"]) == ("scientist", {"pan": 1})
     assert states(server, number)["report"] != "done"  # it consumes flags
     assert scientist.get("/definitions")[0]["kinds"]["sample"][0] == "weigh"
@@ -221,7 +240,13 @@ def test_tokens_are_made_told_once_and_revoked(server: Server) -> None:
 
 def test_every_error_has_one_shape(server: Server) -> None:
     viewer = server.as_("viewer")
-    for path, status in (("/items/999", 404), ("/nowhere", 404), ("/items?limit=0", 422), ("/items?state=odd", 422), ("/runs/1.1", 404)):
+    for path, status in (
+        ("/items/999", 404),
+        ("/nowhere", 404),
+        ("/items?limit=0", 422),
+        ("/items?state=odd", 422),
+        ("/runs/1.1", 404),
+    ):
         answer = viewer.ask("GET", path)
         assert answer.status_code == status, path
         assert {"code", "message"} <= answer.json()["error"].keys(), path

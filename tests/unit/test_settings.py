@@ -135,9 +135,7 @@ def test_a_secret_by_reference_shows_where_it_is(tmp_path: Path) -> None:
 
 
 def test_a_secret_from_the_environment_is_always_a_text(tmp_path: Path) -> None:
-    found = site(
-        tmp_path, '[outbox.hook]\nkind = "webhook"\n', {"TOWPATH_OUTBOX__HOOK__SECRET": "123456"}
-    )
+    found = site(tmp_path, '[outbox.hook]\nkind = "webhook"\n', {"TOWPATH_OUTBOX__HOOK__SECRET": "123456"})
     assert found.outbox["hook"].secret.get_secret_value() == "123456"
     assert masked("a.requests", [{"key": "x", "params": {"api_token": "y"}}, "http://u:p@h/"]) == [
         {"key": "x", "params": {"api_token": "***"}},

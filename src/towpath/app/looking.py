@@ -27,7 +27,7 @@ from towpath.flow.process import declared
 from towpath.flow.reconcile import Finding
 
 _MOST = 100_000  # rows of open work that a plan lists for one pipeline
-_PART = 1 << 18  # bytes of a log that are read at once
+PART = 1 << 18  # bytes of a log that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,7 @@ class Plan:
 class LogPart:
     """Bytes [begin, end) of a run's log, counted from the run's first byte; no character is cut at the end.
 
-    `run` is the run's name. `ended`: the run has ended, with this `outcome`, and nothing follows. `began` is False as long as
-    it is not known where the run writes: its first line is waited for.
+    `run` is the run's name. `ended`: the run has ended, with this `outcome`, and nothing follows.
     """
 
     run: str
@@ -94,7 +93,6 @@ class LogPart:
     end: int
     ended: bool = False
     outcome: states.Outcome | None = None
-    began: bool = True
 
     @property
     def text(self) -> str:
@@ -430,7 +428,7 @@ class Looking:
             if part.data:
                 yield part.text
 
-    def log_part(self, run: str, begin: int = 0, *, limit: int = _PART) -> LogPart:
+    def log_part(self, run: str, begin: int = 0, *, limit: int = PART) -> LogPart:
         """What there is of a run's log past byte `begin`, and whether it has ended; it is read on from the part's `end`.
 
         Parameters
@@ -438,7 +436,7 @@ class Looking:
         run
             ``WORK.TOKEN``, or ``ITEM:STAGE``: the run that goes on or comes next, else the last.
         begin
-            How many bytes are known. Of a run that ended with fewer the part is empty, and its `end` is how many there are.
+            How many bytes are known. Where there are fewer the part is empty, and its `end` is how many there are.
         limit
             How many bytes at most, four or more.
 
@@ -462,9 +460,10 @@ class Looking:
         if row.token > token or row.state not in (states.Work.READY, states.Work.RUNNING):
             raise NotFoundError(f"run {name} did not begin: the work is {row.state.value}")
         if not (is_running and row.log):
-            return LogPart(name, b"", begin, begin, began=False)
+            return LogPart(name, b"", 0, 0)
         file, _, start = row.log.rpartition(":")
         try:
+            begin = min(begin, max(Path(file).stat().st_size - int(start), 0))
             data = _whole(_read(Path(file), int(start) + begin, limit))
         except FileNotFoundError:
             data = b""  # it is on another machine, or was collected meanwhile: the run has ended

@@ -568,6 +568,9 @@ class View(Protocol):
     def last_event(self) -> int:
         """The seq of the newest event."""
 
+    def oldest_event(self) -> int:
+        """The seq of the oldest event that is kept; of the next one, if none is."""
+
     def spreading(self) -> bool:
         """Whether a change that touches very much work has not reached all of it yet; nothing is published meanwhile."""
 

@@ -468,7 +468,7 @@ class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
         limit: int = 1000,
     ) -> list[Event]:
         """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
-        oldest = self.one("SELECT min(seq) FROM events")[0] or self.last_event() + 1
+        oldest = self.oldest_event()
         if after and after < oldest - 1:
             raise StateError(f"reset: events up to {oldest - 1} were pruned; read on from {oldest - 1}")
         where: list[str] = ["e.seq > ?"]
@@ -499,6 +499,10 @@ class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
         data = load(row[6], {})
         run = ids.run_name(row[7], row[5]) if row[7] else data.pop("run", "")
         return Event(row[0], row[1], row[2], row[3] or 0, name[2], run, name[0], data, name[1])
+
+    def oldest_event(self) -> int:
+        """The seq of the oldest event that is kept; of the next one, if none is."""
+        return self.one("SELECT min(seq) FROM events")[0] or self.last_event() + 1
 
     def last_event(self) -> int:
         """The seq of the newest event."""

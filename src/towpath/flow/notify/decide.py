@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from towpath.base import clock
-from towpath.contracts.people import NoticeRow
 from towpath.contracts.notify import BADGE, SUBSCRIBERS, WORDS, Rule
+from towpath.contracts.people import NoticeRow
 from towpath.flow.notify.happening import Happened
 
 APART = 5  # of one rule in one pass; more of them are told together
