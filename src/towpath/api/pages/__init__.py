@@ -6,12 +6,14 @@ from fastapi.staticfiles import StaticFiles
 from towpath.api.pages import (
     login,
     overview,
+    work,
 )
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
     login,
     overview,
+    work,
 )  # fmt: skip
 
 
