@@ -81,7 +81,7 @@ def send(url: str, **options: Any) -> None:
 
 
 def test_a_message_is_posted_with_its_key_and_signature(receiver: Receiver) -> None:
-    send(receiver.url, secret="s3cret", headers={"Authorization": "Bearer x"})
+    send(receiver.url, secret=lambda: "s3cret", headers={"Authorization": "Bearer x"})
     ((method, headers, body),) = receiver.requests
     assert method == "POST"
     assert json.loads(body) == {"subject": "line/S-1", "sequence": 7, "key": "line/S-1:7", "body": BODY}

@@ -187,6 +187,7 @@ def test_who_reads_events_by_number_misses_none(url: str) -> None:
         Workers(url, *[TELL.replace("COUNT", "60")] * 8) as workers,
     ):
         workers.go()
+        watch = catalog.watch()
         seen = []
         end = time.monotonic() + 120
         while time.monotonic() < end:
@@ -195,7 +196,7 @@ def test_who_reads_events_by_number_misses_none(url: str) -> None:
                 seen += [event.seq for event in view.events(seen[-1] if seen else 0)]
             if is_over:
                 break
-            catalog.wait(0.05)
+            watch.wait(0.05)
         workers.results()
         with catalog.read() as view:
             assert seen == list(range(1, view.last_event() + 1))

@@ -60,6 +60,7 @@ def test_a_server_that_is_away_is_waited_for(
     with closing(PostgresCatalog(url)) as catalog:
         bench = Bench(catalog, CHAIN)
         bench.add("before")
+        watch = catalog.watch()
         own.stop(at_once=at_once)
         found: list[Any] = []
         threads = [
@@ -69,7 +70,7 @@ def test_a_server_that_is_away_is_waited_for(
         with caplog.at_level(logging.WARNING, "towpath"):
             for thread in threads:
                 thread.start()
-            assert not catalog.wait(0.1)
+            assert not watch.wait(0.1)
             time.sleep(1.0)
             assert found == []
             own.start()
@@ -79,7 +80,7 @@ def test_a_server_that_is_away_is_waited_for(
         told = [record.getMessage() for record in caplog.records]
         assert len([text for text in told if "is away, trying for 120 s" in text]) == 2
         assert len([text for text in told if "is back after" in text]) == 2
-        assert catalog.wait(1.0)  # it listens again
+        assert watch.wait(1.0)  # it listens again
         assert bench.end("a").ended == {Outcome.DONE: 2}
 
 

@@ -274,6 +274,7 @@ def test_two_processes_share_the_work(path: Path) -> None:
     catalog = SqliteCatalog(path)
     b = Bench(catalog, CHAIN)
     items = b.add(*(f"i{number}" for number in range(60)))
+    watch = catalog.watch()
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(path)],
@@ -293,7 +294,7 @@ def test_two_processes_share_the_work(path: Path) -> None:
         assert view.sizes()["runs"] == 2 * len(items)
         assert [event.seq for event in view.events(limit=10_000)] == list(range(1, view.last_event() + 1))
         assert len(view.sessions()) == 3
-    assert catalog.wait(5.0)
+    assert watch.wait(5.0)
     catalog.close()
 
 

@@ -119,6 +119,24 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     assert shown["outbox.hook.secret"] == "***"
     assert shown["pipelines.gam.override.sources.s.settings.token"] == "***"
     assert "hunter2" not in repr(found.outbox["hook"].secret)
+
+
+def test_a_secret_by_reference_shows_where_it_is(tmp_path: Path) -> None:
+    found = site(
+        tmp_path,
+        '[outbox.post]\nkind = "mail"\nhost = "localhost"\nfrom = "a@b.org"\nto = ["c@d.org"]\n'
+        'password = { file = "keys/post" }\n[secrets.vault]\nurl = "https://vault"\ntoken = "hunter2"\n',
+        {"TOWPATH_OUTBOX__POST__FROM": "x@y.org"},
+    )
+    shown = {name: value for name, value, _ in found.shown()}
+    assert shown["outbox.post.password.file"] == "keys/post"
+    assert shown["outbox.post.from"] == "x@y.org" and found.outbox["post"].sender == "x@y.org"
+    assert shown["secrets.vault.token"] == "***"
+
+
+def test_a_secret_from_the_environment_is_always_a_text(tmp_path: Path) -> None:
+    found = site(tmp_path, '[outbox.hook]\nkind = "webhook"\n', {"TOWPATH_OUTBOX__HOOK__SECRET": "123456"})
+    assert found.outbox["hook"].secret.get_secret_value() == "123456"
     assert masked("a.requests", [{"key": "x", "params": {"api_token": "y"}}, "http://u:p@h/"]) == [
         {"key": "x", "params": {"api_token": "***"}},
         "http://u:***@h/",
@@ -174,11 +192,38 @@ def test_a_password_in_a_url_is_not_shown(url: str, shown: str) -> None:
         ("extends = 'gone.toml'\n", {}, (),
          "gone.toml: found no file that can be read (No such file or directory); expected a file"),
         ("[outbox.x]\nkind = 'pigeon'\n", {}, (),
-         "towpath.toml: outbox.x.kind (line 2): found 'pigeon'; expected one of 'webhook', 'folder'"),
+         "towpath.toml: outbox.x.kind (line 2): found 'pigeon'; expected one of folder, mail, webhook"),
         ("[outbox.x]\nkind = 'webhook'\nurl = 'ftp://x'\n", {}, (),
          "towpath.toml: outbox.x.url (line 3): found 'ftp://x'; expected a URL that begins with http:// or https://"),
         ("[outbox.x]\nkind = 'folder'\nsecret = 5\n", {}, (),
-         "towpath.toml: outbox.x.secret (line 3): found what is no text; expected a text"),
+         "towpath.toml: outbox.x.secret (line 3): found an unknown key; expected one of kind, path"),
+        ("[outbox.x]\nkind = 'webhook'\nsecret = 512345\n", {}, (),
+         "towpath.toml: outbox.x.secret (line 3): found what is no text; "
+         'expected a text, or {env = "VARIABLE"} or {file = "PATH"}'),
+        ("[outbox.x]\nkind = 'webhook'\nsecret = { env = 'A', file = '512345' }\n", {}, (),
+         "towpath.toml: outbox.x.secret (line 3): found what is no text; expected a text, "
+         '{env = "VARIABLE"}, {file = "PATH"}, or {NAME = "..."} of a reader in [secrets.NAME]'),
+        ("[outbox.x]\nkind = 'mail'\nhost = 'h'\nfrom = 'a@b.org'\nto = ['Ann <a@b.org>']\n", {}, (),
+         "towpath.toml: outbox.x.to[0] (line 5): found 'Ann <a@b.org>'; "
+         "expected a mail address, such as ann@example.org, without a name"),
+        ("[outbox.x]\nkind = 'mail'\nhost = 'h'\nto = ['a@b.org']\n", {}, (),
+         "towpath.toml: outbox.x.from (line 1): found nothing; expected a value"),
+        ("[outbox.x]\nkind = 'mail'\nhost = 'h'\nfrm = 'a@b.org'\nfrom = 'a@b.org'\nto = ['a@b.org']\n", {}, (),
+         "towpath.toml: outbox.x.frm (line 4): found an unknown key; expected one of ca, from, host, kind, password, port, "
+         "timeout, tls, to, user (did you mean 'from'?)"),
+        ("[outbox.x]\nkind = 'mail'\nhost = 'h'\nfrom = 'a@b.org'\nto = ['a@b.org']\nuser = 'u'\ntls = 'none'\n", {}, (),
+         "towpath.toml: outbox.x (line 1): found a table; expected tls = \"starttls\" or \"implicit\": a password is not sent to "
+         "another machine in the open"),
+        ("[notify.n]\non = ['broken']\nto = ['subscribers']\n", {}, (),
+         "towpath.toml: notify.n.on[0] (line 2): found 'broken'; expected one of 'failed', 'poisoned', 'held', 'rejected', "
+         "'done', 'finished', 'order opened', 'order reminded', 'order expired', 'delivery verified', 'delivery rejected', "
+         "'delivery quarantined', 'delivery late', 'published', 'conflict', 'damaged', 'source problem', 'definition refused'"),
+        ("[notify.n]\non = ['failed']\nto = ['board', 'badge:', 'badge:ann', 'badge:role:operator']\n", {}, (),
+         "towpath.toml: notify.n.to[0] (line 3): found 'board'; expected one of badge:PERSON, badge:role:ROLE, subscribers\n"
+         "towpath.toml: notify.n.to[1] (line 3): found 'badge:'; expected one of badge:PERSON, badge:role:ROLE, subscribers"),
+        ("[notify.n]\non = ['done']\nto = ['subscribers']\n", {}, (),
+         'towpath.toml: notify.n (line 1): found a table; expected filter = { stage = "..." } with "done": which stage is it '
+         'about? ("finished" is the whole item)'),
         ("[pipelines.gam]\nfile = 3\n", {}, (), "towpath.toml: pipelines.gam.file (line 2): found 3; expected a text"),
         ("[pipelines.'a b']\n", {}, (),
          "towpath.toml: pipelines.a b (line 1): found 'a b'; expected a name: a letter, then letters, digits, _ and -"),

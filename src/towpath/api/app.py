@@ -76,7 +76,7 @@ def make_app(site: Site, *, authorizer: Authorizer | None = None) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         hub: Hub = app.state.hub
-        await hub.start()
+        hub.start()
         try:
             yield
         finally:

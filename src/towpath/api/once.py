@@ -18,7 +18,8 @@ from fastapi.routing import APIRoute
 from towpath.api.asking import asked
 from towpath.api.errors import Refused
 from towpath.app.site import Site
-from towpath.contracts.catalog import AnswerRow, Transaction
+from towpath.contracts.catalog import Transaction
+from towpath.contracts.people import AnswerRow
 
 HEADER = "Idempotency-Key"
 _SAFE = ("GET", "HEAD", "OPTIONS")

@@ -12,7 +12,9 @@ from typing import Any
 
 import uvicorn
 
+from towpath.api import connections
 from towpath.api.app import make_app
+from towpath.api.live import Hub
 from towpath.app.settings import ServerTable
 from towpath.app.site import Site
 from towpath.base.errors import SiteError
@@ -48,23 +50,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class _Server(uvicorn.Server):
-    """A server that tells where it listens, and lets streams end before it waits for connections."""
+class _Server(connections.Server):
+    """A server that tells where it listens."""
 
-    def __init__(
-        self, config: uvicorn.Config, on_listening: Callable[[str], None], end: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._on_listening, self._end = on_listening, end
+    def __init__(self, config: uvicorn.Config, hub: Hub, on_listening: Callable[[str], None]) -> None:
+        super().__init__(config, hub)
+        self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell."""
         await super().startup(sockets)
         if self.started:
             self._on_listening(url_of(self.config, self.servers[0].sockets[0].getsockname()[1]))
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._end()
-        await super().shutdown(sockets)
 
 
 def url_of(config: uvicorn.Config, port: int) -> str:
@@ -101,6 +98,7 @@ def serve(
         more = {"ssl_certfile": str(folder / table.certificate), "ssl_keyfile": str(folder / table.key)}
     config = uvicorn.Config(
         app,
+        http=connections.Connection,
         host=table.host,
         port=table.port,
         log_config=None,
@@ -112,7 +110,7 @@ def serve(
         timeout_keep_alive=30,
         **more,
     )
-    server = _Server(config, on_listening, app.state.hub.end)
+    server = _Server(config, app.state.hub, on_listening)
     worker = _worker(site, server) if with_worker else None
     try:
         server.run()

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from towpath.app import health
 from towpath.app.looking import Looking
 from towpath.base import clock, states
 from towpath.base.errors import NotFoundError, StateError, UsageError
@@ -104,8 +105,11 @@ class Acting(Looking):
         ------
         UsageError
             If the kind cannot be submitted to, or a file lies below no root.
+        StateError
+            If the source is paused.
         """
         plan, source = self._submittable(kind)
+        self._refuse_paused(source)
         ids_: list[int] = []
         for start in range(0, len(items), 1000):
             part = [
@@ -114,9 +118,26 @@ class Acting(Looking):
             raw = [self._raw_files(source, table) for table in items[start : start + 1000]]
             definition = self.definitions[plan.pipeline]
             ids_ += self._write(
-                partial(_submit, definition=definition, plan=plan, items=part, raw=raw, priority=priority)
+                partial(
+                    _submit,
+                    definition=definition,
+                    plan=plan,
+                    items=part,
+                    raw=raw,
+                    priority=priority,
+                    who=self.who,
+                )
             )
         return ids_
+
+    def _refuse_paused(self, source: SourcePlan) -> None:
+        with self.catalog.read() as view:
+            (found,) = health.read(view, [source])
+        if found.paused:
+            why = f": {found.why}" if found.why else ""
+            raise StateError(
+                f"the source {found.whole_name} is paused by {found.paused}{why}; resume it first"
+            )
 
     def _submittable(self, kind: str) -> tuple[KindPlan, SourcePlan]:
         found = [
@@ -176,12 +197,12 @@ class Acting(Looking):
             and (not in_states or row.state in in_states)
         ]
 
-    def retry(self, name: str, stage: str = "") -> int:
+    def retry(self, name: str, stage: str = "", *, why: str = "") -> int:
         """Try failed, poisoned and stopped work of an item again; returns how many stages."""
         works = self._works(
             name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
         )
-        return self._write(lambda tx: tx.retry(works, self.who))
+        return self._write(lambda tx: tx.retry(works, self.who, why))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:
         """Run a stage (default: the first ones) again even if nothing changed, and all after it that changes by it."""
@@ -191,7 +212,12 @@ class Acting(Looking):
         works = (
             self._works(name, stage) if stage else [work for one in first for work in self._works(name, one)]
         )
-        return self._write(lambda tx: tx.revise(works, why, force=True))
+
+        def transact(tx: Transaction) -> int:
+            tx.event("asked to run again", item=item.id, stage=stage, who=self.who, why=why)
+            return tx.revise(works, why, force=True)
+
+        return self._write(transact)
 
     def stop(self, name: str, stage: str = "", *, why: str = "") -> int:
         """Stop work of an item; what runs is ended."""
@@ -258,10 +284,10 @@ class Acting(Looking):
 
         return self._write(transact)
 
-    def prioritise(self, name: str, priority: int, stage: str = "") -> int:
+    def prioritise(self, name: str, priority: int, stage: str = "", *, why: str = "") -> int:
         """Let work of an item that has not begun go before (higher) or after others; returns how many stages."""
         works = self._works(name, stage, in_states=(states.Work.WAITING, states.Work.READY))
-        return self._write(lambda tx: tx.set_priority(works, priority))
+        return self._write(lambda tx: tx.set_priority(works, priority, self.who, why))
 
     def flag(self, name: str, value: str, *, part: Mapping[str, Any] | None = None, comment: str = "") -> int:
         """Put a quality mark on an item or part of it, such as ``{"feed": 3}``."""
@@ -366,7 +392,11 @@ class Acting(Looking):
 
     def reload(self) -> dict[str, str]:
         """Look whether pipeline files changed; by pipeline "" (it is in force now) or the error that kept the old one."""
-        return self._parts.reload()
+        told = self._parts.reload()
+        if told:
+            in_force = sorted(name for name, wrong in told.items() if not wrong)
+            self._write(lambda tx: tx.event("asked to reload", who=self.who, in_force=in_force))
+        return told
 
     def publish(self, name: str, *, retry: bool = False, why: str = "") -> int:
         """Let publications of an item that wait for a person go on; with `retry`, try failed, poisoned and stopped ones again.
@@ -433,6 +463,7 @@ def _submit(
     items: Sequence[Item],
     raw: Sequence[Sequence[Product]],
     priority: int,
+    who: str,
 ) -> list[int]:
     known = tx.add_items(plan, items, priority=priority)
     files = [
@@ -442,6 +473,7 @@ def _submit(
         tx.add_raw(files)
     if definition.groups_of(plan.name, ""):
         group.gather(tx, definition, plan.name, "", known)
+    tx.event("submitted", pipeline=plan.pipeline, kind=plan.name, count=len(items), who=who)
     return known
 
 

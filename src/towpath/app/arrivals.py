@@ -1,7 +1,8 @@
 """Arrivals: every source of every pipeline is looked at, and what is new is registered.
 
 Folder sources are looked at by event and by period, always both; fetch sources by period. Looking and hashing happen
-outside any transaction. What cannot be registered is told as an event, never lost.
+outside any transaction. What cannot be registered is told as an event, never lost. A source that fails is tried again with
+growing pauses, while the others go on; one that is paused is not looked at.
 """
 
 import logging
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from towpath.adapters.sources import fetch
 from towpath.adapters.sources.folder import Folder
+from towpath.app.health import Health
 from towpath.base.errors import NotFoundError, TowpathError
 from towpath.base.hashing import digest
 from towpath.contracts.catalog import Catalog, Transaction
@@ -31,6 +33,7 @@ class _Watched:
     """A folder source that is kept between looks, with what ends its watching and whether something changed."""
 
     source: Folder
+    source_of: tuple[str, str]
     changed: threading.Event = field(default_factory=threading.Event)
     end: Callable[[], None] | None = None
 
@@ -53,6 +56,7 @@ class Arrivals:
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
         self._watching: Future[None] | None = None
+        self.health = Health(catalog)
         self.registered = 0
 
     # ---- one look
@@ -61,17 +65,35 @@ class Arrivals:
         unsettled = 0
         for definition in self._definitions().values():
             for plan in definition.sources.values():
-                try:
-                    if not due_only or self._is_due(plan):
-                        self._looked[plan.pipeline, plan.name] = time.monotonic()
-                        unsettled += self._look(definition, plan)
-                except (TowpathError, OSError) as error:
-                    log.error("source failed: %s/%s: %s", plan.pipeline, plan.name, error)
-                    text = f"sources.{plan.name}: {error}"
-                    self._catalog.write(lambda tx, p=plan, t=text: register.problems(tx, p, [t]))  # type: ignore[misc]
+                if plan.kind == "submit" or self.health.is_paused(plan):
+                    continue
+                if not due_only or self._is_due(plan):
+                    self._looked[plan.pipeline, plan.name] = time.monotonic()
+                    unsettled += self._tried(definition, plan)
+        self.health.note()
+        return unsettled
+
+    def _tried(self, definition: Definition, plan: SourcePlan) -> int:
+        """Look at one source; what it raises is told, and the source is let be for a while."""
+        try:
+            unsettled, problems = self._look(definition, plan)
+        except Exception as error:  # told: a provider is other people's code, and the other sources go on
+            is_known = isinstance(error, TowpathError | OSError)
+            name = "" if is_known else f"{type(error).__name__}: "
+            log.error(
+                "source failed: %s/%s: %s%s", plan.pipeline, plan.name, name, error, exc_info=not is_known
+            )
+            text = f"sources.{plan.name}: {name}{error}"
+            self._catalog.write(lambda tx: register.problems(tx, plan, [text]))
+            self.health.failed(plan, text)
+            self._unwatch(plan)
+            return 0
+        self.health.answered(plan, problems)
         return unsettled
 
     def _is_due(self, plan: SourcePlan) -> bool:
+        if self.health.is_failing(plan):
+            return not self.health.rests(plan)
         last = self._looked.get((plan.pipeline, plan.name))
         if last is None or time.monotonic() - last > float(plan.settings.get("scan_every", 60.0)):
             return True
@@ -80,12 +102,13 @@ class Arrivals:
     def _has_root(self, plan: SourcePlan) -> bool:
         return plan.settings["root"] in self._places()
 
-    def _look(self, definition: Definition, plan: SourcePlan) -> int:
+    def _look(self, definition: Definition, plan: SourcePlan) -> tuple[int, list[str]]:
+        """How much has yet to settle, and the problems."""
         if plan.kind == "folder":
             return self._look_folder(definition, plan)
         if plan.kind == "fetch":
-            self._look_fetch(definition, plan)
-        return 0
+            return 0, self._look_fetch(definition, plan)
+        return 0, []
 
     # ---- folders
     def _watched(self, plan: SourcePlan) -> _Watched:
@@ -97,7 +120,7 @@ class Arrivals:
         others = self._patterns_beside(plan)
         key = digest([plan.pipeline, plan.name, dict(plan.settings), place, others])
         if key not in self._folders:
-            self._folders[key] = _Watched(Folder.of(plan, Path(place), others))
+            self._folders[key] = _Watched(Folder.of(plan, Path(place), others), (plan.pipeline, plan.name))
         return self._folders[key]
 
     def _patterns_beside(self, plan: SourcePlan) -> list[str]:
@@ -115,7 +138,7 @@ class Arrivals:
                     found += [pattern] if isinstance(pattern, str) else pattern
         return found
 
-    def _look_folder(self, definition: Definition, plan: SourcePlan) -> int:
+    def _look_folder(self, definition: Definition, plan: SourcePlan) -> tuple[int, list[str]]:
         watched, root = self._watched(plan), str(plan.settings["root"])
         watched.changed.clear()
         with self._catalog.read() as view:
@@ -126,14 +149,18 @@ class Arrivals:
         # What lacks its marker waits for another program, which an event will tell of; the rest for a clock.
         waiting = 0 if plan.settings.get("settled") == "marker" else found.unsettled
         for start in range(0, len(intakes), register.BATCH):
+            if start and self.health.is_paused(plan):
+                watched.changed.set()
+                break
             hashed = arrive.hash_all(self._storage, root, intakes[start : start + register.BATCH])
             waiting += hashed.waiting
             problems += hashed.problems
             self._register(definition, plan, hashed.ready)
-        self._tell(plan, [*found.problems, *problems])
+        problems = [*found.problems, *problems]
+        self._tell(plan, problems)
         if waiting:
             watched.changed.set()
-        return waiting
+        return waiting, problems
 
     def _register(self, definition: Definition, plan: SourcePlan, ready: Sequence[Intake]) -> None:
         def transact(tx: Transaction) -> int:
@@ -142,10 +169,15 @@ class Arrivals:
             return done.files + done.aside
 
         if ready:
-            self.registered += self._catalog.write(transact)
+            self._count(plan, self._catalog.write(transact))
+
+    def _count(self, plan: SourcePlan, count: int) -> None:
+        self.registered += count
+        self.health.arrived(plan, count)
+        self.health.note()
 
     # ---- requests
-    def _look_fetch(self, definition: Definition, plan: SourcePlan) -> None:
+    def _look_fetch(self, definition: Definition, plan: SourcePlan) -> list[str]:
         answers, problems = fetch.look(plan)
 
         def transact(tx: Transaction) -> int:
@@ -153,8 +185,9 @@ class Arrivals:
             group.gather(tx, definition, plan.item, "", done.complete)
             return len(done.new) + len(done.changed)
 
-        self.registered += self._catalog.write(transact)
+        self._count(plan, self._catalog.write(transact))
         self._tell(plan, problems)
+        return list(problems)
 
     def _tell(self, plan: SourcePlan, texts: Sequence[str]) -> None:
         for text in texts:
@@ -182,6 +215,7 @@ class Arrivals:
             if watched.end:
                 watched.end()
                 watched.end = None
+        self.health.note(all_of_it=True)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -193,11 +227,21 @@ class Arrivals:
     def _watch_new(self) -> None:
         for definition in self._definitions().values():
             for plan in definition.sources.values():
-                if plan.kind != "folder" or not self._has_root(plan):
+                if plan.kind != "folder" or not self._has_root(plan) or self.health.is_failing(plan):
                     continue
-                watched = self._watched(plan)
-                if watched.end is None:
-                    watched.end = watched.source.watch(partial(self._changed, watched))
+                try:
+                    watched = self._watched(plan)
+                    if watched.end is None:
+                        watched.end = watched.source.watch(partial(self._changed, watched))
+                except (TowpathError, OSError) as error:
+                    self.health.failed(plan, f"sources.{plan.name}: {error}")
+
+    def _unwatch(self, plan: SourcePlan) -> None:
+        """A folder that was away is another one when it comes back: it is watched anew once a look at it succeeds."""
+        for watched in self._folders.values():
+            if watched.source_of == (plan.pipeline, plan.name) and watched.end:
+                watched.end()
+                watched.end = None
 
     def _changed(self, watched: _Watched) -> None:
         watched.changed.set()

@@ -7,7 +7,7 @@ names file, place, what was found and what was expected. Never runs or writes an
 import copy
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,15 @@ from towpath.contracts.definition import Definition
 from towpath.contracts.pipeline import BUILTIN, PipelineFile
 from towpath.contracts.plugin import Plugin
 
+_SECRET = re.compile(
+    r"(?:\A|[_-])(?:secret|password|passwd|passphrase|token|credentials?|(?:api|access|private|secret)_?key)\Z",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"://[^/@\s:{}]*:[^/@\s{}]+@")
+_NO_SECRET = (
+    "it in no pipeline file: in the site file as in [outbox.NAME], by {env = ...}, {file = ...} or {vault = ...}, or in "
+    "the environment of what uses it"
+)
 _SUM = re.compile(r"\s*([0-9a-fA-F]{64})\b")
 
 
@@ -94,6 +103,8 @@ def _load(request: Request, label: str, find: Callable[[str], Plugin]) -> Loaded
     table, moved = _normal(tables.parse(data, request.file.suffix, label))
     overrides, moved_too = _normal(request.overrides)
     _check_end(data, request.end, table, label)
+    _refuse_secrets(table, moved)
+    _refuse_secrets(overrides, moved_too)
     table = _with_kinds(tables.merge(table, overrides))
     file, problems = validate(PipelineFile, json.dumps(table.content))
     definition = None
@@ -160,6 +171,32 @@ def _with_kinds(table: Table) -> Table:
             if isinstance(stage, dict) and name in BUILTIN and not {"kind", "uses"} & set(stage):
                 stage["kind"] = name
     return Table(content, table.origins)
+
+
+# ---- nothing secret
+
+
+def _refuse_secrets(table: Table, moved: Collection[Key]) -> None:
+    """Refuse what looks like a secret: a pipeline file is kept in the catalog, shown to all, and published with products."""
+    problems = [Problem(key, found, _NO_SECRET) for key, found in _secrets(table.content, ())]
+    if problems:
+        raise refusal(problems, table, moved)
+
+
+def _secrets(content: Any, key: Key) -> Iterator[tuple[Key, str]]:
+    """Texts that are secret by their name or as the password in a URL: where, and what was found."""
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            yield from _secrets(value, (*key, str(name)))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _secrets(value, (*key, number))
+    elif isinstance(content, str) and content:
+        name = next((str(part) for part in reversed(key) if isinstance(part, str)), "")
+        if _SECRET.search(name):
+            yield key, "what looks like a secret"
+        elif _URL_PASSWORD.search(content):
+            yield key, "a URL with a password"
 
 
 # ---- whole or not at all

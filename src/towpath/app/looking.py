@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from towpath.flow.process import declared
 from towpath.flow.reconcile import Finding
 
 _MOST = 100_000  # rows of open work that a plan lists for one pipeline
+PART = 1 << 18  # bytes of a log that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,26 @@ class Plan:
     unknown: tuple[str, ...] = ()
     workers: int = 1
     is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Bytes [begin, end) of a run's log, counted from the run's first byte; no character is cut at the end.
+
+    `run` is the run's name. `ended`: the run has ended, with this `outcome`, and nothing follows.
+    """
+
+    run: str
+    data: bytes
+    begin: int
+    end: int
+    ended: bool = False
+    outcome: states.Outcome | None = None
+
+    @property
+    def text(self) -> str:
+        """The bytes as text; what is no UTF-8 is shown as such."""
+        return self.data.decode(errors="replace")
 
 
 class Looking:
@@ -359,15 +381,16 @@ class Looking:
             found = [one for one in view.runs(work=work, limit=10_000) if one.token == token]
         if not found:
             raise NotFoundError(f"no finished run {run!r}; `towpath show ITEM` lists the runs of an item")
-        path = found[0].log.partition(":")[0]
-        if not path:
-            return ""
+        file = self._log_of(found[0])
         try:
-            return (self._parts.logs / path).read_text(errors="replace")
+            return file.read_text(errors="replace") if file else ""
         except FileNotFoundError:
-            raise NotFoundError(
-                f"the log of run {found[0].name} is gone: retention.logs says how long logs are kept"
-            ) from None
+            raise _gone(found[0].name) from None
+
+    def _log_of(self, run: Run) -> Path | None:
+        """The file that keeps the log of a run that ended; None if it wrote nothing."""
+        path = run.log.partition(":")[0]
+        return self._parts.logs / path if path else None
 
     def _run_of(self, run: str) -> tuple[int, int]:
         name, _, stage = run.rpartition(":")
@@ -394,25 +417,71 @@ class Looking:
         NotFoundError
             If there is no such item, stage or run.
         """
+        with closing(self.catalog.watch()) as watch:
+            part = self.log_part(run)
+            while not part.ended:
+                if part.data:
+                    yield part.text
+                else:
+                    watch.wait(0.5)
+                part = self.log_part(part.run, part.end)
+            if part.data:
+                yield part.text
+
+    def log_part(self, run: str, begin: int = 0, *, limit: int = PART) -> LogPart:
+        """What there is of a run's log past byte `begin`, and whether it has ended; it is read on from the part's `end`.
+
+        Parameters
+        ----------
+        run
+            ``WORK.TOKEN``, or ``ITEM:STAGE``: the run that goes on or comes next, else the last.
+        begin
+            How many bytes are known. Where there are fewer the part is empty, and its `end` is how many there are.
+        limit
+            How many bytes at most, four or more.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such item, stage or run, the run never began, or its log is no longer kept.
+        """
         work, token = self._awaited(run)
-        told = 0
-        while True:
-            with self.catalog.read() as view:
-                ended = [one for one in view.runs(work=work, limit=10_000) if one.token == token]
-                row = view.work_row(work)
-            if ended:
-                path = ended[0].log.partition(":")[0]
-                yield from _read_on(self._parts.logs / path, told, None)[1] if path else ()
-                return
-            if row.token > token or row.state not in (states.Work.READY, states.Work.RUNNING):
-                raise NotFoundError(
-                    f"run {ids.run_name(work, token)} did not begin: the work is {row.state.value}"
-                )
-            if row.state is states.Work.RUNNING and row.log:
-                file, _, begin = row.log.rpartition(":")
-                told, pieces = _read_on(Path(file), told, int(begin))
-                yield from pieces
-            self.catalog.wait(0.5)
+        name = ids.run_name(work, token)
+        with self.catalog.read() as view:
+            row = view.work_row(work)
+            is_running = row.token == token and row.state is states.Work.RUNNING
+            ended = (
+                []
+                if is_running
+                else [one for one in view.runs(work=work, limit=10_000) if one.token == token]
+            )
+        if ended:
+            return self._kept_part(ended[0], begin, limit)
+        if row.token > token or row.state not in (states.Work.READY, states.Work.RUNNING):
+            raise NotFoundError(f"run {name} did not begin: the work is {row.state.value}")
+        if not (is_running and row.log):
+            return LogPart(name, b"", 0, 0)
+        file, _, start = row.log.rpartition(":")
+        try:
+            begin = min(begin, max(Path(file).stat().st_size - int(start), 0))
+            data = _whole(_read(Path(file), int(start) + begin, limit))
+        except FileNotFoundError:
+            data = b""  # it is on another machine, or was collected meanwhile: the run has ended
+        return LogPart(name, data, begin, begin + len(data))
+
+    def _kept_part(self, run: Run, begin: int, limit: int) -> LogPart:
+        """A part of the log of a run that ended."""
+        file = self._log_of(run)
+        try:
+            size = file.stat().st_size if file else 0
+            begin = min(begin, size)
+            data = _read(file, begin, limit) if file else b""
+        except FileNotFoundError:
+            raise _gone(run.name) from None
+        if begin + len(data) < size:
+            data = _whole(data)
+        end = begin + len(data)
+        return LogPart(run.name, data, begin, end, end >= size, run.outcome)
 
     def _awaited(self, run: str) -> tuple[int, int]:
         name, _, stage = run.rpartition(":")
@@ -437,11 +506,12 @@ class Looking:
         return self._follow(after, item, pipeline)
 
     def _follow(self, after: int, item: str, pipeline: str) -> Iterator[Event]:
-        while True:
-            for event in self.events(after, item=item, pipeline=pipeline):
-                after = event.seq
-                yield event
-            self.catalog.wait(1.0)
+        with closing(self.catalog.watch()) as watch:
+            while True:
+                for event in self.events(after, item=item, pipeline=pipeline):
+                    after = event.seq
+                    yield event
+                watch.wait(1.0)
 
     def publications(self, name: str = "", *, state: str = "") -> list[PublicationRow]:
         """The publication journal, of an item or of all."""
@@ -456,16 +526,26 @@ class Looking:
         return disk.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
 
 
-def _read_on(file: Path, told: int, begin: int | None) -> tuple[int, list[str]]:
-    """What a log holds past `told` bytes of a run that begins at `begin` (None: it is the file); the new `told`."""
-    try:
-        with file.open("rb") as log:
-            log.seek((begin or 0) + told)
-            data = log.read()
-    except FileNotFoundError:
-        return told, []  # it was collected meanwhile: the run has ended
-    whole = data[: data.rfind(b"\n") + 1] if begin is not None else data
-    return told + len(whole), [whole.decode(errors="replace")] if whole else []
+def _read(file: Path, begin: int, limit: int) -> bytes:
+    with file.open("rb", buffering=0) as log:
+        log.seek(begin)
+        return log.read(limit)
+
+
+def _whole(data: bytes) -> bytes:
+    """The bytes without the beginning of a character (UTF-8) whose end is not among them."""
+    for count in range(1, min(4, len(data) + 1)):
+        byte = data[-count]
+        if byte >= 0xC0:  # the first byte of two or more
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return data[:-count] if length > count else data
+        if byte < 0x80:
+            break
+    return data
+
+
+def _gone(run: str) -> NotFoundError:
+    return NotFoundError(f"the log of run {run} is gone: retention.logs says how long logs are kept")
 
 
 def _state(text: str) -> states.Work | None:

@@ -7,7 +7,7 @@ Never decides what somebody may do: `contracts.auth` says it.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from towpath.app.stock import Stock
@@ -15,7 +15,8 @@ from towpath.base import clock
 from towpath.base.errors import UsageError
 from towpath.base.states import Work
 from towpath.contracts.auth import Grant, Person
-from towpath.contracts.catalog import TokenRow, Transaction, View
+from towpath.contracts.catalog import Transaction, View
+from towpath.contracts.people import TokenRow
 
 PERSON, SESSION = "person", "session"
 _PREFIX = "twp_"
@@ -148,6 +149,21 @@ class People(Stock):
 
     def _mac(self, purpose: str, text: str) -> str:
         return hmac.digest(self._parts.key(), f"{purpose}\n{text}".encode(), "sha256").hex()
+
+    # ---- what they follow and are told
+    def subscribe(self, name: str) -> None:
+        """Be told what happens to an item."""
+        item = self.find(name)
+        self._write(lambda tx: tx.subscribe(self.who, item.id))
+
+    def unsubscribe(self, name: str) -> None:
+        """No longer be told."""
+        item = self.find(name)
+        self._write(lambda tx: tx.unsubscribe(self.who, item.id))
+
+    def read_notices(self, who: Sequence[str], ids: Sequence[int] = ()) -> int:
+        """These notices (none: all) were read; returns how many were not."""
+        return self._write(lambda tx: tx.read_notices(who, ids))
 
     # ---- runs
     def run_token(self, work: int, token: int) -> str:

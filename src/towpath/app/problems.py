@@ -5,7 +5,7 @@ Promises one form for all of them, whether pydantic or the loader found it. Neve
 
 import difflib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -32,6 +32,7 @@ _EXPECTED = {
     "model_attributes_type": "a table",
     "string_pattern_mismatch": "a name: a letter, then letters, digits, _ and -",
 }
+_SECRET = 'a text, or {env = "VARIABLE"} or {file = "PATH"}'
 _TYPES = {
     float: "a number",
     int: "a number",
@@ -105,9 +106,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
     key, at = _walk(model, error["loc"])
     if kind == "extra_forbidden":
         _, owner = _walk(model, error["loc"][:-1])
-        return Problem(
-            key, "an unknown key", choose(str(key[-1]), owner.model_fields if _is_model(owner) else ())
-        )
+        return Problem(key, "an unknown key", choose(str(key[-1]), _names(owner) if _is_model(owner) else ()))
     if kind == "missing":
         return Problem(key, "nothing", "a value")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
@@ -115,10 +114,12 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
         return Problem(
             (*key, "kind"), repr(tag) if tag else "nothing", choose(tag, set(_tagged(at)) - {"code"})
         )
+    if _holds_secret(at):
+        return Problem(key, "what is no text", _expected(error) if kind == "value_error" else _SECRET)
     if _is_union(at) and kind != "value_error":
         wanted = dict.fromkeys(_TYPES.get(bare(part), "a value") for part in get_args(at))
         return Problem(key, describe(value), " or ".join(wanted))
-    return Problem(key, "what is no text" if at is SecretStr else describe(value), _expected(error))
+    return Problem(key, describe(value), _expected(error))
 
 
 def _expected(error: dict[str, Any]) -> str:
@@ -156,12 +157,22 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[Key,
     return tuple(key), bare(at)
 
 
+def _names(model: type[BaseModel]) -> list[str]:
+    """The names of a model's fields as files write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Whether a secret may stand there, so that what does is not shown."""
+    return annotation is SecretStr or (_is_union(annotation) and SecretStr in get_args(annotation))
 
 
 def _tagged(union: Any) -> dict[Any, Any]:
@@ -175,8 +186,14 @@ def _tagged(union: Any) -> dict[Any, Any]:
 def _inner(annotation: Any, part: int | str) -> Any:
     """The annotation of what stands under `part`, None if nothing may."""
     if _is_model(annotation):
-        field = annotation.model_fields.get(str(part))
-        return None if field is None else field.annotation
+        return next(
+            (
+                field.annotation
+                for name, field in annotation.model_fields.items()
+                if str(part) == (field.alias or name)
+            ),
+            None,
+        )
     arguments = get_args(annotation)
     if get_origin(annotation) is dict:
         return arguments[1]
@@ -196,6 +213,17 @@ def bare(annotation: Any) -> Any:
 
 
 def is_text(model: type[BaseModel], key: Key) -> bool:
-    """Whether the model wants a text at this place."""
-    at = _walk(model, key)[1]
-    return at in (str, SecretStr) or get_origin(at) is Literal
+    """Whether the model wants a text at this place, in any table that may stand there."""
+    return any(at is str or _holds_secret(at) or get_origin(at) is Literal for at in _reached(model, key))
+
+
+def _reached(annotation: Any, key: Key) -> Iterator[Any]:
+    """What may stand at a place, by each table of a tagged union on the way."""
+    at = bare(annotation)
+    if not key:
+        yield at
+    elif _is_union(at):
+        for member in _tagged(at).values():
+            yield from _reached(member, key)
+    else:
+        yield from _reached(_inner(at, key[0]), key[1:])

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from towpath.app import plugins, tables
+from towpath.app import outboxes, plugins, tables
 from towpath.app.definitions import Request
+from towpath.app.outboxes import NotifyTable, Outbox
 from towpath.app.problems import is_text, refusal, validate
 from towpath.app.tables import Key, Origin, Table
 from towpath.base.errors import DefinitionError, SiteError
@@ -69,23 +69,6 @@ class PipelineEntry(Model):
     end: str = ""
     checksum: bool = False
     override: dict[str, Any] = Field(default_factory=dict)
-
-
-class OutboxTable(Model):
-    """Where messages go: a webhook (`url`, signed with `secret`) or a folder (`path`)."""
-
-    kind: Literal["webhook", "folder"]
-    url: str = ""
-    path: str = ""
-    secret: SecretStr = SecretStr("")
-    timeout: Duration = 10.0
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("a URL that begins with http:// or https://")
-        return value
 
 
 def _kept(value: Any) -> Any:
@@ -155,7 +138,9 @@ class SiteFile(Model):
     site: SiteTable = SiteTable()
     roots: dict[Name, str] = Field(default_factory=dict)
     pipelines: dict[Name, PipelineEntry] = Field(default_factory=dict)
-    outbox: dict[Name, OutboxTable] = Field(default_factory=dict)
+    outbox: dict[Name, Outbox] = Field(default_factory=dict)
+    notify: dict[Name, NotifyTable] = Field(default_factory=dict)
+    secrets: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     retention: RetentionTable = RetentionTable()
     server: ServerTable = ServerTable()
     access: AccessTable = AccessTable()
@@ -173,7 +158,9 @@ class Settings:
     site: SiteTable
     roots: Mapping[str, Path]
     pipelines: Mapping[str, PipelineEntry]
-    outbox: Mapping[str, OutboxTable]
+    outbox: Mapping[str, Outbox]
+    notify: Mapping[str, NotifyTable]
+    secrets: Mapping[str, Mapping[str, Any]]
     retention: RetentionTable
     server: ServerTable
     access: AccessTable
@@ -194,7 +181,11 @@ class Settings:
             "site": self.site.model_dump(mode="json"),
             "roots": {name: str(place) for name, place in self.roots.items()},
             "pipelines": {name: entry.model_dump(mode="json") for name, entry in self.pipelines.items()},
-            "outbox": {name: entry.model_dump(mode="json") for name, entry in self.outbox.items()},
+            "outbox": {
+                name: entry.model_dump(mode="json", by_alias=True) for name, entry in self.outbox.items()
+            },
+            "notify": {name: entry.model_dump(mode="json") for name, entry in self.notify.items()},
+            "secrets": dict(self.secrets),
             "retention": self.retention.model_dump(mode="json"),
             "server": self.server.model_dump(mode="json"),
             "access": self.access.model_dump(mode="json"),
@@ -248,7 +239,9 @@ def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequ
     for assignment in assignments:
         table = tables.merge(table, _assigned(assignment))
     content, problems = validate(SiteFile, json.dumps(table.content))
-    if content is None:
+    if content is not None:
+        problems = list(outboxes.problems(content.notify, content.outbox))
+    if content is None or problems:
         raise refusal(problems, table, file=file.name)
     roots = {name: file.parent / place for name, place in {**ROOTS, **content.roots}.items()}
     return Settings(
@@ -258,6 +251,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequ
         roots,
         content.pipelines,
         content.outbox,
+        content.notify,
+        content.secrets,
         content.retention,
         content.server,
         content.access,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from towpath.app.keeping import refuse_running
-from towpath.app.ordering import Orders
 from towpath.app.sizes import Sizes, measure
+from towpath.app.sources import Sources
 from towpath.app.wiring import gather
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.flow import newer as later
@@ -14,7 +14,7 @@ from towpath.flow import reconcile as disk
 from towpath.flow.reconcile import Finding
 
 
-class Stock(Orders):
+class Stock(Sources):
     """The verbs of the inventory."""
 
     def overview(self) -> list[tuple[str, str, str, int, int]]:

@@ -20,28 +20,35 @@ from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
 from towpath.adapters.executors.staging import take_in
 from towpath.adapters.notify.folder import Folder
+from towpath.adapters.notify.mail import Mail
 from towpath.adapters.notify.webhook import Webhook
+from towpath.adapters.secrets import vault
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
+from towpath.app import outboxes
 from towpath.app import settings as site_files
 from towpath.app.arrivals import Arrivals
 from towpath.app.catalogs import open_catalog
+from towpath.app.outboxes import FolderOutbox, MailOutbox, Outbox
 from towpath.app.plugins import attribute
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
+from towpath.app.secrets import Resolver
 from towpath.app.session import Session
-from towpath.app.settings import OutboxTable, Settings
+from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
 from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Executor
 from towpath.contracts.notify import Sink
+from towpath.contracts.secrets import Maker
 from towpath.contracts.transfer import Transfer
 from towpath.flow import group, handoff, register
 from towpath.flow.certify import Certifier
 from towpath.flow.handoff.receive import Check
+from towpath.flow.notify import Notifier
 from towpath.flow.outbox import couriers
 from towpath.flow.process import Chore, Process
 from towpath.flow.publish import Publisher
@@ -50,6 +57,7 @@ log = logging.getLogger(__name__)
 
 _COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
 INBOX = "inbox"  # the root of drop boxes
+SECRETS: Mapping[str, Maker] = {"vault": vault.make}  # readers of secrets that are built in
 STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
 
 
@@ -65,9 +73,10 @@ class Running:
 class Parts:
     """An open site: settings, catalog, storage, definitions."""
 
-    def __init__(self, settings: Settings, catalog: LoadedCatalog) -> None:
+    def __init__(self, settings: Settings, catalog: LoadedCatalog, environ: Mapping[str, str]) -> None:
         self.settings, self.catalog = settings, catalog
         self.folder = settings.folder
+        self.secrets = Resolver(settings.secrets, SECRETS, environ, settings.folder)
         self.state = settings.folder / STATE
         self.logs = self.state / "logs"
         self.definitions: dict[str, Definition] = {}
@@ -199,8 +208,13 @@ class Parts:
         self.origins[definition.pipeline] = loaded.origins
 
     def reload(self, *, force: bool = False) -> dict[str, str]:
-        """Look whether pipeline files changed; returns by pipeline "" (swapped in) or the error that kept the old one."""
+        """Look whether pipeline files changed; returns by pipeline "" (swapped in) or the error that kept the old one.
+
+        With `force` secrets are read again too; otherwise that is done about once a minute, where they are used.
+        """
         told: dict[str, str] = {}
+        if force:
+            self.secrets.forget()
         for name, watcher in self._watchers.items():
             change = watcher.reload(force=force)
             if change is None:
@@ -237,12 +251,13 @@ class Parts:
     @contextmanager
     def running(self, only: Sequence[int] | None = None) -> Iterator[Running]:
         """The process loop of this site, with its executor, services and session; all ended on leaving."""
+        chores = self._chores()  # first: a secret that is not there must leave nothing half open
         self.retention.open()
         self._look_into_boxes()
         executor = self._executor()
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
-        chores, desk = self._chores(), self._desk()
+        desk = self._desk()
         process = Process(
             self.catalog,
             executor,
@@ -272,6 +287,7 @@ class Parts:
             session.host,
             definitions=lambda: self.definitions,
             reload=self._look_around,
+            tell=self._notifier().tell,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=lambda: self.no_room() or process.short,
             only=only,
@@ -309,7 +325,7 @@ class Parts:
             self.storage,
             self.transfers(),
             definitions=lambda: self.definitions,
-            destinations=tuple(self.settings.outbox),
+            destinations=self._destinations(),
         )
 
     def _desk(self) -> handoff.Desk:
@@ -318,11 +334,45 @@ class Parts:
             definitions=lambda: self.definitions,
             places=lambda: self.places,
             take=partial(take_in, durable=self.settings.site.durability == "power"),
-            destinations=tuple(self.settings.outbox),
+            destinations=self._destinations(),
         )
 
+    def _destinations(self) -> tuple[str, ...]:
+        """Who is told of publications and orders that do not say whom to tell: programs, and not people by mail."""
+        return tuple(name for name, table in self.settings.outbox.items() if table.kind != "mail")
+
+    def _notifier(self) -> Notifier:
+        return Notifier(
+            self.catalog,
+            [outboxes.rule(name, table) for name, table in self.settings.notify.items()],
+            definitions=lambda: self.definitions,
+            url=self.settings.server.url,
+        )
+
+    def _sink(self, name: str, table: Outbox) -> Sink:
+        """What sends the messages to a destination. Raises `SiteError` if its secret cannot be read."""
+        if isinstance(table, FolderOutbox):
+            return Folder(self.folder / table.path)
+        if isinstance(table, MailOutbox):
+            password = self.secrets.held(f"outbox.{name}.password", table.password)
+            password()
+            return Mail(
+                table.host,
+                sender=table.sender,
+                to=table.to,
+                port=table.port,
+                user=table.user,
+                password=password,
+                tls=table.tls,
+                ca=str(self.folder / table.ca) if table.ca else "",
+                timeout=table.timeout,
+            )
+        secret = self.secrets.held(f"outbox.{name}.secret", table.secret)
+        secret()
+        return Webhook(table.url, secret=secret, timeout=table.timeout)
+
     def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
-        sinks = {name: _sink(table, self.folder) for name, table in self.settings.outbox.items()}
+        sinks = {name: self._sink(name, table) for name, table in self.settings.outbox.items()}
         messages = couriers(self.catalog, sinks)
         is_kept = self.settings.retention.every > 0
         minded = {handoff.CLOCK: handoff.Minder(self.catalog, lambda: self.places, check_of)}
@@ -389,12 +439,6 @@ def check_of(name: str) -> Check | None:
     return found
 
 
-def _sink(table: OutboxTable, folder: Path) -> Sink:
-    if table.kind == "folder":
-        return Folder(folder / table.path)
-    return Webhook(table.url, secret=table.secret.get_secret_value(), timeout=table.timeout)
-
-
 def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Of roots that the catalog has elsewhere, those that were remapped; the others follow the settings."""
     moved = {}
@@ -431,7 +475,7 @@ def open_parts(path: Path, overrides: Sequence[str], environ: Mapping[str, str])
     settings = site_files.load(path, environ, overrides)
     catalog = open_catalog(settings)
     try:
-        return Parts(settings, catalog)
+        return Parts(settings, catalog, environ)
     except BaseException:
         catalog.close()
         raise

@@ -52,6 +52,9 @@ class Worker:
         Looks at the sources.
     reload
         Looks whether a pipeline file changed; called about once a second while watching.
+    tell
+        Tells whoever wants to know what happened; called about once a second and when nothing else is to be done.
+        Whether anything is left to be told.
     """
 
     def __init__(
@@ -63,13 +66,14 @@ class Worker:
         *,
         definitions: Callable[[], Mapping[str, Definition]],
         reload: Callable[[], object] = lambda: None,
+        tell: Callable[[], bool] = lambda: False,
         chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
         no_room: Callable[[], str] = lambda: "",
         only: Sequence[int] | None = None,
     ) -> None:
         self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
         self._definitions, self._reload, self._chores, self._only = definitions, reload, chores, only
-        self._no_room = no_room
+        self._no_room, self._tell, self._is_behind = no_room, tell, False
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
@@ -116,25 +120,26 @@ class Worker:
                     self._reload()
                     self._arrivals.check()
                 if not self._process.step(0.1):
-                    self._catalog.wait(0.1)
+                    self._process.wait(0.1)
                 tick()
         finally:
             self._arrivals.stop()
         return self._end(started, "stopped", tick)
 
     def _tend(self) -> None:
-        """Free what dead processes of this host held, and let nothing wait for an hour that the clock was set back by."""
+        """Free what dead processes of this host held, let nothing wait for an hour that the clock was set back by, tell."""
         bury(self._catalog, self._host)
         with self._catalog.read() as view:
             is_behind = view.behind() > 0
         if is_behind:
             seconds = self._catalog.write(lambda tx: tx.follow_clock())
             log.warning("the clock was set back by %.0f s; what is due moves with it", seconds)
+        self._is_behind = self._tell()
 
     def _wait(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""
-        if settling:
-            return 0.2
+        if settling or self._is_behind:
+            return 0.05 if self._is_behind else 0.2
         with self._catalog.read() as view:
             now, due = view.now(), view.next_due(self._queues(), only=self._only)
         if due is None or due - now > patience:
@@ -157,6 +162,7 @@ class Worker:
             for outcome, n in self._process.tally.runs.items()
             if n and outcome is not Outcome.DRAINED
         }
+        self._arrivals.health.note(all_of_it=True)
         return Summary(runs, time.monotonic() - started, self._arrivals.registered, ended=ended)
 
 

@@ -49,6 +49,8 @@ POINTS: Mapping[str, str] = {
     "keep.removed": "the bytes of one are removed; those of others whose rows say so are still there",
     "outbox.send": "a message is claimed; it is not sent",
     "outbox.sent": "a message is sent; its row does not say so",
+    "notify.decided": "it is decided who is told what; nothing of it is written",
+    "notify.told": "messages, notices and the place in the story are written; the process does not know it",
     "transfer.create": "a file is about to be made in the archive",
     "transfer.link": "the system is about to be asked for a hard link that replaces nothing",
     "transfer.rename": "the system is about to be asked for a rename that replaces nothing",

@@ -140,7 +140,10 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of the story: gapless `seq`, `time` in seconds, `type`, what it is about, and data."""
+    """One row of the story: gapless `seq`, `time` in seconds, `type`, what it is about, and data.
+
+    `kind` is that of the item, where there is one.
+    """
 
     seq: int
     time: float
@@ -150,6 +153,7 @@ class Event:
     run: str = ""
     pipeline: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def opened(call: Call) -> Iterator[Site]:
 
 def offer_items(context: typer.Context, incomplete: str) -> list[str]:
     """Names of items that begin with what is written: ``kind/key``."""
-    with _quietly(context) as site:
+    with quietly(context) as site:
         if site is None:
             return []
         names = [
@@ -64,7 +64,7 @@ def offer_items(context: typer.Context, incomplete: str) -> list[str]:
 
 def offer_stages(context: typer.Context, incomplete: str) -> list[str]:
     """Names of stages of the site's routes."""
-    with _quietly(context) as site:
+    with quietly(context) as site:
         definitions = site.definitions.values() if site else ()
         found = {name for one in definitions for kind in one.kinds.values() for name in kind.stages}
         return sorted(name for name in found if name.startswith(incomplete))
@@ -72,14 +72,14 @@ def offer_stages(context: typer.Context, incomplete: str) -> list[str]:
 
 def offer_kinds(context: typer.Context, incomplete: str) -> list[str]:
     """Kinds of items."""
-    with _quietly(context) as site:
+    with quietly(context) as site:
         found = {kind for one in (site.definitions.values() if site else ()) for kind in one.kinds}
         return sorted(name for name in found if name.startswith(incomplete))
 
 
 def offer_pipelines(context: typer.Context, incomplete: str) -> list[str]:
     """The site's pipelines."""
-    with _quietly(context) as site:
+    with quietly(context) as site:
         return sorted(name for name in (site.definitions if site else ()) if name.startswith(incomplete))
 
 
@@ -90,12 +90,12 @@ def offer_states(incomplete: str) -> list[str]:
 
 def offer_roots(context: typer.Context, incomplete: str) -> list[str]:
     """The site's roots."""
-    with _quietly(context) as site:
+    with quietly(context) as site:
         return sorted(name for name in (site.settings.roots if site else ()) if name.startswith(incomplete))
 
 
 @contextmanager
-def _quietly(context: typer.Context) -> Iterator[Site | None]:
+def quietly(context: typer.Context) -> Iterator[Site | None]:
     """The site, or None where there is none: completion must not print an error."""
     try:
         site = Site.open(place_of(call_of(context)), overrides=call_of(context).settings)

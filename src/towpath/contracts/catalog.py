@@ -19,6 +19,7 @@ from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
+from towpath.contracts.people import AnswerRow, NoticeRow, SubscriptionRow, TokenRow
 from towpath.contracts.storage import Said
 
 T = TypeVar("T")
@@ -508,14 +509,56 @@ class View(Protocol):
     def deliveries(self, order: int) -> list[DeliveryRow]:
         """What was delivered to an order, oldest first."""
 
+    # ---- people
+    def token(self, sha256: bytes) -> TokenRow | None:
+        """The token of a secret with this hash, also one that is over; a login is over when its token is."""
+
+    def token_row(self, number: int) -> TokenRow | None:
+        """The token of this number, as `token`."""
+
+    def tokens(self, *, kind: str = "person", every: bool = False) -> list[TokenRow]:
+        """Tokens of a kind that are in force, or `every` one, by number."""
+
+    def subscriptions(self, *, who: str = "", item: int = 0) -> list[SubscriptionRow]:
+        """Who follows which items."""
+
+    def notices(
+        self, who: Sequence[str], *, unread: bool = False, after: int = 0, limit: int = 100
+    ) -> list[NoticeRow]:
+        """What these were told, newest first; `after` is the number of the last one of the page before."""
+
+    def unread(self, who: Sequence[str]) -> int:
+        """How much of what these were told is unread."""
+
+    def answer(self, who: str, key: str) -> AnswerRow | None:
+        """The answer that somebody got under a key."""
+
+    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition."""
+
     def publication_counts(self) -> dict[str, int]:
         """How many publications by state."""
 
-    def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
-        """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
+    def events(
+        self,
+        after: int = 0,
+        *,
+        item: int = 0,
+        pipeline: str = "",
+        types: Sequence[str] = (),
+        until: int = 0,
+        limit: int = 1000,
+    ) -> list[Event]:
+        """Events with seq > after, in order; of these types, and up to `until`, if that is said.
+
+        Raises `StateError` with "reset" when older ones were pruned.
+        """
 
     def last_event(self) -> int:
         """The seq of the newest event."""
+
+    def oldest_event(self) -> int:
+        """The seq of the oldest event that is kept; of the next one, if none is."""
 
     def spreading(self) -> bool:
         """Whether a change that touches very much work has not reached all of it yet; nothing is published meanwhile."""
@@ -684,13 +727,13 @@ class Transaction(View, Protocol):
     def stop(self, works: Sequence[int], who: str = "", why: str = "") -> list[tuple[int, int]]:
         """Stop work; returns the runs (work, old token) that must be ended."""
 
-    def retry(self, works: Sequence[int], who: str = "") -> int:
+    def retry(self, works: Sequence[int], who: str = "", why: str = "") -> int:
         """Failed, poisoned, stopped → waiting, with deaths and attempts at 0."""
 
     def retire(self, works: Sequence[int], why: str) -> int:
         """The stage left the route; its products stay."""
 
-    def set_priority(self, works: Sequence[int], priority: int) -> int:
+    def set_priority(self, works: Sequence[int], priority: int, who: str = "", why: str = "") -> int:
         """Change the priority of work that has not begun."""
 
     def add_flag(self, flag: Flag) -> int:
@@ -802,6 +845,36 @@ class Transaction(View, Protocol):
     def move_delivery(self, number: int, state: DeliveryState, reasons: Sequence[str]) -> None:
         """A person judged a delivery otherwise, or it changed after it was judged."""
 
+    def add_token(self, row: TokenRow, sha256: bytes) -> TokenRow:
+        """A token, known by the hash of its secret."""
+
+    def revoke_token(self, number: int, who: str) -> None:
+        """Refuse a token from now on, and every login made with it. Raises `NotFoundError`."""
+
+    def touch_token(self, number: int) -> None:
+        """A token was used now."""
+
+    def subscribe(self, who: str, item: int) -> None:
+        """Somebody is to be told what happens to an item."""
+
+    def unsubscribe(self, who: str, item: int) -> None:
+        """Somebody is no longer to be told."""
+
+    def add_notice(self, row: NoticeRow) -> int:
+        """Tell somebody something; returns its number."""
+
+    def read_notices(self, who: Sequence[str], ids: Sequence[int]) -> int:
+        """These (none: all) of what they were told are read; returns how many were not."""
+
+    def reserve_answer(self, row: AnswerRow) -> AnswerRow | None:
+        """Write down that this is being asked for; the one that is there, if somebody did already."""
+
+    def fill_answer(self, who: str, key: str, status: int, body: str) -> None:
+        """What was answered."""
+
+    def drop_answers(self, before: float, *, limit: int) -> int:
+        """Forget answers from before a moment; returns how many."""
+
     # ---- sessions
     def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:
         """Register this process; its number owns leases."""
@@ -811,6 +884,19 @@ class Transaction(View, Protocol):
 
     def expire(self, session: int, *, give_back: bool) -> int:
         """The process of this session is dead: its leases expire now; `give_back` takes the death back."""
+
+
+class Watch(Protocol):
+    """Waits for changes of a catalog, for one listener. What it says is a hint: look, and find nothing or much."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change since the last one that was told, or since the watch began.
+
+        The watch's own process may have made it, too. A change is told once, and many may be told as one.
+        """
+
+    def close(self) -> None:
+        """Close its connection."""
 
 
 class Catalog(Protocol):
@@ -831,11 +917,14 @@ class Catalog(Protocol):
     def flush(self) -> None:
         """Make every committed transaction outlive a power cut, at every durability level."""
 
-    def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a change by another process; a hint."""
+    def watch(self, every: float = 0.02) -> Watch:
+        """Begin to watch for changes, whoever makes them; each listener has a watch of its own.
+
+        `every` is how often to look, in seconds, where changes are not told at once; when nothing happens it is less often.
+        """
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, those of watches too."""
 
 
 class LoadedCatalog(Catalog, Protocol):

@@ -190,6 +190,7 @@ class Process:
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
         self._clock, self._spread_looked = _offset(), 0.0
         self._only = only
+        self._watch = catalog.watch()
         self.tally = Tally()
         self.progress: dict[tuple[int, int], _Held] = self._held
 
@@ -221,6 +222,10 @@ class Process:
             self._spread_looked = time.monotonic()
         return is_spreading
 
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change by others; a hint."""
+        return self._watch.wait(timeout)
+
     def idle(self) -> bool:
         """Whether this process holds nothing."""
         return not (self._held or self._futures or self._chore_futures)
@@ -243,6 +248,7 @@ class Process:
     def close(self) -> None:
         """End the service threads; one that hangs, in an archive that does not answer, ends with the process."""
         self._threads.close()
+        self._watch.close()
 
     # ---- claiming
     def _fill(self) -> bool:
@@ -573,7 +579,7 @@ class Process:
         now = time.monotonic()
         is_due = now - self._beat >= LEASE / 4
         has_news = bool(self._news) and now - self._looked >= _TOLD
-        if not (is_due or has_news) and (now - self._looked < 0.5 or not self._catalog.wait(0.0)):
+        if not (is_due or has_news) and (now - self._looked < 0.5 or not self._watch.wait(0.0)):
             return
         self._looked = now
         services = [(claimed.work, claimed.token) for claimed in self._chore_futures.values()]

@@ -106,13 +106,13 @@ class People(Arrival):
         self._move(rows, State.STOPPED, "stopped", who, why, note=why)
         return running
 
-    def retry(self, works: Sequence[int], who: str = "") -> int:
+    def retry(self, works: Sequence[int], who: str = "", why: str = "") -> int:
         """Failed, poisoned, stopped → waiting, with deaths and attempts at 0."""
         rows = [row for row in self._work_rows(works) if row.state in _RETRIED]
         self.cursor.executemany(
             "UPDATE work SET deaths = 0, attempts = 0 WHERE id = ?", [(row.id,) for row in rows]
         )
-        self._move(rows, State.WAITING, "retried", who, "")
+        self._move(rows, State.WAITING, "retried", who, why)
         self._recompute_rows(rows)
         self._wake(rows)
         return len(rows)
@@ -125,13 +125,16 @@ class People(Arrival):
             [(self.now(), work) for work in others],
         )
 
-    def set_priority(self, works: Sequence[int], priority: int) -> int:
+    def set_priority(self, works: Sequence[int], priority: int, who: str = "", why: str = "") -> int:
         """Change the priority of work that is not running; returns how many rows."""
+        rows = [row for row in self._work_rows(works) if row.state is not State.RUNNING]
         self.cursor.executemany(
-            "UPDATE work SET priority = ? WHERE id = ? AND state <> 'running'",
-            [(priority, work) for work in works],
+            "UPDATE work SET priority = ? WHERE id = ?", [(priority, row.id) for row in rows]
         )
-        return self.cursor.rowcount if works else 0
+        told = {name: text for name, text in (("who", who), ("why", why)) if text}
+        for row in rows:
+            self._event_of("prioritised", row, {"priority": priority, **told})
+        return len(rows)
 
     def _move(
         self, rows: Sequence[WorkRow], state: State, event: str, who: str, why: str, *, note: str = ""

@@ -33,7 +33,7 @@ from towpath.adapters.catalog.sql import Names
 from towpath.base import faults
 from towpath.base.errors import SiteError
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import Transaction, View
+from towpath.contracts.catalog import Transaction, View, Watch
 from towpath.contracts.definition import Definition
 
 T = TypeVar("T")
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0  # seconds to wait for a server that was there before
 _GAP = 0.02  # seconds between two wake-ups by one process
 _TRIES = 20  # for a transaction that met another one
+_LIVELY = (
+    1.0  # seconds after a change in which a watch that is to know sooner than writers tell looks by itself
+)
 
 _TIME = "extract(epoch FROM clock_timestamp())::float8"
 _WRITE = (
@@ -141,6 +144,60 @@ class _ReadingCursor(Cursor):
         return super().execute(statement, values)
 
 
+class _Watch:
+    """Listens to what writers tell, at most once in `_GAP` seconds each; sooner is known by a look at the number of events."""
+
+    def __init__(self, listen: Callable[[], Connection], every: float, open_ones: set["_Watch"]) -> None:
+        self._listen, self._every, self._open_ones = listen, every, open_ones
+        self._lock = threading.Lock()
+        self._connection: Connection | None = listen()
+        self._told, self._last = time.monotonic() - _LIVELY, 0
+        open_ones.add(self)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change; a hint."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._listen()
+                    return True
+                return self._hear(self._connection, time.monotonic() + timeout)
+            except psycopg.Error as error:
+                if not is_away(error):
+                    raise
+                self._drop()
+        time.sleep(min(timeout, 0.5))
+        return False
+
+    def _hear(self, connection: Connection, end: float) -> bool:
+        while True:
+            now = time.monotonic()
+            is_soon = self._every < _GAP and now - self._told < _LIVELY
+            left = max(min(end - now, self._every) if is_soon else end - now, 0.0)
+            heard = list(connection.notifies(timeout=left, stop_after=1))
+            if heard or (is_soon and self._has_news(connection)):
+                self._told = time.monotonic()
+                return True
+            if time.monotonic() >= end:
+                return False
+
+    def _has_news(self, connection: Connection) -> bool:
+        row = connection.execute("SELECT value FROM counters WHERE name = 'event'").fetchone()
+        before, self._last = self._last, row[0] if row else 0
+        return self._last != before
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._open_ones.discard(self)
+        with self._lock:
+            self._drop()
+
+
 class PostgresCatalog:
     """A catalog in a schema of a PostgreSQL database (contracts.catalog.Catalog).
 
@@ -175,14 +232,14 @@ class PostgresCatalog:
         self.at_once = AT_ONCE
         self._names, self._committed_names = Names(), Names()
         self._key, self._channel = site_key(schema), f"towpath_{site_key(schema) & (2**64 - 1):x}"
-        self._writing, self._listening, self._local = threading.Lock(), threading.Lock(), threading.local()
+        self._writing, self._local = threading.Lock(), threading.local()
         self._writer: Connection | None = None
         self._idle: list[Connection] = []
         self._notify = sql.SQL("NOTIFY {}").format(sql.Identifier(self._channel))
         self._told = 0.0
         self._timer: threading.Timer | None = None
         self._is_closed = False
-        self._listener: Connection | None = None
+        self._watches: set[_Watch] = set()
         with _opening(self.url):
             self._idle.append(self._connect())
 
@@ -348,33 +405,15 @@ class PostgresCatalog:
             self._idle.append(connection)
 
     # ---- waking
-    def _listen(self) -> Connection:
+    def watch(self, every: float = 0.02) -> Watch:
+        """Begin to watch for changes: to listen, and to look each `every` seconds while others write, if that is sooner."""
+        return self.persist(lambda: _Watch(self.listen, every, self._watches))
+
+    def listen(self) -> Connection:
+        """A connection that hears of changes."""
         connection = self._connect()
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
         return connection
-
-    def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a change; a hint."""
-        if not self._listening.acquire(timeout=timeout):
-            return False
-        try:
-            if self._listener is None:
-                self._listener = self._listen()
-                return True
-            return any(True for _ in self._listener.notifies(timeout=timeout, stop_after=1))
-        except psycopg.Error as error:
-            if not is_away(error):
-                raise
-            self._drop_listener()
-            time.sleep(min(timeout, 0.5))
-            return False
-        finally:
-            self._listening.release()
-
-    def _drop_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        self._listener = None
 
     def _wake(self) -> None:
         """Tell all who listen, now or soon: at most once in `_GAP` seconds."""
@@ -399,13 +438,14 @@ class PostgresCatalog:
 
     def close(self) -> None:
         """Close all connections."""
-        with self._writing, self._listening:
+        for watch in list(self._watches):
+            watch.close()
+        with self._writing:
             self._is_closed = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._tell()
             self._drop_writer()
-            self._drop_listener()
             while self._idle:
                 self._idle.pop().close()
 

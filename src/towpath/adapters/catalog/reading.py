@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog.acquainted import PeopleReading
 from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.orders import OrderReading
@@ -55,7 +56,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing, FeatureReading, OrderReading):
+class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site
@@ -456,9 +457,18 @@ class Reading(Listing, FeatureReading, OrderReading):
         return [to_publication(row) for row in self.rows(statement, (*values, limit))]
 
     # ---- events
-    def events(self, after: int = 0, *, item: int = 0, pipeline: str = "", limit: int = 1000) -> list[Event]:
+    def events(
+        self,
+        after: int = 0,
+        *,
+        item: int = 0,
+        pipeline: str = "",
+        types: Sequence[str] = (),
+        until: int = 0,
+        limit: int = 1000,
+    ) -> list[Event]:
         """Events with seq > after, in order. Raises `StateError` with "reset" when older ones were pruned."""
-        oldest = self.one("SELECT min(seq) FROM events")[0] or self.last_event() + 1
+        oldest = self.oldest_event()
         if after and after < oldest - 1:
             raise StateError(f"reset: events up to {oldest - 1} were pruned; read on from {oldest - 1}")
         where: list[str] = ["e.seq > ?"]
@@ -470,6 +480,12 @@ class Reading(Listing, FeatureReading, OrderReading):
             queues = [number for number, name in self._queues() if name[0] == pipeline]
             where.append(f"e.queue_id IN ({marks(queues)})")
             values += queues
+        if types:
+            where.append(f"e.type IN ({marks(types)})")
+            values += types
+        if until:
+            where.append("e.seq <= ?")
+            values.append(until)
         rows = self.rows(
             "SELECT e.seq, e.time, e.type, e.item_id, e.queue_id, e.token, e.data, w.id FROM events e LEFT JOIN work w "
             "ON e.token > 0 AND w.item_id = e.item_id AND w.queue_id = e.queue_id AND w.subject = '' "
@@ -482,7 +498,11 @@ class Reading(Listing, FeatureReading, OrderReading):
         name = self.queue_name(row[4] or 0)
         data = load(row[6], {})
         run = ids.run_name(row[7], row[5]) if row[7] else data.pop("run", "")
-        return Event(row[0], row[1], row[2], row[3] or 0, name[2], run, name[0], data)
+        return Event(row[0], row[1], row[2], row[3] or 0, name[2], run, name[0], data, name[1])
+
+    def oldest_event(self) -> int:
+        """The seq of the oldest event that is kept; of the next one, if none is."""
+        return self.one("SELECT min(seq) FROM events")[0] or self.last_event() + 1
 
     def last_event(self) -> int:
         """The seq of the newest event."""

@@ -355,6 +355,61 @@ deliveries = Table(
     UniqueConstraint("order_id", "sha256", name="deliveries_manifest"),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", Text, nullable=False),  # person | session
+    Column("name", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False, unique=True),  # of the secret
+    Column("grants", Text, nullable=False),
+    Column("parent", _ID, nullable=False),  # the token of a login; 0 for none
+    Column("made_by", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Column("seen", Float),
+    Index("tokens_parent", "parent"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("who", Text, nullable=False),
+    Column("item_id", _ID, nullable=False),
+    Column("since", Float, nullable=False),
+    PrimaryKeyConstraint("who", "item_id"),
+    Index("subscriptions_item", "item_id"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("who", Text, nullable=False),  # a name, or role:ROLE
+    Column("event", _ID, nullable=False),
+    Column("item_id", _ID, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("read", Float),
+    Index("notices_who", "who", "id"),
+    _partial("notices_unread", "who", "id", where="read IS NULL"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("who", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),  # of what was asked for
+    Column("status", Integer, nullable=False),  # 0 until it is answered
+    Column("body", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    PrimaryKeyConstraint("who", "key"),
+    Index("answers_time", "time"),
+)
+
 events = Table(
     "events",
     metadata,

@@ -22,7 +22,7 @@ from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock, faults
 from towpath.base.errors import SiteError
 from towpath.base.spacetime import Box
-from towpath.contracts.catalog import Transaction, View
+from towpath.contracts.catalog import Transaction, View, Watch
 from towpath.contracts.definition import Definition
 
 T = TypeVar("T")
@@ -30,6 +30,8 @@ T = TypeVar("T")
 _PATIENCE = 120.0  # seconds to wait for a lock
 _PAUSE = 0.002  # seconds
 _BUSY = 0.05
+_LIVELY = 1.0  # seconds after a change in which a watch looks as often as it was asked to
+_QUIET = 0.005  # seconds between two looks of a watch when nothing happens, if it was not asked to look more seldom
 
 
 class _SqliteReading(Needs):
@@ -57,6 +59,36 @@ def _count_flush(transaction: Transaction) -> None:
     transaction.cursor.execute(
         "INSERT INTO counters (name, value) VALUES ('flush', 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
     )
+
+
+class _Watch:
+    """Looks at the number that SQLite raises for a connection when another one has committed."""
+
+    def __init__(self, connection: sqlite3.Connection, every: float, open_ones: set["_Watch"]) -> None:
+        self._connection, self._every, self._open_ones = connection, every, open_ones
+        self._seen, self._changed = self._version(), time.monotonic()
+        open_ones.add(self)
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a change; a hint."""
+        end = time.monotonic() + timeout
+        while True:
+            version, now = self._version(), time.monotonic()
+            if version != self._seen:
+                self._seen, self._changed = version, now
+                return True
+            if now >= end:
+                return False
+            every = self._every if now - self._changed < _LIVELY else max(self._every, _QUIET)
+            time.sleep(min(every, end - now))
+
+    def close(self) -> None:
+        """Close its connection."""
+        self._open_ones.discard(self)
+        self._connection.close()
 
 
 class SqliteCatalog:
@@ -89,12 +121,12 @@ class SqliteCatalog:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
         self._write_connection: sqlite3.Connection | None = None
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._watches: set[_Watch] = set()
         try:
-            self._watch = self._connect()
+            self._local.connection = self._connect()
         except sqlite3.OperationalError as error:
             raise SiteError(f"{path}: the catalog cannot be opened: {error}") from error
-        self._seen = self._data_version()
+        self._readers: list[sqlite3.Connection] = [self._local.connection]
         self._last = self._since = 0.0
 
     def _connect(self) -> sqlite3.Connection:
@@ -183,26 +215,14 @@ class SqliteCatalog:
             if not is_inner:
                 cursor.execute("COMMIT")
 
-    def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a change by another connection; a hint."""
-        end = time.monotonic() + timeout
-        while True:
-            version = self._data_version()
-            if version != self._seen:
-                self._seen = version
-                return True
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            time.sleep(min(0.02, left))
-
-    def _data_version(self) -> int:
-        return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+    def watch(self, every: float = 0.02) -> Watch:
+        """Begin to watch for changes, looking each `every` seconds."""
+        return _Watch(self._connect(), every, self._watches)
 
     def close(self) -> None:
         """Close all connections."""
         self._writer.shutdown(wait=True)
-        for connection in (self._write_connection, self._watch, *self._readers):
+        for connection in (self._write_connection, *self._watches, *self._readers):
             if connection is not None:
                 connection.close()
         self._readers, self._write_connection = [], None

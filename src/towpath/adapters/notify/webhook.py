@@ -9,7 +9,7 @@ import hmac
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -38,7 +38,7 @@ class Webhook:
     url
         Where to post, http or https.
     secret
-        The shared secret, "" for none.
+        Gives the shared secret, "" for none; it is asked for each message, for it may change.
     timeout
         Seconds to wait for the receiver.
     headers
@@ -51,12 +51,17 @@ class Webhook:
     """
 
     def __init__(
-        self, url: str, *, secret: str = "", timeout: float = 10.0, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        secret: Callable[[], str] = str,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             raise DefinitionError(f"webhook: found {url!r}; expected an http or https address")
         self.url, self.timeout = url, timeout
-        self._secret, self._headers = secret.encode(), dict(headers or {})
+        self._secret, self._headers = secret, dict(headers or {})
         self._opener = urllib.request.build_opener(_Stay)
 
     def send(self, subject: str, sequence: int, key: str, body: Mapping[str, Any]) -> None:
@@ -81,8 +86,8 @@ class Webhook:
             "Idempotency-Key": quote(key, safe=":/ @+=,;!*()'~#"),
             "X-Towpath-Sequence": str(sequence),
         }
-        if self._secret:
-            signature = hmac.new(self._secret, content, hashlib.sha256).hexdigest()
+        if secret := self._secret():
+            signature = hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
             headers["X-Towpath-Signature"] = f"sha256={signature}"
         return headers
 

@@ -34,7 +34,7 @@ IfMatch = Annotated[
 
 
 @routes.post("/items/{item}/actions", response_model=shapes.Done, dependencies=may(Permission.VIEW))
-def act(asker: Asker, item: int, wanted: shapes.Action, if_match: IfMatch = ""):  # type: ignore[no-untyped-def]
+def act(asker: Asker, item: int, wanted: shapes.Action, if_match: IfMatch = "") -> Any:
     """Do something to an item's work. 409 tells the states, where they are not those expected."""
     found = asker.item(item, _PERMISSION.get(wanted.action, Permission.RUN))
     touched = _act(_expecting(asker.site, found, wanted, if_match), found, wanted)
@@ -76,24 +76,26 @@ def _run(site: Site, name: str, wanted: shapes.Action) -> int:
     states = {row.state for works in rows.values() for row in works if wanted.stage in ("", row.stage)}
     touched = 0
     if states & {Work.FAILED, Work.POISONED, Work.STOPPED}:
-        touched += site.retry(name, wanted.stage)
+        touched += site.retry(name, wanted.stage, why=wanted.why)
     if Work.HELD in states:
         touched += site.release(name, wanted.stage, why=wanted.why)
     if states & {Work.WAITING, Work.READY}:
-        touched += site.prioritise(name, max(wanted.priority, 100), wanted.stage)
+        touched += site.prioritise(name, max(wanted.priority, 100), wanted.stage, why=wanted.why)
     return touched
 
 
 _DO: dict[str, Callable[[Site, str, shapes.Action], int]] = {
     "run": _run,
-    "retry": lambda site, name, wanted: site.retry(name, wanted.stage),
+    "retry": lambda site, name, wanted: site.retry(name, wanted.stage, why=wanted.why),
     "rerun": lambda site, name, wanted: site.rerun(name, wanted.stage, why=wanted.why or "asked for"),
     "stop": lambda site, name, wanted: site.stop(name, wanted.stage, why=wanted.why),
     "hold": lambda site, name, wanted: site.hold(name, wanted.stage, why=wanted.why),
     "release": lambda site, name, wanted: site.release(name, wanted.stage, why=wanted.why),
     "accept": lambda site, name, wanted: site.release(name, wanted.stage, why=wanted.why, accept=True),
     "close": lambda site, name, wanted: site.close_item(name, why=wanted.why),
-    "prioritise": lambda site, name, wanted: site.prioritise(name, wanted.priority, wanted.stage),
+    "prioritise": lambda site, name, wanted: site.prioritise(
+        name, wanted.priority, wanted.stage, why=wanted.why
+    ),
 }
 
 
@@ -103,7 +105,7 @@ def _act(site: Site, item: Item, wanted: shapes.Action) -> int:
 
 # ---- many at once
 @routes.post("/actions", response_model=shapes.BulkDone, dependencies=may(Permission.VIEW))
-def act_on_many(asker: Asker, wanted: shapes.BulkAction):  # type: ignore[no-untyped-def]
+def act_on_many(asker: Asker, wanted: shapes.BulkAction) -> Any:
     """Do something to many items, each in a transaction of its own; with `preview` only say which they are."""
     permission = _PERMISSION.get(wanted.action, Permission.RUN)
     asker.need_anywhere(permission)

@@ -53,7 +53,7 @@ def calibrations(  # type: ignore[no-untyped-def]
     status_code=201,
     dependencies=may(Permission.CERTIFY),
 )
-def certify(asker: Asker, wanted: shapes.Certification):  # type: ignore[no-untyped-def]
+def certify(asker: Asker, wanted: shapes.Certification) -> Any:
     """Certify a product by hand."""
     product = asker.site.product(wanted.product)
     asker.item(product.item, Permission.CERTIFY)
@@ -69,7 +69,7 @@ def certify(asker: Asker, wanted: shapes.Certification):  # type: ignore[no-unty
     response_model=shapes.CalibrationShape,
     dependencies=may(Permission.CERTIFY),
 )
-def decertify(asker: Asker, number: int, wanted: shapes.Because):  # type: ignore[no-untyped-def]
+def decertify(asker: Asker, number: int, wanted: shapes.Because) -> Any:
     """Withdraw a calibration; work that stands on it is to be done again. Answers it as it was."""
     found = [one for one in asker.site.calibrations(state="") if one.number == number]
     if not found:

@@ -26,7 +26,7 @@ def _told(one: Definition) -> dict[str, Any]:
 
 
 @routes.get("/definitions", response_model=list[shapes.DefinitionShape], dependencies=may(Permission.VIEW))
-def definitions(asker: Asker):  # type: ignore[no-untyped-def]
+def definitions(asker: Asker) -> Any:
     """The pipelines of the site, with the stages of each kind."""
     return [_told(one) for name, one in asker.site.definitions.items() if asker.sees(name)]
 
@@ -41,7 +41,7 @@ def find_definition(asker: Asked, pipeline: str) -> Definition:
 @routes.get(
     "/definitions/{pipeline}", response_model=shapes.DefinitionDetails, dependencies=may(Permission.VIEW)
 )
-def one(asker: Asker, pipeline: str):  # type: ignore[no-untyped-def]
+def one(asker: Asker, pipeline: str) -> Any:
     """A pipeline: routes with parameters, where each value comes from, and what was active before."""
     found = find_definition(asker, pipeline)
     with asker.site.catalog.read() as view:

@@ -1,6 +1,7 @@
 """Events: the story page by page, or live (Server-Sent Events), resumed by `Last-Event-ID` without loss or repeat."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from fastapi import Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -52,14 +53,19 @@ async def events(  # type: ignore[no-untyped-def]
         raise NotFoundError(f"no pipeline {pipeline!r}")
     if STREAM in accept:
         number = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else after
-        topics = Topics(pipeline=pipeline, item=item, run=run, types=tuple(type))
+        topics = Topics(
+            () if item or run or not pipeline else (pipeline,),
+            (item,) if item else (),
+            (run,) if run else (),
+            tuple(type),
+        )
         return request.app.state.hub.stream(
             topics=topics, after=number, visible=seer(asker), still=asker.is_in_force
         )
     return JSONResponse(await run_in_threadpool(_page, asker, after or 0, item, pipeline, run, type, limit))
 
 
-def seer(asker: Asked):  # type: ignore[no-untyped-def]
+def seer(asker: Asked) -> Callable[[Event], bool]:
     """Whether the asker may view an event."""
     every = asker.access.authorizer is None
     sees = {name: asker.sees(name) for name in asker.site.definitions}
@@ -98,6 +104,6 @@ def _page(
 
 
 @routes.post("/tickets", response_model=shapes.Ticket, dependencies=may(Permission.VIEW))
-def tickets(asker: Asker, wanted: shapes.TicketFor):  # type: ignore[no-untyped-def]
+def tickets(asker: Asker, wanted: shapes.TicketFor) -> Any:
     """What lets a browser's EventSource, which cannot send a header, open a stream within a minute."""
     return {"url": f"{wanted.path}?ticket={ticket(asker, wanted.path)}", "expires_in": 60}

@@ -1,5 +1,7 @@
 """Flags: quality marks on an item or a part of it."""
 
+from typing import Any
+
 from towpath.api import shapes, telling
 from towpath.api.asking import Asker
 from towpath.api.routes.routing import may, router
@@ -9,7 +11,7 @@ routes = router("flags")
 
 
 @routes.get("/items/{item}/flags", response_model=list[shapes.FlagShape], dependencies=may(Permission.VIEW))
-def flags(asker: Asker, item: int):  # type: ignore[no-untyped-def]
+def flags(asker: Asker, item: int) -> Any:
     """The flags on an item."""
     found = asker.item(item)
     with asker.site.catalog.read() as view:
@@ -19,7 +21,7 @@ def flags(asker: Asker, item: int):  # type: ignore[no-untyped-def]
 @routes.post(
     "/items/{item}/flags", response_model=shapes.FlagShape, status_code=201, dependencies=may(Permission.FLAG)
 )
-def flag(asker: Asker, item: int, wanted: shapes.NewFlag):  # type: ignore[no-untyped-def]
+def flag(asker: Asker, item: int, wanted: shapes.NewFlag) -> Any:
     """Put a quality mark on an item or a part of it; work that consumes flags is done again."""
     found = asker.item(item, Permission.FLAG)
     number = asker.site.flag(found.name, wanted.value, part=wanted.part, comment=wanted.comment)

@@ -1,6 +1,6 @@
 """Items: lists by filter, one with all that is known of it, why it is as it is; submitting new ones."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
@@ -87,7 +87,7 @@ def list_items(asker: Asked, wanted: Filter, after: int, limit: int) -> tuple[li
 
 
 @routes.get("/items", response_model=shapes.Page[shapes.ItemShape], dependencies=may(Permission.VIEW))
-def items(asker: Asker, wanted: Wanted, after: After = 0, limit: Limit = 100):  # type: ignore[no-untyped-def]
+def items(asker: Asker, wanted: Wanted, after: After = 0, limit: Limit = 100) -> Any:
     """Items by filter, page by page, each with the states of its stages."""
     found, following = list_items(asker, wanted, after, limit)
     with asker.site.catalog.read() as view:
@@ -96,7 +96,7 @@ def items(asker: Asker, wanted: Wanted, after: After = 0, limit: Limit = 100):  
 
 
 @routes.get("/items/count", response_model=shapes.ItemCount, dependencies=may(Permission.VIEW))
-def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_000_000)] = 10_000):  # type: ignore[no-untyped-def]
+def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_000_000)] = 10_000) -> Any:
     """How many items a filter finds, counted up to `most`."""
     names = [str(wanted.wanted["pipeline"])] if wanted.wanted["pipeline"] else [None]
     seen = asker.pipelines()
@@ -110,7 +110,7 @@ def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_00
 
 
 @routes.get("/items/find", response_model=shapes.ItemShape, dependencies=may(Permission.VIEW))
-def find(asker: Asker, name: Annotated[str, Query(max_length=2000, examples=["gam/survey/balaton"])]):  # type: ignore[no-untyped-def]
+def find(asker: Asker, name: Annotated[str, Query(max_length=2000, examples=["gam/survey/balaton"])]) -> Any:
     """The item of a name: pipeline/kind/key, or the key where that is unique."""
     found = asker.site.find(name)
     if not asker.sees(found.pipeline, found):
@@ -120,7 +120,7 @@ def find(asker: Asker, name: Annotated[str, Query(max_length=2000, examples=["ga
 
 
 @routes.get("/items/{item}", response_model=shapes.ItemDetails, dependencies=may(Permission.VIEW))
-def item(asker: Asker, item: int, response: Response):  # type: ignore[no-untyped-def]
+def item(asker: Asker, item: int, response: Response) -> Any:
     """Everything that the catalog knows of an item. Its `ETag` is for `If-Match` of actions."""
     found = asker.site.show(asker.item(item).name)
     with asker.site.catalog.read() as view:
@@ -138,15 +138,15 @@ def etag(works: tuple[WorkRow, ...] | list[WorkRow]) -> str:
 @routes.get(
     "/items/{item}/why", response_model=list[shapes.ExplanationShape], dependencies=may(Permission.VIEW)
 )
-def why(asker: Asker, item: int, stage: str = ""):  # type: ignore[no-untyped-def]
+def why(asker: Asker, item: int, stage: str = "") -> Any:
     """Why each stage (or one) is as it is, what it waits for, and what to do about it."""
     return [plain(one) for one in asker.site.explain(asker.item(item).name, stage)]
 
 
 @routes.post("/items", response_model=shapes.Submitted, status_code=201, dependencies=may(Permission.SUBMIT))
-def submit(asker: Asker, wanted: shapes.Submissions):  # type: ignore[no-untyped-def]
+def submit(asker: Asker, wanted: shapes.Submissions) -> Any:
     """Register items of a kind that has a source of kind `submit`; known keys change nothing."""
-    pipeline, _, kind = wanted.kind.rpartition("/")
+    pipeline, _, _ = wanted.kind.rpartition("/")
     if not pipeline or "/" in pipeline:
         raise UsageError(f"kind: found {wanted.kind!r}; expected PIPELINE/KIND")
     asker.need(Permission.SUBMIT, pipeline=pipeline)

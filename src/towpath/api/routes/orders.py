@@ -48,13 +48,13 @@ def orders(  # type: ignore[no-untyped-def]
 
 
 @routes.get("/orders/{number}", response_model=shapes.OrderDetails, dependencies=may(Permission.VIEW))
-def one(asker: Asker, number: int):  # type: ignore[no-untyped-def]
+def one(asker: Asker, number: int) -> Any:
     """An order: what was asked, what is given, where its drop box is, what was delivered."""
     return telling.order_details(find_order(asker, number))
 
 
 @routes.post("/orders/{number}/claim", response_model=shapes.OrderDetails, dependencies=may(Permission.ORDER))
-def claim(asker: Asker, number: int):  # type: ignore[no-untyped-def]
+def claim(asker: Asker, number: int) -> Any:
     """Take an order: its delivery is awaited until its due date."""
     find_order(asker, number, Permission.ORDER)
     return telling.order_details(asker.site.claim_order(number))
@@ -63,7 +63,7 @@ def claim(asker: Asker, number: int):  # type: ignore[no-untyped-def]
 @routes.post(
     "/orders/{number}/return", response_model=shapes.OrderDetails, dependencies=may(Permission.ORDER)
 )
-def give_back(asker: Asker, number: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def give_back(asker: Asker, number: int, wanted: shapes.Why) -> Any:
     """Give an order back: anybody may take it."""
     find_order(asker, number, Permission.ORDER)
     return telling.order_details(asker.site.return_order(number, why=wanted.why))
@@ -72,7 +72,7 @@ def give_back(asker: Asker, number: int, wanted: shapes.Why):  # type: ignore[no
 @routes.post(
     "/orders/{number}/assign", response_model=shapes.OrderDetails, dependencies=may(Permission.DECIDE)
 )
-def assign(asker: Asker, number: int, wanted: shapes.Assignment):  # type: ignore[no-untyped-def]
+def assign(asker: Asker, number: int, wanted: shapes.Assignment) -> Any:
     """Give an order to somebody, whoever has it."""
     find_order(asker, number, Permission.DECIDE)
     return telling.order_details(asker.site.assign_order(number, wanted.who, why=wanted.why))
@@ -121,14 +121,14 @@ def examined(found: Any) -> dict[str, Any]:
 
 
 @routes.post("/orders/{number}/check", response_model=shapes.Examined, dependencies=may(Permission.ORDER))
-def check(asker: Asker, number: int):  # type: ignore[no-untyped-def]
+def check(asker: Asker, number: int) -> Any:
     """Look into the drop box of an order now, and judge what is in it."""
     find_order(asker, number, Permission.ORDER)
     return examined(asker.site.check_order(number))
 
 
 @routes.post("/orders/{number}/take", response_model=shapes.OrderDetails, dependencies=may(Permission.DECIDE))
-def take(asker: Asker, number: int, wanted: shapes.Because, delivery: Annotated[int, Query(ge=0)] = 0):  # type: ignore[no-untyped-def]
+def take(asker: Asker, number: int, wanted: shapes.Because, delivery: Annotated[int, Query(ge=0)] = 0) -> Any:
     """Take a delivery that was not accepted (the last one) as if it had been."""
     find_order(asker, number, Permission.DECIDE)
     return telling.order_details(asker.site.take_delivery(number, why=wanted.why, delivery=delivery))
@@ -141,7 +141,7 @@ def take(asker: Asker, number: int, wanted: shapes.Because, delivery: Annotated[
     dependencies=may(Permission.DECIDE),
     tags=["gates"],
 )
-def approve(asker: Asker, number: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def approve(asker: Asker, number: int, wanted: shapes.Why) -> Any:
     """Let an item go on at a gate."""
     found = _gate(asker, number)
     return telling.order_details(asker.site.approve(found.item, found.row.stage, why=wanted.why))
@@ -153,7 +153,7 @@ def approve(asker: Asker, number: int, wanted: shapes.Why):  # type: ignore[no-u
     dependencies=may(Permission.DECIDE),
     tags=["gates"],
 )
-def reject(asker: Asker, number: int, wanted: shapes.Because):  # type: ignore[no-untyped-def]
+def reject(asker: Asker, number: int, wanted: shapes.Because) -> Any:
     """End an item's way at a gate, with the reason."""
     found = _gate(asker, number)
     return telling.order_details(asker.site.reject(found.item, found.row.stage, why=wanted.why))

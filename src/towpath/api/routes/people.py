@@ -14,7 +14,7 @@ routes = router("people")
 
 
 @routes.get("/me", response_model=shapes.Me)
-def me(asker: Asker):  # type: ignore[no-untyped-def]
+def me(asker: Asker) -> Any:
     """Who asks, and what they may do."""
     names = ["", *asker.access.site.definitions]
     return {
@@ -29,14 +29,16 @@ def me(asker: Asker):  # type: ignore[no-untyped-def]
 
 # ---- tokens
 @routes.get("/tokens", response_model=list[shapes.TokenShape], dependencies=may(Permission.MANAGE))
-def tokens(asker: Asker, every: Annotated[bool, Query(description="also those that are over")] = False):  # type: ignore[no-untyped-def]
+def tokens(
+    asker: Asker, every: Annotated[bool, Query(description="also those that are over")] = False
+) -> Any:
     """The tokens of people; no secrets."""
     asker.need(Permission.MANAGE)
     return [telling.told(one) for one in asker.site.tokens(every=every)]
 
 
 @routes.post("/tokens", response_model=shapes.MadeToken, status_code=201, dependencies=may(Permission.MANAGE))
-def make(asker: Asker, wanted: shapes.NewToken):  # type: ignore[no-untyped-def]
+def make(asker: Asker, wanted: shapes.NewToken) -> Any:
     """A token for somebody. Its secret is told this once."""
     asker.need(Permission.MANAGE)
     made = asker.site.make_token(wanted.name, wanted.grants, lasts=wanted.lasts)
@@ -79,6 +81,6 @@ def notices(asker: Asker, unread: bool = False, after: After = 0, limit: Limit =
 
 
 @routes.post("/notices/read", response_model=shapes.Done, dependencies=may(Permission.VIEW))
-def seen(asker: Asker, wanted: shapes.Seen):  # type: ignore[no-untyped-def]
+def seen(asker: Asker, wanted: shapes.Seen) -> Any:
     """Notices were read."""
     return {"touched": asker.site.read_notices(names_of(asker), wanted.ids)}

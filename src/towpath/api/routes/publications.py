@@ -1,6 +1,6 @@
 """Publications: the journal, letting one go on that waits for a person, trying failed ones again."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query
 
@@ -40,14 +40,14 @@ def publications(  # type: ignore[no-untyped-def]
 
 
 @routes.post("/items/{item}/publish", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
-def publish(asker: Asker, item: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def publish(asker: Asker, item: int, wanted: shapes.Why) -> Any:
     """Let publications of an item go on that wait for a person."""
     found = asker.item(item, Permission.PUBLISH)
     return {"touched": asker.site.publish(found.name, why=wanted.why)}
 
 
 @routes.post("/items/{item}/publish/retry", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
-def retry(asker: Asker, item: int, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def retry(asker: Asker, item: int, wanted: shapes.Why) -> Any:
     """Try publications of an item again that failed, were poisoned or stopped; those that wait go on too."""
     found = asker.item(item, Permission.PUBLISH)
     return {"touched": asker.site.publish(found.name, retry=True, why=wanted.why)}

@@ -1,17 +1,20 @@
 """Runs: one with what it read and measured; its log, whole, in ranges, or as it is written."""
 
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.errors import Refused
 from towpath.api.routes.routing import may, router
 from towpath.app.documents import plain
+from towpath.app.looking import LogPart
 from towpath.base import ids
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Run, WorkRow
@@ -25,7 +28,8 @@ RunName = Annotated[
     str, Path(pattern=r"^[0-9]{1,18}\.[0-9]{1,18}$", description="WORK.TOKEN", examples=["12.1"])
 ]
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
-_PIECE = 8_000_000  # bytes of a log in one answer
+_PIECE = 4_000_000  # bytes of a log that are read at once
+_TEXT = "text/plain; charset=utf-8"
 
 
 def find_run(asker: Asked, name: str, permission: Permission = Permission.VIEW) -> tuple[WorkRow, Run | None]:
@@ -47,7 +51,7 @@ def find_run(asker: Asked, name: str, permission: Permission = Permission.VIEW) 
 
 
 @routes.get("/runs/{run}", response_model=shapes.RunDetails, dependencies=may(Permission.VIEW))
-def one(asker: Asker, run: RunName):  # type: ignore[no-untyped-def]
+def one(asker: Asker, run: RunName) -> Any:
     """A run: how it ended or goes on, what it measured and read, the parts of its key, the software it had loaded."""
     row, found = find_run(asker, run)
     if found is None:
@@ -87,24 +91,31 @@ def log(  # type: ignore[no-untyped-def]
     """The log of a run as far as it is written, whole or a range of its bytes."""
     find_run(asker, run, Permission.READ)
     begin, end = _range(wanted)
-    part = asker.site.log_part(run, begin, most=_PIECE if end is None else min(end - begin + 1, _PIECE))
+    first = asker.site.log_part(
+        run, begin, limit=_PIECE if end is None else max(min(end + 1 - begin, _PIECE), 4)
+    )
+    if begin and first.end < begin:
+        raise Refused(
+            416, "range", f"Range: found {wanted}; the log has {first.end} bytes", "ask for what is there"
+        )
     headers = {
         "Accept-Ranges": "bytes",
-        "X-Log-Ended": "true" if part.ended else "false",
         "Cache-Control": "no-cache",
         **({"Content-Disposition": f'attachment; filename="run-{run}.log"'} if download else {}),
     }
-    if wanted and begin > part.size:
-        raise Refused(
-            416, "range", f"Range: found {wanted}; the log has {part.size} bytes", "ask for what is there"
-        )
-    is_part = bool(wanted) or part.end < part.size
-    if is_part:
-        headers["Content-Range"] = (
-            f"bytes {part.begin}-{max(part.end - 1, part.begin)}/{part.size if part.ended else '*'}"
-        )
-    status = HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK
-    return Response(part.data, status, headers, media_type="text/plain; charset=utf-8")
+    if wanted:
+        data = first.data if end is None else first.data[: end + 1 - begin]
+        last = max(begin + len(data) - 1, begin)
+        headers["Content-Range"] = f"bytes {begin}-{last}/*"
+        return Response(data, HTTPStatus.PARTIAL_CONTENT, headers, media_type=_TEXT)
+    return StreamingResponse(_parts(asker, first), headers=headers, media_type=_TEXT)
+
+
+def _parts(asker: Asked, part: LogPart) -> Iterator[bytes]:
+    """A log from a part on, as far as it is written now."""
+    while part.data:
+        yield part.data
+        part = asker.site.log_part(part.run, part.end, limit=_PIECE)
 
 
 def _range(text: str) -> tuple[int, int | None]:

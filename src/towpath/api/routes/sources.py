@@ -13,7 +13,7 @@ routes = router("sources")
 
 
 @routes.get("/sources", response_model=list[shapes.SourceShape], dependencies=may(Permission.VIEW))
-def sources(asker: Asker):  # type: ignore[no-untyped-def]
+def sources(asker: Asker) -> Any:
     """Every source: when it was last looked at, what arrived last, what is wrong, whether it is paused."""
     return [told(one) for one in asker.site.sources() if asker.sees(one.pipeline)]
 
@@ -32,7 +32,7 @@ def _one(asker: Asked, pipeline: str, name: str) -> dict[str, Any]:
 @routes.post(
     "/sources/{pipeline}/{name}/pause", response_model=shapes.SourceShape, dependencies=may(Permission.RUN)
 )
-def pause(asker: Asker, pipeline: str, name: str, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def pause(asker: Asker, pipeline: str, name: str, wanted: shapes.Why) -> Any:
     """Take nothing from a source until it is resumed; nothing is lost."""
     _find(asker, pipeline, name)
     asker.site.pause_source(f"{pipeline}/{name}", why=wanted.why)
@@ -42,7 +42,7 @@ def pause(asker: Asker, pipeline: str, name: str, wanted: shapes.Why):  # type: 
 @routes.post(
     "/sources/{pipeline}/{name}/resume", response_model=shapes.SourceShape, dependencies=may(Permission.RUN)
 )
-def resume(asker: Asker, pipeline: str, name: str, wanted: shapes.Why):  # type: ignore[no-untyped-def]
+def resume(asker: Asker, pipeline: str, name: str, wanted: shapes.Why) -> Any:
     """Look at a source again."""
     _find(asker, pipeline, name)
     asker.site.resume_source(f"{pipeline}/{name}", why=wanted.why)

@@ -31,7 +31,7 @@ def ready(asker: Asker) -> dict[str, str]:
 
 
 @routes.get("/system", response_model=shapes.System, dependencies=may(Permission.VIEW))
-def system(asker: Asker):  # type: ignore[no-untyped-def]
+def system(asker: Asker) -> Any:
     """The site at a glance: counts of work, sessions, what is wrong on disk."""
     found = asker.site.status()
     shown = {key: count for key, count in found.counts.items() if not key[0] or asker.sees(key[0])}
@@ -62,6 +62,6 @@ def sizes(asker: Asker) -> dict[str, Any]:
     responses={200: {"content": {"text/plain": {}}}},
     dependencies=may(Permission.VIEW),
 )
-def metrics(asker: Asker):  # type: ignore[no-untyped-def]
+def metrics(asker: Asker) -> Any:
     """Counts of work by state, publications, streams and events, in Prometheus' text form."""
     return Response(exposition(asker), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -329,10 +329,28 @@ class LeavingSuite(Base):
     def test_waiting_is_a_hint(self, bench: MakeBench) -> None:
         """It ends at once after a change, and at the time-out without one; closing and flushing are harmless."""
         b = bench(PUBLISHED)
-        while b.catalog.wait(0.05):  # what was written before
+        watch = b.catalog.watch()
+        while watch.wait(0.05):  # what was written before
             pass
         b.add("i")
-        assert b.catalog.wait(5.0)
-        assert not b.catalog.wait(0.03)
+        assert watch.wait(5.0)
+        while watch.wait(0.05):
+            pass
+        watch.close()
         b.catalog.flush()
         assert b.state("a", b.add("i")[0]).value == "ready"
+
+    @pytest.mark.parametrize("every", [0.002, 0.02])
+    def test_each_watch_is_told_of_a_change(self, bench: MakeBench, every: float) -> None:
+        """One that is told takes it from no other, and what happens between two waits is told by the next one."""
+        b = bench(PUBLISHED)
+        watches = [b.catalog.watch(every), b.catalog.watch(every), b.catalog.watch()]
+        for key in "ij":
+            for watch in watches:
+                while watch.wait(0.05):
+                    pass
+            b.add(key)
+            assert [watch.wait(5.0) for watch in watches] == [True] * 3
+        watches[0].close()
+        b.add("k")
+        assert [watch.wait(5.0) for watch in watches[1:]] == [True] * 2  # the catalog closes them

@@ -1,0 +1,1 @@
+"""Readers of secrets that are kept elsewhere."""

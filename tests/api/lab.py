@@ -1,0 +1,47 @@
+"""A small pipeline for the tests of the server: samples are weighed, judged, let go by a person, and published."""
+
+import json
+import time
+
+from towpath import Context, Flags, One, Plugin, Record, Stage
+
+
+class Weigh(Stage):
+    """Writes the weight that the sample says it has; does what its attribute `trouble` says."""
+
+    version = "1"
+    consumes = {"sample": Record()}
+    produces = {"weight": "json/weight"}
+
+    def run(self, context: Context) -> None:
+        """Weigh it."""
+        attributes = context.item.attributes
+        context.log(f"weighing {context.item.key}")
+        if attributes.get("trouble") == "fails":
+            raise ValueError("the scale is broken: ünïcode <b>and markup</b>")
+        until = time.monotonic() + float(attributes.get("seconds", 0))
+        while time.monotonic() < until:
+            context.progress(0.5, "waiting for the scale")
+            time.sleep(0.05)
+        context.measure("weight", float(attributes.get("weight", 1.0)), "g")
+        with context.output("weight", "weight.json") as path:
+            path.write_text(json.dumps({"weight": attributes.get("weight", 1.0)}) + "\n")
+        context.log("weighed")
+
+
+class Report(Stage):
+    """A table of what is known."""
+
+    version = "1"
+    consumes = {"weight": One("json/weight"), "flags": Flags()}
+    produces = {"report": "text/report"}
+
+    def run(self, context: Context) -> None:
+        """Write it."""
+        with context.output("report", "report.txt") as path:
+            path.write_text(
+                f"{context.item.key}: {json.loads(context.inputs['weight'].read_text())['weight']} g\n"
+            )
+
+
+plugin = Plugin("lab", stages=(Weigh, Report))
