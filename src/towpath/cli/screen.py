@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
@@ -16,7 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from towpath.app.documents import plain
-from towpath.base import clock
+from towpath.base.words import count as count
+from towpath.base.words import number as number
+from towpath.base.words import seconds as seconds
+from towpath.base.words import size as size
+from towpath.base.words import when as when
 
 COLOURS = {
     "done": "green",
@@ -146,41 +149,3 @@ def dim(text: str) -> Text:
 def path(text: str) -> Text:
     """A line that holds a path: never broken, so that it can be copied."""
     return Text(text, no_wrap=True, overflow="ignore")
-
-
-def seconds(value: float) -> str:
-    """A duration as people say it: ``0.2 s``, ``41 s``, ``12 min``, ``3.1 h``."""
-    if value < 10:
-        return f"{value:.1f} s"
-    if value < 100:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 6000 else f"{value / 3600:.1f} h"
-
-
-def size(value: float) -> str:
-    """An amount of bytes in decimal units: ``512 B``, ``1.4 kB``, ``3.0 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
-
-
-def when(moment: float) -> str:
-    """A time in UTC to the second, without the date if it is today's."""
-    if not moment:
-        return ""
-    then, now = clock.moment(moment), clock.moment(clock.now())
-    return then.astimezone(UTC).strftime("%H:%M:%S" if then.date() == now.date() else "%Y-%m-%d %H:%M:%S")
-
-
-def number(value: Any) -> str:
-    """A measured value: at most five significant digits of a number, anything else as it is."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: ``1 item``, ``3 items``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}".replace(",", " ")

@@ -3,12 +3,18 @@
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from towpath.api.pages import login
+from towpath.api.pages import (
+    login,
+)
 from towpath.api.pages.page import STATIC
+
+_MODULES = (
+    login,
+)  # fmt: skip
 
 
 def add_to(app: FastAPI) -> None:
     """Add the pages and what they load."""
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for module in (login,):
+    for module in _MODULES:
         app.include_router(module.routes, include_in_schema=False)

@@ -1,10 +1,15 @@
-"""How a page is made: one layout, one environment of templates, everything escaped; and who may see a page."""
+"""How a page is made: one layout, one environment of templates, everything escaped; and who may see a page.
 
-from collections.abc import Callable
+Promises that a page which changes something answers with the way to another page, and what it did is told there once.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -15,10 +20,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from towpath import __version__
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
+from towpath.api.routes.people import names_of
+from towpath.base import clock, words
+from towpath.base.errors import TowpathError
 from towpath.contracts.auth import Permission
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
+_SAID = "towpath_said"  # a cookie that lives until the next page
+_TOLD = 600  # characters of what is said
 
 environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -26,6 +36,29 @@ environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+)
+environment.filters |= {
+    "ago": words.ago,
+    "iso": clock.text,
+    "number": words.number,
+    "seconds": words.seconds,
+    "size": words.size,
+    "when": words.when,
+}
+environment.globals |= {"count": words.count, "query": lambda **parts: _query(parts)}
+
+# Path, name, the letter that goes there, and what one must be allowed to do to see it.
+_PAGES: tuple[tuple[str, str, str, Permission], ...] = (
+    ("/", "Overview", "o", Permission.VIEW),
+    ("/items", "Work", "w", Permission.VIEW),
+    ("/orders", "Orders", "r", Permission.VIEW),
+    ("/calibrations", "Calibrations", "c", Permission.VIEW),
+    ("/publications", "Publications", "p", Permission.VIEW),
+    ("/sources", "Sources", "s", Permission.VIEW),
+    ("/inventory", "Inventory", "i", Permission.VIEW),
+    ("/configuration", "Configuration", "f", Permission.CONFIGURE),
+    ("/events", "Events", "e", Permission.VIEW),
+    ("/people", "People", "l", Permission.MANAGE),
 )
 
 
@@ -70,8 +103,15 @@ async def _problem(request: Request, problem: Refused) -> Response:
     )
 
 
+# ---- showing
 def render(
-    request: Request, asker: Asked | None, template: str, *, status: int = 200, **values: Any
+    request: Request,
+    asker: Asked | None,
+    template: str,
+    *,
+    status: int = 200,
+    stream: str = "",
+    **values: Any,
 ) -> HTMLResponse:
     """A page from a template.
 
@@ -81,18 +121,117 @@ def render(
         Who sees it; None where nobody is known.
     template
         The template's file.
+    stream
+        What it follows, from `stream_of`; "" if nothing.
     values
-        What it shows.
+        What it shows. `title` is needed; `page` is the path of the page in the navigation, if it is not its own.
     """
+    is_whole = "HX-Request" not in request.headers
+    said = _said(request) if is_whole else None
     shown = environment.get_template(template).render(
         request=request,
         asker=asker,
         csrf=asker.csrf if asker else "",
         version=__version__,
         Permission=Permission,
+        nav=navigation(asker) if asker else [],
+        here=values.pop("page", request.url.path),
+        unread=_unread(asker),
+        stream=stream if asker else "",
+        said=said,
         **values,
     )
-    return HTMLResponse(shown, status, headers={"Cache-Control": "no-store"})
+    response = HTMLResponse(shown, status, headers={"Cache-Control": "no-store"})
+    if said:
+        response.delete_cookie(_SAID, path="/")
+    return response
+
+
+def navigation(asker: Asked) -> list[tuple[str, str, str]]:
+    """The pages that somebody may see: path, name, the letter that goes there."""
+    return [
+        (path, name, key)
+        for path, name, key, needed in _PAGES
+        if asker.access.policy.anywhere(asker.person, needed)
+    ]
+
+
+def _unread(asker: Asked | None) -> int:
+    if asker is None or not asker.is_known:
+        return 0
+    with asker.access.site.catalog.read() as view:
+        return view.unread(names_of(asker))
+
+
+def stream_of(asker: Asked, **topics: Any) -> str:
+    """What a page follows: the address of the events after this moment. To be asked before what the page shows is read.
+
+    Parameters
+    ----------
+    topics
+        `item`, `pipeline`, `run` or `type`, as the stream of events takes them; all events without.
+    """
+    with asker.access.site.catalog.read() as view:
+        after = view.last_event()
+    return f"/api/v1/events{_query({'after': after, **topics})}"
+
+
+def _query(parts: Mapping[str, Any]) -> str:
+    """The query of an address, without what is empty; "" if nothing is left. Lists are repeated."""
+    kept = {name: value for name, value in parts.items() if value not in ("", None, [], ())}
+    return f"?{urlencode(kept, doseq=True)}" if kept else ""
+
+
+# ---- doing
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the page before has done, or why it did not."""
+
+    text: str
+    is_problem: bool = False
+
+
+def go(to: str, said: str = "", *, is_problem: bool = False) -> Response:
+    """On to another page after something was done (303); what is said is told there, once."""
+    response = RedirectResponse(to, HTTPStatus.SEE_OTHER)
+    if said:
+        text = quote(json.dumps([said[:_TOLD], is_problem]))
+        response.set_cookie(_SAID, text, max_age=60, httponly=True, samesite="lax", path="/")
+    return response
+
+
+def attempt(to: str, do: Callable[[], str]) -> Response:
+    """Do something and go on to a page, which tells what was done (what `do` returns), or why it was not.
+
+    Parameters
+    ----------
+    to
+        The page.
+    do
+        What is done; its errors (of Towpath, or refusals) become what is said.
+    """
+    try:
+        return go(to, do())
+    except (Refused, TowpathError) as error:
+        problem = refused(error)
+        if problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND):
+            raise
+        states = problem.told.get("states")
+        found = f" It is: {', '.join(f'{name} {state}' for name, state in states.items())}." if states else ""
+        hint = f" ({problem.hint})" if problem.hint else ""
+        return go(to, f"{_sentence(problem.message)}{found}{hint}", is_problem=True)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _said(request: Request) -> Said | None:
+    try:
+        text, is_problem = json.loads(unquote(request.cookies.get(_SAID, "")))
+        return Said(str(text)[:_TOLD], bool(is_problem))
+    except (ValueError, TypeError):
+        return None
 
 
 async def _signed_in(asker: Asker) -> Asked:
