@@ -15,8 +15,8 @@ class Weigh(Stage):
 
     def run(self, context: Context) -> None:
         """Weigh it."""
-        attributes = context.item.attributes
-        context.log(f"weighing {context.item.key}")
+        attributes = context.inputs["sample"]["attributes"]
+        context.log.info("weighing %s", context.item.key)
         if attributes.get("trouble") == "fails":
             raise ValueError("the scale is broken: ünïcode <b>and markup</b>")
         until = time.monotonic() + float(attributes.get("seconds", 0))
@@ -26,7 +26,7 @@ class Weigh(Stage):
         context.measure("weight", float(attributes.get("weight", 1.0)), "g")
         with context.output("weight", "weight.json") as path:
             path.write_text(json.dumps({"weight": attributes.get("weight", 1.0)}) + "\n")
-        context.log("weighed")
+        context.log.info("weighed")
 
 
 class Report(Stage):

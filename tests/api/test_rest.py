@@ -197,7 +197,9 @@ def test_calibrations_are_certified_and_withdrawn(server: Server) -> None:
     assert (made["state"], made["begin"]) == ("certified", "2026-01-01T00:00:00.000Z")
     assert scientist.get("/calibrations?at=2026-01-15")[0]["number"] == made["number"]
     assert scientist.get("/calibrations?at=2026-02-01") == []
-    scientist.post("/calibrations", body, expect=409)
+    scientist.post(
+        "/calibrations", {**body, "begin": "2026-01-20T00:00:00Z", "end": "2026-03-01T00:00:00Z"}, expect=409
+    )
     scientist.post(f"/calibrations/{made['number']}/decertify", {"why": "the scale was bent"})
     assert scientist.get("/calibrations?state=decertified")[0]["why"] == "the scale was bent"
 

@@ -40,11 +40,12 @@ class Filter:
         until: Annotated[str, Query(description="overlaps what is before this moment")] = "",
         box: Annotated[str, Query(description="west,south,east,north or longitude,latitude in degrees")] = "",
     ) -> None:
-        self.wanted = {
+        asked = {
             "pipeline": pipeline, "kind": kind, "state": state, "stage": stage, "milestone": milestone, "text": text,
             "attributes": dict(_pair(one) for one in attribute),
             "since": _moment("since", since), "until": _moment("until", until), "box": _numbers(box),
         }  # fmt: skip
+        self.wanted = {name: value for name, value in asked.items() if value not in ("", None, {})}
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -98,7 +99,7 @@ def items(asker: Asker, wanted: Wanted, after: After = 0, limit: Limit = 100) ->
 @routes.get("/items/count", response_model=shapes.ItemCount, dependencies=may(Permission.VIEW))
 def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_000_000)] = 10_000) -> Any:
     """How many items a filter finds, counted up to `most`."""
-    names = [str(wanted.wanted["pipeline"])] if wanted.wanted["pipeline"] else [None]
+    names = [wanted.wanted.get("pipeline")]
     seen = asker.pipelines()
     if len(seen) < len(asker.site.definitions):
         names = [name for name in seen if names[0] in (None, name)]
