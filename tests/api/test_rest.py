@@ -201,7 +201,8 @@ def test_calibrations_are_certified_and_withdrawn(server: Server) -> None:
         "/calibrations", {**body, "begin": "2026-01-20T00:00:00Z", "end": "2026-03-01T00:00:00Z"}, expect=409
     )
     scientist.post(f"/calibrations/{made['number']}/decertify", {"why": "the scale was bent"})
-    assert scientist.get("/calibrations?state=decertified")[0]["why"] == "the scale was bent"
+    assert scientist.get("/calibrations?state=decertified")[0]["number"] == made["number"]
+    assert any(one["data"].get("why") == "the scale was bent" for one in scientist.get("/events?limit=1000")["items"])
 
 
 def test_flags_definitions_system_and_metrics(server: Server) -> None:

@@ -5,9 +5,11 @@ Promises to end within a second of SIGTERM, streams or not, and never to listen 
 
 import ipaddress
 import logging
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import uvicorn
@@ -111,41 +113,61 @@ def serve(
         **more,
     )
     server = _Server(config, app.state.hub, on_listening)
-    worker = _worker(site, server) if with_worker else None
+    with _signals(), _working(site, server) if with_worker else nullcontext():
+        try:
+            server.run()
+        except SystemExit:
+            raise SiteError(
+                f"server: cannot listen at {table.host}:{table.port}; is another server there? --port chooses another"
+            ) from None
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the server, which hands them on when it has ended; they must not end the process before its work."""
+
+    def ignore(_number: int, _frame: object) -> None:
+        pass
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run()
-    except SystemExit:
-        raise SiteError(
-            f"server: cannot listen at {table.host}:{table.port}; is another server there? --port chooses another port"
-        ) from None
+        yield
     finally:
-        if worker is not None:
-            worker()
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
-def _worker(site: Site, server: uvicorn.Server) -> Callable[[], None]:
-    """Run the site's work in a thread; what is returned ends it."""
-    stop: list[Callable[[], None]] = []
+@contextmanager
+def _working(site: Site, server: uvicorn.Server) -> Iterator[None]:
+    """The site's work, in a thread: what runs when the server has ended is finished, or given up at another SIGTERM."""
+    stops: list[Callable[[], None]] = []
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            site.run(watch=True, check=False, on_loop=stop.append)
-        except BaseException as error:  # the server must not go on without its work
+            site.run(watch=True, check=False, on_loop=stops.append)
+        except BaseException as error:  # the server must not go on without its work  # noqa: BLE001  raised at the end
             failed.append(error)
             server.should_exit = True
-            raise
+
+    def stop(_number: int = 0, _frame: object = None) -> None:
+        for one in stops:
+            one()
 
     thread = threading.Thread(target=work, name="worker")
     thread.start()
-
-    def end() -> None:
-        while thread.is_alive() and not stop and not failed:
+    try:
+        yield
+    finally:
+        while not stops and thread.is_alive():
             thread.join(0.05)
-        for one in stop:
-            one()
+        stop()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
         thread.join()
-        if failed:
-            raise failed[0]
-
-    return end
+    if failed:
+        raise failed[0]

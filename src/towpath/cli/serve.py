@@ -1,5 +1,6 @@
 """`towpath serve`: the server with its pages, its REST interface and its live events."""
 
+import gc
 import importlib
 import logging
 import sys
@@ -74,6 +75,7 @@ def first_token(site: Site) -> str:
 
 def _server() -> Any:
     """The server, by its name: the faces know nothing of one another, and its libraries are optional."""
+    gc.disable()  # none of what is loaded now is ever garbage: looking for it takes a tenth of the start
     try:
         return importlib.import_module("towpath.api.serving")
     except ModuleNotFoundError as error:
