@@ -252,6 +252,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How often events came, by (pipeline, kind, stage, type), after `since`: later than asked where very many came."""
+
+    counts: Mapping[tuple[str, str, str, str], int]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A locked (rule, partition) with what was noted in it."""
 
@@ -559,6 +567,9 @@ class View(Protocol):
 
         Raises `StateError` with "reset" when older ones were pruned.
         """
+
+    def tally(self, types: Sequence[str], since: float, *, most: int = 100_000) -> Tally:
+        """How often events of these types came since a moment; at most so many events are looked through, the newest."""
 
     def last_event(self) -> int:
         """The seq of the newest event."""

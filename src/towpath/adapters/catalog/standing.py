@@ -10,7 +10,7 @@ from towpath.adapters.catalog.reading import Reading
 from towpath.adapters.catalog.sql import LIVE, PRODUCT_COLUMNS, marks
 from towpath.base import states
 from towpath.base.model import Event, Product, WorkRow
-from towpath.contracts.catalog import Kept, LetGoRow, PinRow
+from towpath.contracts.catalog import Kept, LetGoRow, PinRow, Tally
 
 # Every table, so that `towpath status --sizes` leaves none out; a test compares them with the schema.
 TABLES = (
@@ -100,6 +100,28 @@ class Standing(Reading):
             if rows:
                 return [row[0] for row in rows]
         return []
+
+    def tally(self, types: Sequence[str], since: float, *, most: int = 100_000) -> Tally:
+        """How often events of these types came since a moment; at most so many events are looked through, the newest."""
+        last = self.last_event()
+        low = max(last - most, (self.one("SELECT min(seq) FROM events")[0] or last + 1) - 1, 0)
+        begin = self._before(since, low, last)
+        if begin == low and begin > 0 and last > low:
+            since = max(since, self.one("SELECT time FROM events WHERE seq = ?", (low + 1,))[0])
+        rows = self.rows(
+            f"SELECT queue_id, type, count(*) FROM events WHERE seq > ? AND type IN ({marks(types)}) AND queue_id > 0 "
+            "GROUP BY queue_id, type",
+            (begin, *types),
+        )
+        return Tally({(*self.queue_name(queue), type): count for queue, type, count in rows}, since)
+
+    def _before(self, moment: float, low: int, high: int) -> int:
+        """The last event before a moment, between these numbers: times do not fall as numbers rise."""
+        while low < high:
+            middle = (low + high + 1) // 2
+            time = self.one("SELECT time FROM events WHERE seq = ?", (middle,))[0]
+            low, high = (middle, high) if time < moment else (low, middle - 1)
+        return low
 
     # ---- pins
     def pins(self, items: Sequence[int] = ()) -> list[PinRow]:

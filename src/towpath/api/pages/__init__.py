@@ -5,11 +5,13 @@ from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
     login,
+    overview,
 )
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
     login,
+    overview,
 )  # fmt: skip
 
 

@@ -65,6 +65,22 @@ class StandingSuite(Base):
             assert view.history(("t", "item", "a"), 1) == [2.0]  # the newest item first
             assert view.history(("t", "item", "b")) == view.history(("no", "such", "queue")) == []
 
+    def test_events_are_tallied_by_stage(self, bench: MakeBench) -> None:
+        """Of the types and since the moment asked for; of the newest, where there are very many."""
+        b = bench(CHAIN)
+        b.add("i", "j", "k")
+        first, *others = b.claim("a")
+        b.finish([first], "a", Outcome.FAILED)
+        b.finish(others, "a")
+        with b.catalog.read() as view:
+            every = view.tally(("done", "failed"), 0.0)
+            assert every.counts == {("t", "item", "a", "done"): 2, ("t", "item", "a", "failed"): 1}
+            assert every.since == 0.0
+            assert view.tally(("done",), view.now() + 10.0).counts == {}
+            last = view.events(0)[-1]
+            few = view.tally(("done", "failed"), 0.0, most=1)
+            assert sum(few.counts.values()) == (last.type in ("done", "failed")) and few.since == last.time
+
     def test_what_was_said_last_of_work(self, bench: MakeBench) -> None:
         """Of the types asked for, about this stage."""
         b = bench(CHAIN)
