@@ -4,14 +4,32 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
+    calibrations,
+    configuration,
+    events,
+    inventory,
     login,
+    notices,
+    orders,
     overview,
+    people,
+    publications,
+    sources,
 )
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
+    calibrations,
+    configuration,
+    events,
+    inventory,
     login,
+    notices,
+    orders,
     overview,
+    people,
+    publications,
+    sources,
 )  # fmt: skip
 
 

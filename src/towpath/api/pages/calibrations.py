@@ -76,7 +76,9 @@ def interval(one: CalibrationStatus) -> timeline.Interval:
     since = clock.text(one.begin)[:16] if one.begin > -_FAR else "ever"
     bad = f", its bytes are {one.bytes_are}" if one.is_bad else ""
     text = f"{one.kind} {one.selector}: {one.state}{bad}, from {since} to {until}"
-    return timeline.Interval(f"{one.kind} {one.selector}".strip(), one.begin, one.end, state, one.number, text)
+    return timeline.Interval(
+        f"{one.kind} {one.selector}".strip(), one.begin, one.end, state, one.number, text
+    )
 
 
 @routes.post(_HERE)

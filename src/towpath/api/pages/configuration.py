@@ -26,7 +26,11 @@ def page(request: Request, asker: Viewer, pipeline: str = "", match: str = "") -
     names = [name for name in asker.pipelines() if asker.may(Permission.CONFIGURE, pipeline=name)]
     if not pipeline and not asker.may(Permission.CONFIGURE):
         pipeline = names[0]
-    shared = {"names": names, "wanted": {"pipeline": pipeline, "match": match}, "is_site": asker.may(Permission.CONFIGURE)}
+    shared: dict[str, Any] = {
+        "names": names,
+        "wanted": {"pipeline": pipeline, "match": match},
+        "is_site": asker.may(Permission.CONFIGURE),
+    }
     if not pipeline:
         rows = [(name, _value(value), str(origin)) for name, value, origin in asker.site.settings.shown()]
         return render(
@@ -77,7 +81,9 @@ def stages(definition: Definition) -> list[tuple[str, list[dict[str, Any]]]]:
                 "service": one.service,
                 "after": list(one.after),
                 "reaches": one.reaches,
-                "params": [(name, _value(masked(name, plain(value)))) for name, value in sorted(one.params.items())],
+                "params": [
+                    (name, _value(masked(name, plain(value)))) for name, value in sorted(one.params.items())
+                ],
                 "outputs": dict(one.outputs),
             }
             for one in sorted(kind.stages.values(), key=lambda one: (one.depth, one.name))

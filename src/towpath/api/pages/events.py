@@ -91,7 +91,11 @@ def _backwards(view: View, begin: int, end: int, pipeline: str, item: int, type_
 def told(event: Event) -> dict[str, Any]:
     """What an event tells, in short: who, why, and the rest."""
     data: Mapping[str, Any] = event.data
-    rest = [f"{name} {_short(value)}" for name, value in data.items() if name not in _TOLD_APART and value not in ("", None)]
+    rest = [
+        f"{name} {_short(value)}"
+        for name, value in data.items()
+        if name not in _TOLD_APART and value not in ("", None)
+    ]
     return {"who": str(data.get("who") or ""), "why": str(data.get("why") or ""), "rest": ", ".join(rest)}
 
 

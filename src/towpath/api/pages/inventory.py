@@ -54,9 +54,7 @@ def sizes(request: Request, asker: Viewer) -> Response:
     found = asker.site.sizes()
     with asker.site.catalog.read() as view:
         roots = view.roots()
-    used = {
-        root: sum(amount.bytes for amount in states.values()) for root, states in found.products.items()
-    }
+    used = {root: sum(amount.bytes for amount in states.values()) for root, states in found.products.items()}
     return render(
         request,
         asker,

@@ -145,7 +145,8 @@ def _allowed(asker: Asked, found: OrderDetails, item: Item) -> dict[str, bool]:
     entitled = may(_people(row), asker.person.name)
     order, decide = asker.may(Permission.ORDER, item), asker.may(Permission.DECIDE, item)
     if row.kind == GATE:
-        return {"decide": decide and entitled and row.state is Order.OPEN}
+        no = dict.fromkeys(("claim", "deliver", "return", "assign", "take"), False)
+        return {**no, "decide": decide and entitled and row.state is Order.OPEN}
     return {
         "claim": order and entitled and (row.state is Order.OPEN or (row.state in SENT_BACK and is_theirs)),
         "deliver": order and is_theirs and row.state in WITH_SOMEBODY,
@@ -184,7 +185,9 @@ def give_back(asker: Asker, number: int, why: Why = "") -> Response:
 
 
 @routes.post("/orders/{number}/assign")
-def assign(asker: Asker, number: int, who: Annotated[str, Form(max_length=100)] = "", why: Why = "") -> Response:
+def assign(
+    asker: Asker, number: int, who: Annotated[str, Form(max_length=100)] = "", why: Why = ""
+) -> Response:
     """Give it to somebody."""
 
     def do() -> str:

@@ -34,7 +34,13 @@ def page(request: Request, asker: Viewer, every: bool = False) -> Response:
 
 
 def _page(
-    request: Request, asker: Asked, every: bool = False, *, secret: str = "", problem: str = "", name: str = ""
+    request: Request,
+    asker: Asked,
+    every: bool = False,
+    *,
+    secret: str = "",
+    problem: str = "",
+    name: str = "",
 ) -> Response:
     policy = asker.access.policy
     changes = {

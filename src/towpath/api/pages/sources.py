@@ -19,7 +19,10 @@ from towpath.contracts.definition import Definition
 
 routes = router()
 
-_LOOKED, _SHOWN = 500, 8  # events that are looked through for arrivals, and those that are shown for each kind
+_LOOKED, _SHOWN = (
+    500,
+    8,
+)  # events that are looked through for arrivals, and those that are shown for each kind
 _HERE = "/sources"
 
 Why = Annotated[str, Form(max_length=1000)]
@@ -114,7 +117,9 @@ def submit(
 
     def do() -> str:
         item = submission(key, attributes, time, footprint)
-        number = rest_items.submit(asker, shapes.Submissions(kind=kind, items=[item], priority=priority))["ids"][0]
+        number = rest_items.submit(asker, shapes.Submissions(kind=kind, items=[item], priority=priority))[
+            "ids"
+        ][0]
         return f"{asker.item(number).name} is registered, as item {number}."
 
     return attempt(_HERE, do)
@@ -158,7 +163,9 @@ def table(text: str) -> Mapping[str, Any]:
         try:
             return dict(json.loads(text))
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"attributes: found no JSON object ({error}); expected one, or name=value") from None
+            raise UsageError(
+                f"attributes: found no JSON object ({error}); expected one, or name=value"
+            ) from None
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):
         name, equals, value = line.partition("=")

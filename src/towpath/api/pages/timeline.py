@@ -67,7 +67,9 @@ def draw(intervals: Sequence[Interval], now: float) -> Drawing | None:
     y = float(TOP)
     for lane in sorted({one.lane for one in intervals}):
         lanes.append((lane, y))
-        of_lane = sorted((one for one in intervals if one.lane == lane), key=lambda one: (one.begin, one.number))
+        of_lane = sorted(
+            (one for one in intervals if one.lane == lane), key=lambda one: (one.begin, one.number)
+        )
         rows: list[float] = []
         for one in of_lane:
             row = next((n for n, free in enumerate(rows) if free <= one.begin), len(rows))
@@ -105,8 +107,8 @@ def _ticks(begin: float, end: float) -> list[tuple[float, str]]:
 def _months(begin: float, end: float, wanted: float) -> list[tuple[float, str]]:
     step = next((one for one in _MONTHS if one * 30.44 * 86400 >= wanted), _MONTHS[-1])
     start = clock.moment(begin)
+    found: list[tuple[float, str]] = []
     month = math.ceil((start.year * 12 + start.month - 1) / step) * step
-    found = []
     while len(found) < 3 * _TICKS:
         moment = datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()
         if moment > end:
