@@ -79,7 +79,7 @@ def stages(definition: Definition) -> list[tuple[str, list[dict[str, Any]]]]:
                 "name": one.name,
                 "version": one.version,
                 "service": one.service,
-                "after": list(one.after),
+                "after": list(one.before),
                 "reaches": one.reaches,
                 "params": [
                     (name, _value(masked(name, plain(value)))) for name, value in sorted(one.params.items())

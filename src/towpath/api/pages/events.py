@@ -19,8 +19,8 @@ _PAGE = 100
 _WINDOW = 1000  # events that are looked at at once
 _WINDOWS = 30  # so many times for one page
 _TYPES = (
-    "registered", "gathered", "done", "rejected", "held", "failed", "lost", "stopped", "poisoned", "revised", "released",
-    "retried", "priority", "flagged", "certified", "decertified", "order", "publication", "source", "problem", "definition",
+    "submitted", "registered", "gathered", "done", "rejected", "held", "failed", "lost", "stopped", "poisoned", "revised", "released",
+    "retried", "priority", "flagged", "certified", "decertified", "order", "delivery", "publication", "source", "problem", "definition",
     "token", "adopted", "moved", "clock",
 )  # fmt: skip
 _HERE = "/events"
@@ -100,5 +100,7 @@ def told(event: Event) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        value = "; ".join(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 120 else f"{text[:119]}…"

@@ -24,7 +24,7 @@ routes = router()
 _MOST = 2000  # orders that are sorted by their due date
 _PAGE = 100
 _FILES = 200  # of a tree that is given
-_TOPICS = ("order", "order reminder")
+_TOPICS = ("order", "order reminder", "delivery")
 
 Why = Annotated[str, Form(max_length=1000)]
 Kind = Literal["", "gate", "handoff"]
