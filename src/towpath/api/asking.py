@@ -17,12 +17,14 @@ from starlette.datastructures import FormData
 from starlette.requests import HTTPConnection
 
 from towpath.api.errors import Refused
-from towpath.app.people import PERSON, SESSION
 from towpath.app.site import Site
+from towpath.base import ids
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Item
+from towpath.base.signing import RUN_PREFIX
 from towpath.contracts.auth import Authorizer, Grant, Permission, Person, Policy
 from towpath.contracts.catalog import Transaction
+from towpath.contracts.people import PERSON, SESSION
 
 COOKIE = "towpath_login"
 CSRF = "csrf"
@@ -44,15 +46,17 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request's asker: `how` is bearer, login, ticket or nobody; `csrf` is what a page of theirs must send back.
+    """A request's asker: `how` is bearer, login, ticket, run or nobody.
 
-    `guard` is asked in the transaction of what is done, before it is done.
+    `csrf` is what a page of theirs must send back, `run` the run that asks by its own token, and `guard` is asked in the
+    transaction of what is done, before it is done.
     """
 
     access: Access
     person: Person
     how: str
     csrf: str = ""
+    run: tuple[int, int] | None = None
     guard: Callable[[Transaction], None] | None = None
 
     @property
@@ -145,6 +149,14 @@ async def asked(request: HTTPConnection) -> Asked:
 async def _identify(request: HTTPConnection) -> Asked:
     access: Access = request.app.state.access
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip().startswith(RUN_PREFIX):
+        run = await run_in_threadpool(access.site.run_of, secret.strip())
+        if run is None:
+            message = "this token is that of no run that goes on"
+            raise Refused(
+                HTTPStatus.UNAUTHORIZED, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}
+            )
+        return Asked(access, Person(f"run {ids.run_name(*run)}"), "run", run=run)
     if scheme.lower() == "bearer":
         person = await run_in_threadpool(access.site.person_of, secret.strip(), PERSON)
         if person is None:

@@ -593,3 +593,24 @@ class Seen(Asked):
     """Notices that were read; none means all."""
 
     ids: list[int] = []
+
+
+# ---- runs that come by their token
+class InputShape(BaseModel):
+    """One product that a run reads."""
+
+    name: str
+    product: int
+    type: str
+    file: str
+    size: int
+    sha256: str
+    tree: bool
+
+
+class TakenShape(BaseModel):
+    """An output as it was written."""
+
+    output: str
+    size: int
+    sha256: str

@@ -5,20 +5,16 @@ Never decides what somebody may do: `contracts.auth` says it.
 """
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from towpath.app.stock import Stock
-from towpath.base import clock
 from towpath.base.errors import UsageError
-from towpath.base.states import Work
 from towpath.contracts.auth import Grant, Person
-from towpath.contracts.catalog import Transaction, View
-from towpath.contracts.people import TokenRow
+from towpath.contracts.catalog import Transaction
+from towpath.contracts.people import PERSON, SESSION, TokenRow
 
-PERSON, SESSION = "person", "session"
 _PREFIX = "twp_"
 _SESSION = 12 * 3600.0  # seconds that a login lasts
 _SEEN = 60.0  # seconds between two notes of when a token was last used
@@ -136,19 +132,11 @@ class People(Stock):
     # ---- what is signed
     def sign(self, purpose: str, text: str, *, lasts: float | None = None) -> str:
         """A text that only this site can have written, for one purpose; it ends after `lasts` seconds."""
-        end = "" if lasts is None else f"{clock.now() + lasts:.0f}"
-        return f"{text}~{end}~{self._mac(purpose, f'{text}~{end}')}"
+        return self._parts.signer.sign(purpose, text, lasts=lasts)
 
     def signed(self, purpose: str, token: str) -> str | None:
         """The text that was signed; None if it was not, or its time is over."""
-        text, _, rest = token.partition("~")
-        end, _, mac = rest.partition("~")
-        if not hmac.compare_digest(mac.encode(), self._mac(purpose, f"{text}~{end}").encode()):
-            return None
-        return None if end and clock.now() > float(end) else text
-
-    def _mac(self, purpose: str, text: str) -> str:
-        return hmac.digest(self._parts.key(), f"{purpose}\n{text}".encode(), "sha256").hex()
+        return self._parts.signer.signed(purpose, token)
 
     # ---- what they follow and are told
     def subscribe(self, name: str) -> None:
@@ -163,27 +151,12 @@ class People(Stock):
 
     def read_notices(self, who: Sequence[str], ids: Sequence[int] = ()) -> int:
         """These notices (none: all) were read; returns how many were not."""
-        return self._write(lambda tx: tx.read_notices(who, ids))
 
-    # ---- runs
-    def run_token(self, work: int, token: int) -> str:
-        """The token of a run, good for its inputs and outputs for as long as it runs."""
-        return self.sign("run", f"{work}.{token}")
+        def transact(tx: Transaction) -> int:
+            chosen = ids or [one.id for one in tx.notices(who, unread=True, limit=100_000)]
+            return tx.read_notices(who, chosen)
 
-    def run_of(self, token: str) -> tuple[int, int] | None:
-        """The run (work, token) of a run's token; None if it is none, or that run does not run now."""
-        text = self.signed("run", token)
-        if text is None:
-            return None
-        work, _, number = text.partition(".")
-        with self.catalog.read() as view:
-            return (int(work), int(number)) if runs_now(view, int(work), int(number)) else None
-
-
-def runs_now(view: View, work: int, token: int) -> bool:
-    """Whether this attempt is what its work does now."""
-    row = view.work_row(work)
-    return row.state is Work.RUNNING and row.token == token and row.due > view.now()
+        return self._write(transact)
 
 
 def _digest(secret: str) -> bytes:

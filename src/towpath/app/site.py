@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from towpath.app.gateway import Gateway
 from towpath.app.looking import Details, Plan, Status
-from towpath.app.people import People
 from towpath.app.wiring import open_parts
 from towpath.app.worker import Summary, until_signalled
 from towpath.base.errors import NotFoundError
@@ -20,7 +20,7 @@ from towpath.base.errors import NotFoundError
 __all__ = ["Details", "Plan", "Progress", "Site", "Status"]
 
 
-class Site(People):
+class Site(Gateway):
     """An installation of Towpath, opened.
 
     Examples

@@ -39,9 +39,10 @@ from towpath.app.session import Session
 from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
+from towpath.base.signing import Signer
 from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Executor
+from towpath.contracts.executor import Credentials, Executor
 from towpath.contracts.notify import Sink
 from towpath.contracts.secrets import Maker
 from towpath.contracts.transfer import Transfer
@@ -82,7 +83,7 @@ class Parts:
         self.definitions: dict[str, Definition] = {}
         self.origins: dict[str, Mapping[str, Any]] = {}
         self._watchers: dict[str, pipeline_files.Watcher] = {}
-        self._key = b""
+        self._signer: Signer | None = None
         logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
         self.retention = Retention(
@@ -122,11 +123,12 @@ class Parts:
         self.catalog.write(transact)
         self.places[name] = f"{place}/"
 
-    def key(self) -> bytes:
-        """What this site signs with, drawn once and kept in its catalog; it is told to nobody."""
-        if not self._key:
-            self._key = bytes.fromhex(self.catalog.write(_own_key))
-        return self._key
+    @property
+    def signer(self) -> Signer:
+        """What this site signs with: a key that is drawn once and kept in its catalog; it is told to nobody."""
+        if self._signer is None:
+            self._signer = Signer(bytes.fromhex(self.catalog.write(_own_key)))
+        return self._signer
 
     def free_bytes(self, root: str) -> int:
         """The bytes that are free on the disk of a root."""
@@ -277,6 +279,7 @@ class Parts:
             hooks=(gather, handoff.accepted),
             durable=self.settings.site.durability == "power",
             room=self.room,
+            credentials=self._credentials(),
             on_short=self.retention.hurry,
             only=only,
         )
@@ -301,6 +304,14 @@ class Parts:
             executor.close()
             process.close()
             session.close()
+
+    def _credentials(self) -> Callable[[int, int], Credentials] | None:
+        """What a run is told, so that it may read its inputs and write its outputs through the site's server."""
+        url = self.settings.server.url.rstrip("/")
+        if not url:
+            return None
+        signer = self.signer
+        return lambda work, token: Credentials(url, signer.run_token(work, token))
 
     def _executor(self) -> Executor:
         name, workers = self.settings.site.executor, self.settings.site.workers

@@ -54,6 +54,14 @@ def many_files() -> Packed[TaskFile]:
     return Packed(lambda values: TaskFile(*values))
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """Where a run reaches the site's server, and the token that opens its inputs and outputs while it runs."""
+
+    url: str
+    token: str
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One run to do: attempt `token` of work row `work`.
@@ -69,6 +77,7 @@ class Task:
     files: Mapping[str, Sequence[TaskFile]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     previous: Mapping[str, TaskFile] = field(default_factory=dict)
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

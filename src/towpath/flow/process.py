@@ -26,6 +26,7 @@ from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import (
     FEATURES_AT_ONCE,
     Batch,
+    Credentials,
     Executor,
     Progress,
     Report,
@@ -165,6 +166,7 @@ class Process:
         owner: int,
         definitions: Callable[[], Mapping[str, Definition]],
         places: Callable[[], Mapping[str, str]],
+        credentials: Callable[[int, int], Credentials] | None = None,
         logs: Path,
         collect_log: Callable[[str, int, int, Path], object],
         services: Mapping[str, Service] | None = None,
@@ -178,6 +180,7 @@ class Process:
     ) -> None:
         self._catalog, self._executor, self._storage = catalog, executor, storage
         self._owner, self._definitions, self._places = owner, definitions, places
+        self._credentials = credentials
         self._logs, self._collect_log = logs, collect_log
         self._services, self._chores, self._hooks = services or {}, chores, hooks
         self._durable, self._room, self._listener = durable, room, listener
@@ -426,8 +429,8 @@ class Process:
                     found.setdefault(product.item, []).append(product)
         return found
 
-    @staticmethod
     def _task(
+        self,
         names: Sequence[str],
         row: Claimed,
         folder: str,
@@ -448,7 +451,8 @@ class Process:
                 values[given.name] = given.value
         previous = {product.output: task_file(product, row.item_key, places) for product in former}
         place = f"{folder}/{ids.slug(row.item_key)}"
-        return Task(row.work, row.token, row.item_key, place, files, values, previous)
+        credentials = self._credentials(row.work, row.token) if self._credentials else None
+        return Task(row.work, row.token, row.item_key, place, files, values, previous, credentials)
 
     # ---- what comes back
     def _take_in(self, arrived: Iterable[Report | Progress]) -> bool:

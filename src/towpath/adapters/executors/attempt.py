@@ -11,7 +11,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from towpath.contracts.executor import Batch, Output, Report, Task
 from towpath.contracts.stage import Many, Stage
 
 _ERROR_LENGTH = 1000
+URL, RUN, RUN_TOKEN = "TOWPATH_URL", "TOWPATH_RUN", "TOWPATH_RUN_TOKEN"  # what a run finds in its environment
 # What a disk that is full or away says; it may be well again later.
 _DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS, errno.ENODEV, errno.ENOTCONN}
@@ -188,7 +190,8 @@ class Attempts:
             ending = Ending(Outcome.FAILED, prepared.error)
         else:
             context = RunContext(prepared, task, self._log.file, begin)
-            ending = self._attempt(prepared, context, begin)
+            with _told_to(task):
+                ending = self._attempt(prepared, context, begin)
             told = _told(context, ending, prepared.batch.outputs)
             told["software"] = self._software.told(prepared.batch.pipeline)
         if os.getpid() != self._process:  # the run forked, and the child came back here
@@ -250,6 +253,25 @@ class Attempts:
         if self._log.begin() - begin > self._log_limit:
             return Ending(Outcome.FAILED, log_limit_error(self._log_limit))
         return _judged(prepared.batch, context)
+
+
+@contextmanager
+def _told_to(task: Task) -> Iterator[None]:
+    """What programs of a run find in their environment: the site's server, and a token that dies with the run."""
+    if task.credentials is None:
+        yield
+        return
+    told = {
+        URL: task.credentials.url,
+        RUN: f"{task.work}.{task.token}",
+        RUN_TOKEN: task.credentials.token,
+    }
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name in told:
+            os.environ.pop(name, None)
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

@@ -13,7 +13,7 @@ from towpath.base.hashing import Content
 from towpath.base.model import Features, Measure, StepRecord
 from towpath.base.packed import Packed
 from towpath.base.states import Outcome
-from towpath.contracts.executor import Batch, Output, Report, Resources, Task, TaskFile
+from towpath.contracts.executor import Batch, Credentials, Output, Report, Resources, Task, TaskFile
 
 _FILE = attrgetter(*TaskFile.__slots__)
 _FEATURES = attrgetter(*Features.__slots__)
@@ -89,6 +89,7 @@ def batch_to_plain(batch: Batch) -> list[Any]:
             },
             task.values,
             {name: _FILE(file) for name, file in task.previous.items()},
+            (task.credentials.url, task.credentials.token) if task.credentials else None,
         )
         for task in batch.tasks
     ]
@@ -138,6 +139,7 @@ def _task(
     files: dict[str, list[list[Any]]],
     values: dict[str, Any],
     previous: dict[str, list[Any]],
+    credentials: list[str] | None,
 ) -> Task:
     return Task(
         work,
@@ -147,6 +149,7 @@ def _task(
         {name: [TaskFile(*file) for file in many] for name, many in files.items()},
         values,
         {name: TaskFile(*file) for name, file in previous.items()},
+        Credentials(*credentials) if credentials else None,
     )
 
 

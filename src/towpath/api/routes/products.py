@@ -38,7 +38,7 @@ def one(asker: Asker, product: int) -> Any:
 
 
 @routes.get("/products/{product}/lineage", dependencies=may(Permission.VIEW))
-def lineage(  # type: ignore[no-untyped-def]
+def lineage(
     asker: Asker,
     product: int,
     direction: Annotated[
@@ -68,12 +68,12 @@ def lineage(  # type: ignore[no-untyped-def]
     },
     dependencies=may(Permission.READ),
 )
-def content(  # type: ignore[no-untyped-def]
+def content(
     asker: Asker,
     product: int,
     path: Annotated[str, Query(max_length=4000, description="a file of a tree")] = "",
     inline: Annotated[bool, Query(description="to be shown, not kept: pictures and text")] = False,
-):
+) -> Any:
     """The bytes of a product, or of one file of a tree; ranges are answered."""
     found = find_product(asker, product, Permission.READ)
     file = within(asker, found, path)
@@ -106,7 +106,11 @@ def within(asker: Asked, product: Product, path: str = "") -> Path:
     """
     if product.state not in _THERE:
         raise StateError(f"product {product.id} is {product.state.value}: its bytes are not there")
-    place = asker.site.place(product)
+    return file_of(product, asker.site.place(product), path)
+
+
+def file_of(product: Product, place: Path, path: str = "") -> Path:
+    """The file of a product at a place, or one in its tree. Raises as `within`."""
     if product.tree != bool(path):
         expected = "`path`, one of its files" if product.tree else "no `path`"
         raise UsageError(
@@ -119,18 +123,13 @@ def within(asker: Asked, product: Product, path: str = "") -> Path:
             raise NotFoundError(f"product {product.id} has no file {path!r}")
         place = Path(file)
     if not place.is_file():
-        raise NotFoundError(
-            f"product {product.id} has no file {path!r}"
-            if path
-            else f"the bytes of product {product.id} are missing"
-        )
+        what = f"product {product.id} has no file {path!r}"
+        raise NotFoundError(what if path else f"the bytes of product {product.id} are missing")
     return place
 
 
 @routes.get("/products/{product}/files", dependencies=may(Permission.VIEW))
-def files(  # type: ignore[no-untyped-def]
-    asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
-) -> dict[str, Any]:
+def files(asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> dict[str, Any]:
     """The files of a tree with their sizes in bytes."""
     found = find_product(asker, product, Permission.VIEW)
     place = asker.site.place(found)
@@ -153,9 +152,9 @@ def files(  # type: ignore[no-untyped-def]
     responses={200: {"content": {"image/png": {}, "application/json": {}}}},
     dependencies=may(Permission.READ),
 )
-def preview(  # type: ignore[no-untyped-def]
+def preview(
     request: Request, asker: Asker, product: int, path: Annotated[str, Query(max_length=4000)] = ""
-):
+) -> Any:
     """A picture of a product (PNG, FITS, a slice of Zarr or HDF5), or the head of a table or text (JSON)."""
     found = find_product(asker, product, Permission.READ)
     if found.state not in _THERE:
