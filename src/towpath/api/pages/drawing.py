@@ -24,7 +24,7 @@ COLOURS: Mapping[Work, str] = {
     Work.REJECTED: "ended",
     Work.RETIRED: "waiting",
 }
-_WIDTH, _GAP, _LANE = 152, 46, 14  # of a box, between columns, between lanes
+_WIDTH, _GAP, _LANE = 158, 34, 14  # of a box, between columns, between lanes
 _LEFT, _TITLE, _BELOW = 34, 30, 26  # before the first column, of a band's title, below a band
 _NAME, _ROW, _FOOT = 24, 17, 7  # heights within a box
 _LETTERS = 19  # of a name that fit into a box
@@ -99,7 +99,7 @@ class _Grid:
     def lane(self, wanted: int, columns: range) -> int:
         """The wanted lane if it is free in all these columns, else the first that is."""
         lanes = [wanted, *range(len(self.taken) + 1)]
-        found = next(one for one in lanes if all((column, one) not in self.taken for column in columns))
+        found: int = next(one for one in lanes if all((column, one) not in self.taken for column in columns))
         self.taken |= {(column, found) for column in columns}
         return found
 
@@ -149,15 +149,15 @@ def draw(definition: Definition, counts: Mapping[str, Counts]) -> Drawing:
         bands.append(band)
         boxes = places[kind.name] = {box.stage: box for box in band.boxes}
         edges += [
-            Edge(arrow(boxes[one], boxes[stage.name]))
-            for stage in stages_of(kind)
-            for one in stage.before
+            Edge(arrow(boxes[one], boxes[name]))
+            for name, before in before_of(kind)
+            for one in before
             if one in boxes
         ]
         if kind.group and band.boxes and kind.group.of in places:
             edges.append(Edge(_from_group(places[kind.group.of], kind.group.at, band), is_group=True))
         top = bottom + _BELOW
-    width = max((box.x + box.width for band in bands for box in band.boxes), default=200) + 8
+    width = max((box.x + box.width for band in bands for box in band.boxes), default=200) + _GAP / 2
     return Drawing(width, top - _BELOW + 6, tuple(bands), tuple(edges))
 
 
@@ -196,7 +196,7 @@ def _band(kind: KindPlan, counts: Counts, top: float) -> tuple[Band, float]:
         x = _LEFT + column * (_WIDTH + _GAP)
         y = top + _TITLE + lane * (height + _LANE)
         placed = tuple(
-            Cell(state.value, COLOURS[state], count, short(count), x + 9 + (n % 2) * 72, y + _NAME + (n // 2) * _ROW)
+            Cell(state.value, COLOURS[state], count, short(count), x + 9 + (n % 2) * 75, y + _NAME + (n // 2) * _ROW)
             for n, (state, count) in enumerate(cells[stage.name])
         )  # fmt: skip
         name = "gather" if stage.name == GATHER else stage.name
@@ -222,7 +222,7 @@ def _counted(counts: Counts, stage: str) -> list[tuple[Work, int]]:
 def arrow(source: Box, target: Box) -> str:
     """From the right side of a box to the left of another: straight in its lane, then a curve before the target."""
     begin, end = source.x + source.width, target.x - 7
-    bend = end - _GAP + 11
+    bend = end - _GAP + 9
     if source.middle == target.middle:
         return f"M{begin:g} {source.middle:g}H{end:g}"
     middle = (bend + end) / 2

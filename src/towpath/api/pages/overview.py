@@ -81,7 +81,7 @@ def overview(request: Request, asker: Viewer) -> HTMLResponse:
         pipelines=[_glance(asker, name, status, hour, day) for name in names],
         since=day.since,
         is_cut=day.since > now - _DAY + 1,
-        status=status,
+        glance=status,
         sessions=status.sessions,
         sources=[one for one in asker.site.sources() if one.pipeline in names],
         published=_published(asker, now),
