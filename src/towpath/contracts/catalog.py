@@ -524,9 +524,15 @@ class View(PeopleView, Protocol):
         """How many pieces of work stand on each calibration that is one of these products, by its number."""
 
     def publications(
-        self, item: int = 0, *, states: Sequence[PublicationState] = (), after: int = 0, limit: int = 100
+        self,
+        item: int = 0,
+        *,
+        states: Sequence[PublicationState] = (),
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[PublicationRow]:
-        """The publication journal."""
+        """The publication journal, oldest first or `newest`; `after` is the number of the last one of the page before."""
 
     def order(self, number: int) -> OrderRow:
         """An order by its number. Raises `NotFoundError`."""

@@ -445,10 +445,17 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
         return found
 
     def publications(
-        self, item: int = 0, *, states: Sequence[states.Publication] = (), after: int = 0, limit: int = 100
+        self,
+        item: int = 0,
+        *,
+        states: Sequence[states.Publication] = (),
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[PublicationRow]:
-        """The publication journal."""
-        where: list[str] = ["id > ?"]
+        """The publication journal, oldest first or `newest`; `after` is the number of the last one of the page before."""
+        is_page = newest and after > 0
+        where: list[str] = ["id < ?" if is_page else "id > ?"]
         values: list[Any] = [after]
         if item:
             where.append("item_id = ?")
@@ -456,9 +463,8 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
         if states:
             where.append(f"state IN ({marks(states)})")
             values += [state.value for state in states]
-        statement = (
-            f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
-        )
+        order = "id DESC" if newest else "id"
+        statement = f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return [to_publication(row) for row in self.rows(statement, (*values, limit))]
 
     # ---- events

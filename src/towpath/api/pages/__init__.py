@@ -4,16 +4,34 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
+    calibrations,
+    configuration,
+    events,
+    inventory,
     login,
+    notices,
+    orders,
     overview,
+    people,
+    publications,
+    sources,
     work,
 )
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
+    calibrations,
+    configuration,
+    events,
+    inventory,
     login,
+    notices,
+    orders,
     overview,
     work,
+    people,
+    publications,
+    sources,
 )  # fmt: skip
 
 
