@@ -66,8 +66,14 @@ def test_a_variable_and_a_file(tmp_path: Path) -> None:
         ({"file": "gone"}, "outbox.hook.secret: the file gone cannot be read: No such file or directory"),
         ({"file": "binary"}, "outbox.hook.secret: the file binary holds no text"),
         ({"file": "a\0b"}, "it is no name of a file"),
-        ({"cupboard": "x"}, "outbox.hook.secret: found no reader of secrets 'cupboard'; expected one of env, file, keeper"),
-        ({"keeper": "x"}, r"outbox.hook.secret: the reader 'keeper' has no table \[secrets.keeper\] in the site file"),
+        (
+            {"cupboard": "x"},
+            "outbox.hook.secret: found no reader of secrets 'cupboard'; expected one of env, file, keeper",
+        ),
+        (
+            {"keeper": "x"},
+            r"outbox.hook.secret: the reader 'keeper' has no table \[secrets.keeper\] in the site file",
+        ),
     ],
 )
 def test_what_is_not_there_names_the_setting(tmp_path: Path, given: dict[str, str], message: str) -> None:

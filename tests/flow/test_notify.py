@@ -92,23 +92,31 @@ def test_every_word_has_its_sentence_and_its_events() -> None:
 
 def test_the_reason_is_short_and_one_line_of_a_traceback() -> None:
     found = notify.happening.happened(
-        event("failed", error=["Traceback (most recent call last):\n  File x\nValueError: no bytes"]), "failed", "S-1"
+        event("failed", error=["Traceback (most recent call last):\n  File x\nValueError: no bytes"]),
+        "failed",
+        "S-1",
     )
     assert (found.subject, found.why) == ("gam/survey/S-1", "ValueError: no bytes")
     long = notify.happening.happened(event("rejected", reasons=["x" * 5000]), "rejected", "S-1")
     assert len(long.why) == 400
     held = notify.happening.happened(event("held", who="ann", why="a storm"), "held", "S-1")
     assert held.why == "ann: a storm"
-    source = notify.happening.happened(event("problem", item=0, stage="", source="drop", why="bad"), "source problem", "")
+    source = notify.happening.happened(
+        event("problem", item=0, stage="", source="drop", why="bad"), "source problem", ""
+    )
     assert (source.subject, source.why) == ("gam/drop", "bad")
 
 
 # ---- who is told
 
 
-def thing(seq: int, on: str = "failed", *, key: str = "", item: int = 0, stage: str = "grid", **more: Any) -> Happened:
+def thing(
+    seq: int, on: str = "failed", *, key: str = "", item: int = 0, stage: str = "grid", **more: Any
+) -> Happened:
     key = key or f"S-{seq}"
-    return Happened(seq, 100.0 + seq, on, f"gam/survey/{key}", "gam", "survey", key, item or seq, stage, "4.1", **more)
+    return Happened(
+        seq, 100.0 + seq, on, f"gam/survey/{key}", "gam", "survey", key, item or seq, stage, "4.1", **more
+    )
 
 
 def rule(**more: Any) -> Rule:
@@ -207,7 +215,9 @@ def test_nobody_has_two_notices_of_one_thing() -> None:
     assert [one.who for one in found.notices] == ["ann"]
 
 
-@pytest.mark.parametrize("on", sorted(notify.decide.SUBSCRIBED) if hasattr(notify.decide, "SUBSCRIBED") else ["failed"])
+@pytest.mark.parametrize(
+    "on", sorted(notify.decide.SUBSCRIBED) if hasattr(notify.decide, "SUBSCRIBED") else ["failed"]
+)
 def test_a_subscriber_is_told_without_any_rule(on: str) -> None:
     (one,) = told(thing(1, on), rules=[rule(on=frozenset())], subscribers={1: [Subscriber("ann")]}).notices
     assert (one.who, one.item) == ("ann", 1)
@@ -218,12 +228,16 @@ def test_a_subscriber_is_not_told_of_each_stage_nor_of_what_was_before() -> None
     found = told(thing(1), thing(1, "done"), rules=[rule(on=frozenset())], subscribers=subscribers)
     assert not found.notices
     later = replace(thing(1), seq=2, time=102.0)
-    assert [one.event for one in told(later, rules=[rule(on=frozenset())], subscribers=subscribers).notices] == [2]
+    assert [
+        one.event for one in told(later, rules=[rule(on=frozenset())], subscribers=subscribers).notices
+    ] == [2]
 
 
 def test_many_notices_to_one_person_are_one() -> None:
     subscribers = {seq: [Subscriber("ann")] for seq in range(1, 21)}
-    (one,) = told(*(thing(seq) for seq in range(1, 21)), rules=[rule(on=frozenset())], subscribers=subscribers).notices
+    (one,) = told(
+        *(thing(seq) for seq in range(1, 21)), rules=[rule(on=frozenset())], subscribers=subscribers
+    ).notices
     assert (one.title, one.item, one.event) == ("20 items failed in gam/survey grid", 0, 20)
 
 
@@ -256,7 +270,9 @@ class Place:
             name: StagePlan(
                 "gam", "survey", name, depth, "", "1", {}, Fixed.of(name, "1", {}), before=before, after=after
             )
-            for depth, (name, before, after) in enumerate((("grid", (), ("detect",)), ("detect", ("grid",), ())))
+            for depth, (name, before, after) in enumerate(
+                (("grid", (), ("detect",)), ("detect", ("grid",), ()))
+            )
         }
         self.kind = KindPlan("gam", "survey", stages)
         self.definition = Definition("gam", "1", hashing.digest({}), {"survey": self.kind}, {})
@@ -280,7 +296,9 @@ class Place:
             rows = tx.claim(self.kind, plan, limit, lease=60.0, owner=1)
             error = "E: no bytes" if outcome is Outcome.FAILED else ""
             tx.complete(
-                self.kind, plan, [(row, Report(row.work, row.token, outcome, 1.0, 1.0, error=error)) for row in rows]
+                self.kind,
+                plan,
+                [(row, Report(row.work, row.token, outcome, 1.0, 1.0, error=error)) for row in rows],
             )
             return len(rows)
 
@@ -292,9 +310,7 @@ class Place:
 
     def messages(self, destination: str = "board") -> list[dict[str, Any]]:
         """The bodies in the outbox, in order."""
-        rows = self.catalog.write(
-            lambda tx: tx.claim_other(queue(destination), 10_000, lease=0.0, owner=1)
-        )
+        rows = self.catalog.write(lambda tx: tx.claim_other(queue(destination), 10_000, lease=0.0, owner=1))
         return [dict(row.payload["body"]) for row in sorted(rows, key=lambda row: row.payload["seq"])]
 
     def told_of(self, destination: str = "board") -> list[int]:
@@ -388,7 +404,9 @@ def test_many_events_are_told_in_parts_and_all_of_them(
     assert all(body["count"] == 1 or body["count"] > APART for body in here.messages())
 
 
-def test_two_daemons_tell_of_each_thing_once(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_daemons_tell_of_each_thing_once(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notifying, "AT_ONCE", 3)
     here = place(rule())
     here.tell()
@@ -469,7 +487,9 @@ def test_a_site_without_rules_and_subscribers_writes_nothing(place: Callable[...
         assert view.noted(notify.SLOT) == {}
 
 
-def test_the_place_in_a_long_quiet_story_is_noted(place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_in_a_long_quiet_story_is_noted(
+    place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notifying, "NOTED", 50)
     here = place(rule())
     here.tell()
@@ -518,13 +538,17 @@ def test_who_follows_an_item_is_told_what_happens_to_it(place: Callable[..., Pla
     here.run(Outcome.FAILED, "detect")
     here.tell()
     assert here.notices() == ["gam/survey/S-0 failed at detect"]
-    here.catalog.write(lambda tx: tx.retry([row.id for row in tx.work([first])[first] if row.stage == "detect"], "ann"))
+    here.catalog.write(
+        lambda tx: tx.retry([row.id for row in tx.work([first])[first] if row.stage == "detect"], "ann")
+    )
     here.run(stage="detect")
     here.tell()
     assert here.notices()[1:] == ["gam/survey/S-0 is finished"]
     here.catalog.write(lambda tx: tx.unsubscribe("ann", first))
     here.subscribe("bob", second)
-    here.catalog.write(lambda tx: tx.retry([row.id for row in tx.work([second])[second] if row.stage == "detect"], "bob"))
+    here.catalog.write(
+        lambda tx: tx.retry([row.id for row in tx.work([second])[second] if row.stage == "detect"], "bob")
+    )
     here.run(Outcome.FAILED, "detect")
     here.tell()
     assert len(here.notices()) == 2

@@ -175,7 +175,9 @@ class Folder:
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError)
             if not prefix:
-                what = "there is no such folder" if is_gone else f"the folder cannot be read: {error.strerror}"
+                what = (
+                    "there is no such folder" if is_gone else f"the folder cannot be read: {error.strerror}"
+                )
                 raise StorageError(f"{self.root}: {what}; it is looked for again") from None
             if is_gone:
                 return  # since the folder above it was listed
