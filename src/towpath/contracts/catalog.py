@@ -7,6 +7,7 @@ user code, a disk or a network inside a transaction.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
@@ -19,10 +20,12 @@ from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
+from towpath.contracts.people import PeopleTransaction, PeopleView
 from towpath.contracts.storage import Said
 
 T = TypeVar("T")
 
+_ANY: Mapping[str, Any] = MappingProxyType({})
 SPREAD = ("", "spread", "site")  # the queue of what large changes have still to do
 
 
@@ -260,7 +263,7 @@ class Slot:
     data: Mapping[str, Any]
 
 
-class View(Protocol):
+class View(PeopleView, Protocol):
     """Reading. Every list is ordered by id and paged by key (`after`)."""
 
     def now(self) -> float:
@@ -278,6 +281,9 @@ class View(Protocol):
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
+    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition."""
+
     def find(self, pipeline: str, kind: str, key: str) -> Item | None:
         """The item of this key, if it is known."""
 
@@ -291,13 +297,37 @@ class View(Protocol):
         keys: Sequence[str] = (),
         text: str = "",
         box: Box | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] = _ANY,
+        since: float | None = None,
+        until: float | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
         """Items by filter; `state` (with or without `stage`) means: has work in that state.
 
         `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        `attributes` have these values, each a text, a number, true or false (1 is 1.0, and true is neither).
+        `since`, `until`: the time span overlaps [since, until), seconds since the epoch; items without one are none of them.
         """
+
+    def count_items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: WorkState | None = None,
+        stage: str = "",
+        keys: Sequence[str] = (),
+        text: str = "",
+        box: Box | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] = _ANY,
+        since: float | None = None,
+        until: float | None = None,
+        most: int = 10_000,
+    ) -> int:
+        """How many items there are by filter; `most` + 1 where there are more than `most`."""
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in route order as created."""
@@ -548,7 +578,7 @@ class View(Protocol):
         """Rows per table, and bytes of the catalog."""
 
 
-class Transaction(View, Protocol):
+class Transaction(PeopleTransaction, View, Protocol):
     """One transaction: everything below is written together or not at all."""
 
     # ---- site

@@ -6,6 +6,7 @@ from typing import Any
 from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.orders import OrderReading
+from towpath.adapters.catalog.persons import PersonReading
 from towpath.adapters.catalog.sql import (
     BAD,
     FIRST_OF_SUBJECT,
@@ -55,7 +56,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing, FeatureReading, OrderReading):
+class Reading(Listing, FeatureReading, OrderReading, PersonReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site
@@ -93,6 +94,11 @@ class Reading(Listing, FeatureReading, OrderReading):
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
+
+    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition."""
+        rows = self.rows("SELECT subset, data FROM slots WHERE rule = ? ORDER BY subset", (rule,))
+        return {row[0]: load(row[1], {}) for row in rows}
 
     # ---- items
     def item(self, item: int) -> Item:

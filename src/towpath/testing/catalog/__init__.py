@@ -10,9 +10,11 @@ from towpath.testing.catalog.letting import LettingSuite
 from towpath.testing.catalog.listing import ListingSuite
 from towpath.testing.catalog.orders import OrderSuite
 from towpath.testing.catalog.people import PeopleSuite
+from towpath.testing.catalog.persons import PersonSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.restoring import RestoringSuite
+from towpath.testing.catalog.searching import SearchSuite
 from towpath.testing.catalog.spreading import SpreadSuite
 from towpath.testing.catalog.standing import StandingSuite
 from towpath.testing.catalog.work import WorkSuite
@@ -23,6 +25,7 @@ class CatalogSuite(
     KeySuite,
     PeopleSuite,
     OrderSuite,
+    PersonSuite,
     ProductSuite,
     LeavingSuite,
     LettingSuite,
@@ -32,5 +35,6 @@ class CatalogSuite(
     SpreadSuite,
     StandingSuite,
     ListingSuite,
+    SearchSuite,
 ):
     """All parts of the suite."""
