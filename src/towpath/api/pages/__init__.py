@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
+    item,
     login,
     overview,
     work,
@@ -14,6 +15,7 @@ _MODULES = (
     login,
     overview,
     work,
+    item,
 )  # fmt: skip
 
 

@@ -51,6 +51,13 @@ async function refresh() {
   }
 }
 
+/* What changes without an event, such as progress, is asked for now and then while it is shown. */
+setInterval(() => {
+  if (!one("#stream")) return;
+  for (const part of every("[data-poll]")) live.parts.add(part.id);
+  plan();
+}, 3000);
+
 function pulse(word, words) {
   const shown = one("#pulse");
   if (!shown) return;
@@ -179,6 +186,13 @@ function views(place) {
   show();
 }
 every("[data-views]").forEach(views);
+
+/* ---- signing in by an address that the server printed: the secret is after the #, which no server sees */
+if (one("#token") && location.hash.startsWith("#twp_")) {
+  one("#token").value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname + location.search);
+  one("#token").form.requestSubmit();
+}
 
 /* ---- previews: a picture, the head of a table, or text */
 const seen = new IntersectionObserver((entries) => {
