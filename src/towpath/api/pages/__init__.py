@@ -5,6 +5,7 @@ from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
     item,
+    log,
     login,
     overview,
     work,
@@ -12,6 +13,7 @@ from towpath.api.pages import (
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
+    log,
     login,
     overview,
     work,

@@ -67,7 +67,7 @@ function pulse(word, words) {
 
 document.addEventListener("htmx:sse:before:message", (event) => {
   const message = event.detail.message;
-  event.detail.cancelled = true; // what it is about is fetched, the message itself is shown nowhere
+  event.detail.cancelled = message.event !== "end"; // what it is about is fetched, the message itself is shown nowhere
   document.dispatchEvent(new CustomEvent("towpath:event", { detail: message }));
   if (event.target.id === "stream") happened(message.event);
 });
