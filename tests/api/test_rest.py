@@ -202,7 +202,9 @@ def test_calibrations_are_certified_and_withdrawn(server: Server) -> None:
     )
     scientist.post(f"/calibrations/{made['number']}/decertify", {"why": "the scale was bent"})
     assert scientist.get("/calibrations?state=decertified")[0]["number"] == made["number"]
-    assert any(one["data"].get("why") == "the scale was bent" for one in scientist.get("/events?limit=1000")["items"])
+    assert any(
+        one["data"].get("why") == "the scale was bent" for one in scientist.get("/events?limit=1000")["items"]
+    )
 
 
 def test_flags_definitions_system_and_metrics(server: Server) -> None:

@@ -368,6 +368,7 @@ def _schema(path: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index items_span")
 def test_the_migrations_give_the_schema(migrated: Path, tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{migrated}")
     with engine.connect() as connection:
@@ -375,7 +376,7 @@ def test_the_migrations_give_the_schema(migrated: Path, tmp_path: Path) -> None:
             MigrationContext.configure(connection, opts={"include_name": migrations.is_table}), metadata
         )
         # It cannot compare an index with an expression; the texts of all indexes are compared below.
-        assert [change for change in found if change[1].name != "work_claim"] == []
+        assert [change for change in found if change[1].name not in ("work_claim", "items_span")] == []
     engine.dispose()
     made = tmp_path / "made.db"
     engine = sqlalchemy.create_engine(f"sqlite:///{made}")

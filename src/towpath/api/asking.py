@@ -17,7 +17,6 @@ from starlette.datastructures import FormData
 from starlette.requests import HTTPConnection
 
 from towpath.api.errors import Refused
-from towpath.app.people import PERSON, SESSION
 from towpath.app.site import Site
 from towpath.base import ids
 from towpath.base.errors import NotFoundError
@@ -25,6 +24,7 @@ from towpath.base.model import Item
 from towpath.base.signing import RUN_PREFIX
 from towpath.contracts.auth import Authorizer, Grant, Permission, Person, Policy
 from towpath.contracts.catalog import Transaction
+from towpath.contracts.people import PERSON, SESSION
 
 COOKIE = "towpath_login"
 CSRF = "csrf"
@@ -46,10 +46,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request's asker: `how` is bearer, login, ticket, run or nobody; `run` is the run that asks by
-    its own token; `csrf` is what a page of theirs must send back.
+    """A request's asker: `how` is bearer, login, ticket, run or nobody.
 
-    `guard` is asked in the transaction of what is done, before it is done.
+    `csrf` is what a page of theirs must send back, `run` the run that asks by its own token, and `guard` is asked in the
+    transaction of what is done, before it is done.
     """
 
     access: Access

@@ -53,7 +53,7 @@ async def _once(request: Request, key: str, handler: Handler) -> Response:
         )  # fmt: skip
     asker = await asked(request)
     who = f"{asker.person.name}#{asker.person.token}"
-    row = AnswerRow(who, key, await _digest(request), 0, secrets.token_hex(16))
+    row = AnswerRow(who, key, await _digest(request), 0, secrets.token_bytes(16))
     found = await run_in_threadpool(_answer, asker.access.site, row)
     if found is not None:
         return _again(row, found)
@@ -67,7 +67,7 @@ async def _once(request: Request, key: str, handler: Handler) -> Response:
     response = await handler(request)
     body = bytes(response.body)
     if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR and len(body) <= _LARGEST:
-        await run_in_threadpool(_keep, asker.access.site, row, response.status_code, body.decode())
+        await run_in_threadpool(_keep, asker.access.site, row, response.status_code, body)
     return response
 
 
@@ -99,7 +99,7 @@ def _answer(site: Site, row: AnswerRow) -> AnswerRow | None:
         return view.answer(row.who, row.key)
 
 
-def _keep(site: Site, row: AnswerRow, status: int, body: str) -> None:
+def _keep(site: Site, row: AnswerRow, status: int, body: bytes) -> None:
     def transact(tx: Transaction) -> None:
         tx.reserve_answer(row)
         tx.fill_answer(row.who, row.key, status, body)

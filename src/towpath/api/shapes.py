@@ -424,7 +424,7 @@ class Assignment(Asked):
 class Examined(BaseModel):
     """What became of a delivery."""
 
-    state: str
+    state: str = Field(description='"" while it is not whole yet')
     reasons: list[str] = []
 
 

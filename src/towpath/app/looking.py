@@ -18,6 +18,7 @@ from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict
 from towpath.base.spacetime import Box
 from towpath.contracts.catalog import FeatureCount, LetGoRow, PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
+from towpath.contracts.plugin import Plugin
 from towpath.flow import explain as explaining
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
@@ -112,6 +113,11 @@ class Looking:
         """The active pipeline definitions by name."""
         return self._parts.definitions
 
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The plug-ins of the site's pipelines, by name."""
+        return self._parts.plugins()
+
     def origins(self, pipeline: str) -> Mapping[str, Any]:
         """Where each value of a pipeline's definition comes from, by dotted name."""
         return self._parts.origins.get(pipeline, {})
@@ -147,6 +153,10 @@ class Looking:
         stage: str = "",
         text: str = "",
         box: Box | Sequence[float] | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        since: float | None = None,
+        until: float | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
@@ -154,9 +164,17 @@ class Looking:
 
         Parameters
         ----------
+        text
+            Stands in the key.
         box
             Only those whose footprint shares a point with this box on the sphere, edges included: west, south, east,
             north in degrees (west > east goes across the antimeridian), or a point: longitude, latitude.
+        milestone
+            Only those that have reached it.
+        attributes
+            Only those whose attributes have these values.
+        since, until
+            Only those whose time span overlaps [since, until), seconds since the epoch.
 
         Raises
         ------
@@ -172,8 +190,44 @@ class Looking:
                 stage=stage,
                 text=text,
                 box=place,
+                milestone=milestone,
+                attributes=attributes or {},
+                since=since,
+                until=until,
                 after=after,
                 limit=limit,
+            )
+
+    def count_items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: str = "",
+        stage: str = "",
+        text: str = "",
+        box: Box | Sequence[float] | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        most: int = 10_000,
+    ) -> int:
+        """How many items there are by filter (see `items`); `most` + 1 where there are more than `most`."""
+        wanted, place = _state(state), _box(box)
+        with self.catalog.read() as view:
+            return view.count_items(
+                pipeline=pipeline,
+                kind=kind,
+                state=wanted,
+                stage=stage,
+                text=text,
+                box=place,
+                milestone=milestone,
+                attributes=attributes or {},
+                since=since,
+                until=until,
+                most=most,
             )
 
     def features(

@@ -6,16 +6,17 @@ Never decides what somebody may do: `contracts.auth` says it.
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from towpath.app.stock import Stock
 from towpath.base.errors import UsageError
 from towpath.contracts.auth import Grant, Person
 from towpath.contracts.catalog import Transaction
-from towpath.contracts.people import TokenRow
+from towpath.contracts.people import PERSON, SESSION, TokenRow
 
-PERSON, SESSION = "person", "session"
 _PREFIX = "twp_"
 _SESSION = 12 * 3600.0  # seconds that a login lasts
 _SEEN = 60.0  # seconds between two notes of when a token was last used
@@ -130,6 +131,10 @@ class People(Stock):
             number = row.id
             self._write(lambda tx: tx.revoke_token(number, self.who))
 
+    def secret(self, setting: str, given: SecretStr | str | Mapping[str, str]) -> Callable[[], str]:
+        """What reads a secret of the settings anew whenever it is called."""
+        return self._parts.secrets.held(setting, given)
+
     # ---- what is signed
     def sign(self, purpose: str, text: str, *, lasts: float | None = None) -> str:
         """A text that only this site can have written, for one purpose; it ends after `lasts` seconds."""
@@ -152,7 +157,12 @@ class People(Stock):
 
     def read_notices(self, who: Sequence[str], ids: Sequence[int] = ()) -> int:
         """These notices (none: all) were read; returns how many were not."""
-        return self._write(lambda tx: tx.read_notices(who, ids))
+
+        def transact(tx: Transaction) -> int:
+            chosen = ids or [one.id for one in tx.notices(who, unread=True, limit=100_000)]
+            return tx.read_notices(who, chosen)
+
+        return self._write(transact)
 
 
 def _digest(secret: str) -> bytes:

@@ -1,7 +1,6 @@
 """The sources of a site: how each fares, and who has paused it."""
 
 from towpath.app import health
-from towpath.app.acting import user
 from towpath.app.health import SourceHealth
 from towpath.app.ordering import Orders
 from towpath.base.errors import NotFoundError
@@ -45,7 +44,7 @@ class Sources(Orders):
 
     def _set_paused(self, name: str, why: str, *, paused: bool) -> SourceHealth:
         plan = self._source_plan(name)
-        self._write(lambda tx: health.set_paused(tx, plan, user(), why, paused=paused))
+        self._write(lambda tx: health.set_paused(tx, plan, self.who, why, paused=paused))
         return self.source(name)
 
     def _source_plans(self) -> list[SourcePlan]:

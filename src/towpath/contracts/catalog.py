@@ -7,6 +7,7 @@ user code, a disk or a network inside a transaction.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict, WorkRow
@@ -19,11 +20,12 @@ from towpath.base.states import Publication as PublicationState
 from towpath.base.states import Work as WorkState
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
-from towpath.contracts.people import AnswerRow, NoticeRow, SubscriptionRow, TokenRow
+from towpath.contracts.people import PeopleTransaction, PeopleView
 from towpath.contracts.storage import Said
 
 T = TypeVar("T")
 
+_ANY: Mapping[str, Any] = MappingProxyType({})
 SPREAD = ("", "spread", "site")  # the queue of what large changes have still to do
 
 
@@ -269,7 +271,7 @@ class Slot:
     data: Mapping[str, Any]
 
 
-class View(Protocol):
+class View(PeopleView, Protocol):
     """Reading. Every list is ordered by id and paged by key (`after`)."""
 
     def now(self) -> float:
@@ -287,6 +289,9 @@ class View(Protocol):
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
+    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition."""
+
     def find(self, pipeline: str, kind: str, key: str) -> Item | None:
         """The item of this key, if it is known."""
 
@@ -300,13 +305,37 @@ class View(Protocol):
         keys: Sequence[str] = (),
         text: str = "",
         box: Box | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] = _ANY,
+        since: float | None = None,
+        until: float | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
         """Items by filter; `state` (with or without `stage`) means: has work in that state.
 
         `box`: the footprint shares a point with it, edges included; items without a footprint are none of them.
+        `attributes` have these values, each a text, a number, true or false (1 is 1.0, and true is neither).
+        `since`, `until`: the time span overlaps [since, until), seconds since the epoch; items without one are none of them.
         """
+
+    def count_items(
+        self,
+        *,
+        pipeline: str = "",
+        kind: str = "",
+        state: WorkState | None = None,
+        stage: str = "",
+        keys: Sequence[str] = (),
+        text: str = "",
+        box: Box | None = None,
+        milestone: str = "",
+        attributes: Mapping[str, Any] = _ANY,
+        since: float | None = None,
+        until: float | None = None,
+        most: int = 10_000,
+    ) -> int:
+        """How many items there are by filter; `most` + 1 where there are more than `most`."""
 
     def work(self, items: Sequence[int]) -> dict[int, list[WorkRow]]:
         """The work rows of stages of each item, in route order as created."""
@@ -495,9 +524,15 @@ class View(Protocol):
         """How many pieces of work stand on each calibration that is one of these products, by its number."""
 
     def publications(
-        self, item: int = 0, *, states: Sequence[PublicationState] = (), after: int = 0, limit: int = 100
+        self,
+        item: int = 0,
+        *,
+        states: Sequence[PublicationState] = (),
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[PublicationRow]:
-        """The publication journal."""
+        """The publication journal, oldest first or `newest`; `after` is the number of the last one of the page before."""
 
     def order(self, number: int) -> OrderRow:
         """An order by its number. Raises `NotFoundError`."""
@@ -516,33 +551,6 @@ class View(Protocol):
 
     def deliveries(self, order: int) -> list[DeliveryRow]:
         """What was delivered to an order, oldest first."""
-
-    # ---- people
-    def token(self, sha256: bytes) -> TokenRow | None:
-        """The token of a secret with this hash, also one that is over; a login is over when its token is."""
-
-    def token_row(self, number: int) -> TokenRow | None:
-        """The token of this number, as `token`."""
-
-    def tokens(self, *, kind: str = "person", every: bool = False) -> list[TokenRow]:
-        """Tokens of a kind that are in force, or `every` one, by number."""
-
-    def subscriptions(self, *, who: str = "", item: int = 0) -> list[SubscriptionRow]:
-        """Who follows which items."""
-
-    def notices(
-        self, who: Sequence[str], *, unread: bool = False, after: int = 0, limit: int = 100
-    ) -> list[NoticeRow]:
-        """What these were told, newest first; `after` is the number of the last one of the page before."""
-
-    def unread(self, who: Sequence[str]) -> int:
-        """How much of what these were told is unread."""
-
-    def answer(self, who: str, key: str) -> AnswerRow | None:
-        """The answer that somebody got under a key."""
-
-    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
-        """What is noted in the slots of a rule, by partition."""
 
     def publication_counts(self) -> dict[str, int]:
         """How many publications by state."""
@@ -590,7 +598,7 @@ class View(Protocol):
         """Rows per table, and bytes of the catalog."""
 
 
-class Transaction(View, Protocol):
+class Transaction(PeopleTransaction, View, Protocol):
     """One transaction: everything below is written together or not at all."""
 
     # ---- site
@@ -855,36 +863,6 @@ class Transaction(View, Protocol):
 
     def move_delivery(self, number: int, state: DeliveryState, reasons: Sequence[str]) -> None:
         """A person judged a delivery otherwise, or it changed after it was judged."""
-
-    def add_token(self, row: TokenRow, sha256: bytes) -> TokenRow:
-        """A token, known by the hash of its secret."""
-
-    def revoke_token(self, number: int, who: str) -> None:
-        """Refuse a token from now on, and every login made with it. Raises `NotFoundError`."""
-
-    def touch_token(self, number: int) -> None:
-        """A token was used now."""
-
-    def subscribe(self, who: str, item: int) -> None:
-        """Somebody is to be told what happens to an item."""
-
-    def unsubscribe(self, who: str, item: int) -> None:
-        """Somebody is no longer to be told."""
-
-    def add_notice(self, row: NoticeRow) -> int:
-        """Tell somebody something; returns its number."""
-
-    def read_notices(self, who: Sequence[str], ids: Sequence[int]) -> int:
-        """These (none: all) of what they were told are read; returns how many were not."""
-
-    def reserve_answer(self, row: AnswerRow) -> AnswerRow | None:
-        """Write down that this is being asked for; the one that is there, if somebody did already."""
-
-    def fill_answer(self, who: str, key: str, status: int, body: str) -> None:
-        """What was answered."""
-
-    def drop_answers(self, before: float, *, limit: int) -> int:
-        """Forget answers from before a moment; returns how many."""
 
     # ---- sessions
     def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:

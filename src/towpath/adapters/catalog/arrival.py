@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from towpath.adapters.catalog.completing import Completing
+from towpath.adapters.catalog.facets import facets_of
 from towpath.adapters.catalog.readiness import is_calibrated
 from towpath.adapters.catalog.sql import LIVE, item_values, load, marks
 from towpath.base.hashing import canonical
@@ -99,9 +100,23 @@ class Arrival(Completing):
             [(plan.pipeline, plan.name, item.key, definition, *item_values(item), now) for item in fresh],
         )
         ids = known | self._ids(plan, [item.key for item in fresh])
+        self._add_facets({ids[item.key]: facets_of(item.attributes) for item in fresh})
         if fresh:
             self._begin_route(plan, [ids[item.key] for item in fresh], priority + plan.priority)
         return [ids[key] for key in keys]
+
+    def _add_facets(self, facets: Mapping[int, set[int]]) -> None:
+        self.cursor.executemany(
+            "INSERT INTO facets (digest, item_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(one, item) for item, found in facets.items() for one in sorted(found)],
+        )
+
+    def _move_facets(self, item: int, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        before, after = facets_of(old), facets_of(new)
+        self.cursor.executemany(
+            "DELETE FROM facets WHERE digest = ? AND item_id = ?", [(one, item) for one in before - after]
+        )
+        self._add_facets({item: after - before})
 
     def _ids(self, plan: KindPlan, keys: Sequence[str]) -> dict[str, int]:
         return dict(
@@ -204,6 +219,7 @@ class Arrival(Completing):
             "UPDATE items SET attributes = ?, begins = ?, ends = ?, west = ?, south = ?, east = ?, north = ? WHERE id = ?",
             (*item_values(new), item),
         )
+        self._move_facets(item, old.attributes, new.attributes)
         self._revise_consumers(item, ("record", "calibration"), "the item's facts changed")
 
     def rename(self, item: int, fresh: Item) -> bool:
@@ -215,6 +231,7 @@ class Arrival(Completing):
         )
         if owner is not None and owner[0] != item:
             return False
+        self._move_facets(item, self.item(item).attributes, fresh.attributes)
         self.cursor.execute(
             'UPDATE items SET "key" = ?, attributes = ?, begins = ?, ends = ?, west = ?, south = ?, east = ?, north = ? '
             "WHERE id = ?",

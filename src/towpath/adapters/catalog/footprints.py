@@ -16,7 +16,7 @@ _MEETS = (
     "(south <= ? AND north >= ? AND "
     "((west <= east AND west <= ? AND east >= ?) OR (west > east AND (west <= ? OR east >= ?))))"
 )
-_IN_TREE = "SELECT id / 2 FROM footprints WHERE south <= ? AND north >= ? AND west <= ? AND east >= ?"
+_IN_TREE = "south <= ? AND north >= ? AND west <= ? AND east >= ?"
 
 _TREE_ROWS = (
     "INSERT INTO footprints (id, west, east, south, north) "
@@ -40,11 +40,9 @@ def _floats(rows: Iterable[tuple[float, ...]]) -> list[float]:
 
 
 # ---- SQLite: two boxes of the tree for an item across the antimeridian, numbers 2 id and 2 id + 1
-def in_tree(box: Box) -> tuple[str, list[float]]:
-    """The condition that the R*Tree has the item near the box, and its values; its bounds are rounded outwards."""
-    windows = box.windows()
-    values = _floats((one.north, one.south, one.east, one.west) for one in windows)
-    return f"id IN ({' UNION '.join([_IN_TREE] * len(windows))})", values
+def in_tree(box: Box) -> list[tuple[str, list[float]]]:
+    """The conditions that the R*Tree has a row near the box, one for each part, with values; bounds are rounded outwards."""
+    return [(_IN_TREE, _floats([(one.north, one.south, one.east, one.west)])) for one in box.windows()]
 
 
 def _tree_rows(row: str, source: str = "") -> str:

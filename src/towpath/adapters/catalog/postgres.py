@@ -26,6 +26,7 @@ from towpath.adapters.catalog.connecting import (
     site_key,
     told,
 )
+from towpath.adapters.catalog.filtering import Branch
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.spreading import AT_ONCE
@@ -66,10 +67,13 @@ class _PostgresReading(Needs):
             )[0]
         )
 
-    def near(self, box: Box) -> tuple[str, list[float]]:
-        """A condition that the index on geometry answers, where there is one."""
+    def near(self, box: Box) -> list[Branch]:
+        """Where the index on geometry has the items near the box, if there is one."""
         postgis = footprints.postgis_schema(self.one(footprints.FIND_INDEX))
-        return footprints.in_geometry(box, postgis) if postgis else super().near(box)
+        if not postgis:
+            return []
+        clause, values = footprints.in_geometry(box, postgis)
+        return [Branch("items", "items.id", clause, tuple(values), is_item=True)]
 
     # It takes a thousandth of all features to be in any box, and so to walk along the ids for a short page: a whole scan.
     order_of_places = "f.id + 0"

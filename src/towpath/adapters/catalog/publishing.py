@@ -7,9 +7,12 @@ subject have rising numbers. Never touches a disk.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from towpath.adapters.catalog.answering import Answering
+from towpath.adapters.catalog.noticing import Noticing
+from towpath.adapters.catalog.ordering import Ordering
 from towpath.adapters.catalog.reading import PUBLICATION_COLUMNS, to_publication
 from towpath.adapters.catalog.sql import chunks, marks
-from towpath.adapters.catalog.telling import Telling
+from towpath.adapters.catalog.tokens import Tokens
 from towpath.base import states
 from towpath.base.errors import NotFoundError, StateError
 from towpath.base.hashing import canonical
@@ -20,7 +23,7 @@ from towpath.contracts.catalog import Claimed, PublicationRow
 _BY_OWNER = frozenset({State.COPIED, State.VERIFIED, State.PLACING, State.COMMITTED, State.CONFLICT})
 
 
-class Changing(Telling):
+class Changing(Ordering, Tokens, Noticing, Answering):
     """The whole of contracts.catalog.Transaction."""
 
     # ---- publication

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from towpath.adapters.catalog.acquainted import PeopleReading
 from towpath.adapters.catalog.features import FeatureReading
 from towpath.adapters.catalog.listing import Listing
 from towpath.adapters.catalog.orders import OrderReading
+from towpath.adapters.catalog.persons import PersonReading
 from towpath.adapters.catalog.sql import (
     BAD,
     FIRST_OF_SUBJECT,
@@ -56,7 +56,7 @@ PUBLICATION_COLUMNS = (
 )
 
 
-class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
+class Reading(Listing, FeatureReading, OrderReading, PersonReading):
     """The reading half of the SQL catalog (contracts.catalog.View)."""
 
     # ---- site
@@ -94,6 +94,11 @@ class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
     def catalog_bytes(self) -> int:
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
+
+    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition."""
+        rows = self.rows("SELECT subset, data FROM slots WHERE rule = ? ORDER BY subset", (rule,))
+        return {row[0]: load(row[1], {}) for row in rows}
 
     # ---- items
     def item(self, item: int) -> Item:
@@ -440,10 +445,17 @@ class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
         return found
 
     def publications(
-        self, item: int = 0, *, states: Sequence[states.Publication] = (), after: int = 0, limit: int = 100
+        self,
+        item: int = 0,
+        *,
+        states: Sequence[states.Publication] = (),
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[PublicationRow]:
-        """The publication journal."""
-        where: list[str] = ["id > ?"]
+        """The publication journal, oldest first or `newest`; `after` is the number of the last one of the page before."""
+        is_page = newest and after > 0
+        where: list[str] = ["id < ?" if is_page else "id > ?"]
         values: list[Any] = [after]
         if item:
             where.append("item_id = ?")
@@ -451,9 +463,8 @@ class Reading(Listing, FeatureReading, OrderReading, PeopleReading):
         if states:
             where.append(f"state IN ({marks(states)})")
             values += [state.value for state in states]
-        statement = (
-            f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
-        )
+        order = "id DESC" if newest else "id"
+        statement = f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return [to_publication(row) for row in self.rows(statement, (*values, limit))]
 
     # ---- events

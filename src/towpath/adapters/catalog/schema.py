@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from towpath.adapters.catalog import features as places
 from towpath.adapters.catalog import footprints
+from towpath.adapters.catalog.facets import LENGTH
 from towpath.adapters.catalog.sql import AT_REST, BAD, LIVE, STANDING
 
 metadata = MetaData()
@@ -85,6 +86,17 @@ items = Table(
     Column("north", Float),
     Column("registered", Float, nullable=False),
     UniqueConstraint("pipeline", "kind", "key", name="items_key"),
+    Index("items_kind", "pipeline", "kind", "id"),
+    _partial("items_span", text(f"({LENGTH})"), "begins", "ends", where="begins IS NOT NULL"),
+)
+
+facets = Table(
+    "facets",
+    metadata,
+    Column("digest", BigInteger, nullable=False),  # of an attribute's name and value
+    Column("item_id", _ID, nullable=False),
+    PrimaryKeyConstraint("digest", "item_id", name="facets_row"),
+    sqlite_with_rowid=False,
 )
 
 members = Table(
@@ -359,42 +371,43 @@ tokens = Table(
     "tokens",
     metadata,
     Column("id", _ID, primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),  # of the secret, which is nowhere
     Column("kind", Text, nullable=False),  # person | session
     Column("name", Text, nullable=False),
-    Column("sha256", LargeBinary, nullable=False, unique=True),  # of the secret
     Column("grants", Text, nullable=False),
-    Column("parent", _ID, nullable=False),  # the token of a login; 0 for none
-    Column("made_by", Text, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
     Column("seen", Float),
-    Index("tokens_parent", "parent"),
+    Column("parent", _ID, nullable=False),  # the token that a session began with; 0: none
+    Column("author", Text, nullable=False),
+    _partial("tokens_parent", "parent", where="parent > 0"),
 )
 
 subscriptions = Table(
     "subscriptions",
     metadata,
-    Column("who", Text, nullable=False),
     Column("item_id", _ID, nullable=False),
+    Column("who", Text, nullable=False),
     Column("since", Float, nullable=False),
-    PrimaryKeyConstraint("who", "item_id"),
-    Index("subscriptions_item", "item_id"),
+    PrimaryKeyConstraint("item_id", "who", name="subscriptions_pair"),
+    Index("subscriptions_who", "who", "item_id"),
+    sqlite_with_rowid=False,
 )
 
 notices = Table(
     "notices",
     metadata,
     Column("id", _ID, primary_key=True),
-    Column("who", Text, nullable=False),  # a name, or role:ROLE
-    Column("event", _ID, nullable=False),
-    Column("item_id", _ID, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("event", _ID, nullable=False),  # 0: of none
+    Column("item_id", _ID, nullable=False),  # 0: of none
     Column("title", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("time", Float, nullable=False),
     Column("read", Float),
     Index("notices_who", "who", "id"),
-    _partial("notices_unread", "who", "id", where="read IS NULL"),
+    _partial("notices_unread", "who", "id", where='"read" IS NULL'),
 )
 
 answers = Table(
@@ -402,11 +415,11 @@ answers = Table(
     metadata,
     Column("who", Text, nullable=False),
     Column("key", Text, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),  # of what was asked for
-    Column("status", Integer, nullable=False),  # 0 until it is answered
-    Column("body", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),  # of the request
+    Column("status", Integer, nullable=False),  # 0: it is being answered
+    Column("body", LargeBinary, nullable=False),
     Column("time", Float, nullable=False),
-    PrimaryKeyConstraint("who", "key"),
+    PrimaryKeyConstraint("who", "key", name="answers_row"),
     Index("answers_time", "time"),
 )
 
@@ -437,6 +450,7 @@ milestones = Table(
     Column("name", Text, nullable=False),
     Column("time", Float, nullable=False),
     PrimaryKeyConstraint("item_id", "name", name="milestones_row"),
+    Index("milestones_name", "name", "item_id"),
     sqlite_with_rowid=False,
 )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from towpath.adapters.catalog import features, footprints, migrations
+from towpath.adapters.catalog.filtering import Branch
 from towpath.adapters.catalog.needs import Needs
 from towpath.adapters.catalog.publishing import Changing
 from towpath.adapters.catalog.spreading import AT_ONCE
@@ -39,9 +40,12 @@ class _SqliteReading(Needs):
         """Bytes of the catalog's file."""
         return int(self.one("PRAGMA page_count")[0]) * int(self.one("PRAGMA page_size")[0])
 
-    def near(self, box: Box) -> tuple[str, list[float]]:
-        """A condition that the R*Tree answers."""
-        return footprints.in_tree(box)
+    def near(self, box: Box) -> list[Branch]:
+        """Where the R*Tree has the items near the box."""
+        return [
+            Branch("footprints", "footprints.id / 2", clause, tuple(values), repeats=True)
+            for clause, values in footprints.in_tree(box)
+        ]
 
     beside_place = "+"
 

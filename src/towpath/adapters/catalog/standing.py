@@ -15,7 +15,7 @@ from towpath.contracts.catalog import Kept, LetGoRow, PinRow, Tally
 # Every table, so that `towpath status --sizes` leaves none out; a test compares them with the schema.
 TABLES = (
     "items", "members", "work", "runs", "run_inputs", "products", "events", "milestones", "verdicts", "flags",
-    "features", "orders", "deliveries", "tokens", "subscriptions", "notices", "answers",
+    "features", "orders", "deliveries", "facets", "tokens", "subscriptions", "notices", "answers",
     "publications", "calibrations", "pins", "slots", "parts", "queues", "roots", "definitions", "counters", "sessions",
 )  # fmt: skip
 _SAMPLE = 20_000  # work rows that are looked through at each end for runs of a stage

@@ -4,20 +4,38 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from towpath.api.pages import (
+    calibrations,
+    configuration,
+    events,
+    inventory,
     item,
     log,
     login,
+    notices,
+    orders,
     overview,
+    people,
+    publications,
+    sources,
     work,
 )
 from towpath.api.pages.page import STATIC
 
 _MODULES = (
+    calibrations,
+    configuration,
+    events,
+    inventory,
+    item,
     log,
     login,
+    notices,
+    orders,
     overview,
+    people,
+    publications,
+    sources,
     work,
-    item,
 )  # fmt: skip
 
 

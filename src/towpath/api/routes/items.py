@@ -1,5 +1,6 @@
 """Items: lists by filter, one with all that is known of it, why it is as it is; submitting new ones."""
 
+import json
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -40,7 +41,7 @@ class Filter:
         until: Annotated[str, Query(description="overlaps what is before this moment")] = "",
         box: Annotated[str, Query(description="west,south,east,north or longitude,latitude in degrees")] = "",
     ) -> None:
-        asked = {
+        asked: dict[str, Any] = {
             "pipeline": pipeline, "kind": kind, "state": state, "stage": stage, "milestone": milestone, "text": text,
             "attributes": dict(_pair(one) for one in attribute),
             "since": _moment("since", since), "until": _moment("until", until), "box": _numbers(box),
@@ -48,11 +49,16 @@ class Filter:
         self.wanted = {name: value for name, value in asked.items() if value not in ("", None, {})}
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str) -> tuple[str, Any]:
+    """A name and a value: a number, true or false where it is written so, else a text ("3" in quotes is one)."""
     name, colon, value = text.partition(":")
     if not (name and colon):
         raise UsageError(f"attribute: found {text!r}; expected NAME:VALUE")
-    return name, value
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, found if isinstance(found, str | int | float | bool) else value
 
 
 def _moment(name: str, text: str) -> float | None:
@@ -76,7 +82,7 @@ def list_items(asker: Asked, wanted: Filter, after: int, limit: int) -> tuple[li
     """One page of the items that somebody may view, and where the next begins."""
     found: list[Item] = []
     while True:
-        page = asker.site.items(**wanted.wanted, after=after, limit=limit)  # type: ignore[arg-type]
+        page = asker.site.items(**wanted.wanted, after=after, limit=limit)
         for one in page:
             if asker.sees(one.pipeline, one):
                 found.append(one)
@@ -106,7 +112,7 @@ def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_00
     number = 0
     for name in names:
         chosen = {**wanted.wanted, **({"pipeline": name} if name is not None else {})}
-        number += asker.site.count_items(**chosen, most=most + 1 - number)
+        number += asker.site.count_items(**chosen, most=max(most - number, 1))
     return {"count": min(number, most), "is_more": number > most}
 
 

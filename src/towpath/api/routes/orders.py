@@ -116,8 +116,8 @@ def _keep(folder: Path, upload: UploadFile) -> Path:
 
 
 def examined(found: Any) -> dict[str, Any]:
-    """What became of a delivery."""
-    return {"state": found.state.value, "reasons": list(found.reasons)}
+    """What became of a delivery; "" while it is not whole yet."""
+    return {"state": found.state.value if found.state else "", "reasons": list(found.reasons)}
 
 
 @routes.post("/orders/{number}/check", response_model=shapes.Examined, dependencies=may(Permission.ORDER))

@@ -73,7 +73,7 @@ def content(
     product: int,
     path: Annotated[str, Query(max_length=4000, description="a file of a tree")] = "",
     inline: Annotated[bool, Query(description="to be shown, not kept: pictures and text")] = False,
-):
+) -> Any:
     """The bytes of a product, or of one file of a tree; ranges are answered."""
     found = find_product(asker, product, Permission.READ)
     file = within(asker, found, path)
@@ -152,7 +152,9 @@ def files(asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_00
     responses={200: {"content": {"image/png": {}, "application/json": {}}}},
     dependencies=may(Permission.READ),
 )
-def preview(request: Request, asker: Asker, product: int, path: Annotated[str, Query(max_length=4000)] = ""):
+def preview(
+    request: Request, asker: Asker, product: int, path: Annotated[str, Query(max_length=4000)] = ""
+) -> Any:
     """A picture of a product (PNG, FITS, a slice of Zarr or HDF5), or the head of a table or text (JSON)."""
     found = find_product(asker, product, Permission.READ)
     if found.state not in _THERE:

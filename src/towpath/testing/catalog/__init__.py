@@ -10,6 +10,7 @@ from towpath.testing.catalog.letting import LettingSuite
 from towpath.testing.catalog.listing import ListingSuite
 from towpath.testing.catalog.orders import OrderSuite
 from towpath.testing.catalog.people import PeopleSuite
+from towpath.testing.catalog.persons import PersonSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.restoring import RestoringSuite
@@ -23,6 +24,7 @@ class CatalogSuite(
     KeySuite,
     PeopleSuite,
     OrderSuite,
+    PersonSuite,
     ProductSuite,
     LeavingSuite,
     LettingSuite,

@@ -234,6 +234,8 @@ class LeavingSuite(Base):
             assert [row.id for row in view.publications(claimed.item)][:2] == [old.id, new.id]
             assert [row.id for row in view.publications(states=[Publication.SUPERSEDED])] == [old.id]
             assert view.publications(after=old.id, limit=1)[0].id == new.id
+            assert [row.id for row in view.publications(claimed.item, newest=True)][-2:] == [new.id, old.id]
+            assert new.id not in [row.id for row in view.publications(after=new.id, newest=True)]
             assert view.publications(item=999) == []
             told = [event for event in view.events(item=claimed.item) if event.type == "publication"]
         assert told[1].data["state"] == "copied"
