@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from towpath.adapters.sources.folder import Folder, FolderSettings
 from towpath.adapters.sources.pattern import Pattern
 from towpath.adapters.storage.mounts import file_system
-from towpath.base.errors import DefinitionError
+from towpath.base.errors import DefinitionError, StorageError
 from towpath.contracts.definition import SourcePlan
 from towpath.contracts.source import Look
 
@@ -279,11 +279,10 @@ def test_folders_below_the_pattern_are_not_entered(tmp_path: Path) -> None:
     assert names(Folder(tmp_path, FolderSettings(("**/{name}.dat",))).look({})) == ["a.dat", "deep/b.dat"]
 
 
-def test_a_root_that_is_away_is_a_problem_until_it_is_back(tmp_path: Path) -> None:
+def test_a_root_that_is_away_fails_the_look_until_it_is_back(tmp_path: Path) -> None:
     source = Folder(tmp_path / "disk", FolderSettings(("{name}.dat",)))
-    assert source.look({}).problems == (
-        f"{tmp_path}/disk: there is no such folder; the source looks again at the next scan",
-    )
+    with pytest.raises(StorageError, match="disk: there is no such folder; it is looked for again"):
+        source.look({})
     drop(tmp_path / "disk" / "a.dat")
     assert names(source.look({})) == ["a.dat"]
     assert source.problems == ()

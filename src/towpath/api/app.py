@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from towpath import __version__
-from towpath.api import errors, pages
+from towpath.api import brought, errors, pages
 from towpath.api.asking import Access
 from towpath.api.limits import Limits
 from towpath.api.live import Hub
@@ -33,7 +33,7 @@ from towpath.api.routes import (
     system,
 )
 from towpath.app.site import Site
-from towpath.contracts.auth import Authorizer, Grant, Policy
+from towpath.contracts.auth import Grant, Policy
 
 PREFIX = "/api/v1"
 _ROUTES: Sequence[APIRouter] = (
@@ -56,15 +56,18 @@ _ABOUT = """Everything that Towpath knows and does, for programs. Send `Authoriz
 makes a token. Changes may carry an `Idempotency-Key`, and are then done once however often they are sent."""
 
 
-def make_app(site: Site, *, authorizer: Authorizer | None = None) -> FastAPI:
+def make_app(site: Site) -> FastAPI:
     """The application of an open site.
 
     Parameters
     ----------
     site
         The site; it stays open as long as the application runs.
-    authorizer
-        Who is asked about single items, after the roles.
+
+    Raises
+    ------
+    SiteError
+        If what the settings name cannot be loaded.
     """
     table = site.settings.access
     anonymous = tuple(Grant.of(text) for text in table.anonymous)
@@ -94,7 +97,7 @@ def make_app(site: Site, *, authorizer: Authorizer | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=life,
     )
-    app.state.access = Access(site, policy, authorizer, anonymous)
+    app.state.access = Access(site, policy, brought.authorizer(site), anonymous)
     app.state.hub = Hub(site)
     app.state.logs = LogStreams(site, app.state.hub)
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
@@ -103,4 +106,5 @@ def make_app(site: Site, *, authorizer: Authorizer | None = None) -> FastAPI:
     for routes in _ROUTES:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
+    brought.add_to(app, site, PREFIX)
     return app

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 QUEUE = 256  # events that wait for a client
 _EVERY = 0.002  # seconds between two looks for news, while there are some
-_TIMEOUT = 0.25  # seconds that the reader waits at once; so long it takes at most to end
+_TIMEOUT = 0.1  # seconds that the reader waits at once; so long it takes at most to end
 _SWEEP = 1.0  # seconds after which it looks though nothing was told: what tells it are hints
 _BATCH = 128  # events read at once: clients take them before the next ones are read
 _PAGE = 500  # events of a page that a client missed
@@ -144,6 +144,8 @@ class Hub:
         self._task.cancel()
         await self.streams.stop()
         await asyncio.gather(self._task, return_exceptions=True)
+        last = self._thread.submit(lambda: None)
+        await asyncio.wait([asyncio.wrap_future(last)], timeout=1.0)
         self._thread.shutdown(wait=False)
 
     def stream(

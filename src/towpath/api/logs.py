@@ -18,6 +18,7 @@ from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
 
 _PAUSES = (0.2, 0.5)  # seconds between two looks, at first and when nothing is written
+_PART = 1 << 16  # bytes of a piece
 _KEPT = 16  # pieces that a reader keeps for those who are a little late
 
 
@@ -96,7 +97,9 @@ class _Reader:
     async def _read(self) -> bool:
         """Read once; returns whether there is news."""
         try:
-            part = await self._logs.hub.streams.read(partial(self._logs.site.log_part, self.run, self.at))
+            part = await self._logs.hub.streams.read(
+                partial(self._logs.site.log_part, self.run, self.at, limit=_PART)
+            )
         except Exception:  # noqa: BLE001  each follower reads for itself now, and meets it there
             self.is_over = True
             return True
@@ -191,11 +194,11 @@ class _Follower(Stream):
 
     async def _read(self) -> bytes:
         try:
-            part = await self.read(partial(self._logs.site.log_part, self._run, self._at))
+            part = await self.read(partial(self._logs.site.log_part, self._run, self._at, limit=_PART))
         except NotFoundError as error:
             self._is_done = True
             return told_end(self._at, None, str(error))
-        if part is None:
+        if part is None or self.is_over:
             return b""
         self._at = part.end
         if not part.data and not part.ended:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CUT = "towpath.cut"  # the extension by which a server lets an answer cut its connection (`connections.Connection`)
-_LAST = 0.5  # seconds that threads are waited for at the end
+_LAST = 0.3  # seconds that clients and threads are waited for at the end
 _THREADS = 4  # that read for streams; each has a connection of its own to the catalog
 _PING = b": ping\n\n"
 _OPENED = b"retry: 2000\n: open\n\n"  # milliseconds after which a browser tries again
@@ -171,6 +171,10 @@ class Stream(Response, ABC):
             await self._send(send, {"type": "http.response.body", "body": _OPENED, "more_body": True})
             if not self._streams.is_ending:
                 await self._go_on(send)
+            if self._streams.is_ending and self._cut is not None:
+                loop.call_later(
+                    _LAST, self._cut
+                )  # what is left for one who reads nothing would keep the server
             await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._streams.discard(self)

@@ -156,11 +156,10 @@ class Arrivals:
             waiting += hashed.waiting
             problems += hashed.problems
             self._register(definition, plan, hashed.ready)
-        problems = [*found.problems, *problems]
-        self._tell(plan, problems)
+        self._tell(plan, [*found.problems, *problems])
         if waiting:
             watched.changed.set()
-        return waiting, problems
+        return waiting, [*watched.source.problems, *problems]
 
     def _register(self, definition: Definition, plan: SourcePlan, ready: Sequence[Intake]) -> None:
         def transact(tx: Transaction) -> int:

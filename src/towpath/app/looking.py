@@ -18,6 +18,7 @@ from towpath.base.model import Event, Feature, Flag, Item, Product, Run, Verdict
 from towpath.base.spacetime import Box
 from towpath.contracts.catalog import FeatureCount, LetGoRow, PinRow, PublicationRow, View
 from towpath.contracts.definition import Definition
+from towpath.contracts.plugin import Plugin
 from towpath.flow import explain as explaining
 from towpath.flow import plan as planning
 from towpath.flow import reconcile as disk
@@ -111,6 +112,11 @@ class Looking:
     def definitions(self) -> Mapping[str, Definition]:
         """The active pipeline definitions by name."""
         return self._parts.definitions
+
+    @property
+    def plugins(self) -> Mapping[str, Plugin]:
+        """The plug-ins of the site's pipelines, by name."""
+        return self._parts.plugins()
 
     def origins(self, pipeline: str) -> Mapping[str, Any]:
         """Where each value of a pipeline's definition comes from, by dotted name."""

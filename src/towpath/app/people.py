@@ -6,8 +6,10 @@ Never decides what somebody may do: `contracts.auth` says it.
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from towpath.app.stock import Stock
 from towpath.base.errors import UsageError
@@ -128,6 +130,10 @@ class People(Stock):
         if row is not None and row.kind == SESSION and row.revoked is None:
             number = row.id
             self._write(lambda tx: tx.revoke_token(number, self.who))
+
+    def secret(self, setting: str, given: SecretStr | str | Mapping[str, str]) -> Callable[[], str]:
+        """What reads a secret of the settings anew whenever it is called."""
+        return self._parts.secrets.held(setting, given)
 
     # ---- what is signed
     def sign(self, purpose: str, text: str, *, lasts: float | None = None) -> str:

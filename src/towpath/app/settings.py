@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from towpath.app import outboxes, plugins, tables
 from towpath.app.definitions import Request
-from towpath.app.outboxes import NotifyTable, Outbox
+from towpath.app.outboxes import NotifyTable, Outbox, SecretText
 from towpath.app.problems import is_text, refusal, validate
 from towpath.app.tables import Key, Origin, Table
 from towpath.base.errors import DefinitionError, SiteError
@@ -71,6 +71,14 @@ class PipelineEntry(Model):
     override: dict[str, Any] = Field(default_factory=dict)
 
 
+def _is_grant(text: str) -> str:
+    Grant.of(text)
+    return text
+
+
+GrantText = Annotated[str, AfterValidator(_is_grant)]
+
+
 def _kept(value: Any) -> Any:
     return None if value in (None, "always") else value
 
@@ -98,12 +106,31 @@ class RetentionTable(Model):
     free: Memory = 0
 
 
+class OidcTable(Model):
+    """Signing in at a provider of identities (OpenID Connect), which is found at `issuer`.
+
+    `name` is the claim that tells who somebody is, `groups` the claim of their groups; `roles` says what a group is granted,
+    `everybody` what all are whom the provider knows. Whoever is granted nothing is not let in.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: SecretText = SecretStr("")
+    scopes: str = "openid profile email"
+    name: str = "preferred_username"
+    groups: str = "groups"
+    roles: dict[str, list[GrantText]] = Field(default_factory=dict)
+    everybody: list[GrantText] = Field(default_factory=list)
+    title: str = "the institute's account"
+
+
 class ServerTable(Model):
     """The server of `towpath serve`.
 
     `host` and `port` are where it listens; `url` is how others reach it, "" for that place. `certificate` and `key` are PEM
     files for TLS; `behind_proxy` says that a proxy in front speaks TLS and tells who asks (``X-Forwarded-For`` and
-    ``X-Forwarded-Proto``, believed of `proxies` only). `upload` is the most bytes of one delivery.
+    ``X-Forwarded-Proto``, believed of `proxies` only). `upload` is the most bytes of one delivery, `oidc` lets people sign
+    in at a provider of identities.
     """
 
     host: str = "127.0.0.1"
@@ -114,11 +141,7 @@ class ServerTable(Model):
     behind_proxy: bool = False
     proxies: str = "127.0.0.1"
     upload: Memory = 10_000_000_000
-
-
-def _is_grant(text: str) -> str:
-    Grant.of(text)
-    return text
+    oidc: OidcTable | None = None
 
 
 class AccessTable(Model):
@@ -127,7 +150,7 @@ class AccessTable(Model):
     `authorizer` names what is asked about single items, ``local`` or a plug-in's.
     """
 
-    anonymous: list[Annotated[str, AfterValidator(_is_grant)]] = Field(default_factory=list)
+    anonymous: list[GrantText] = Field(default_factory=list)
     authorizer: str = "local"
     policy: dict[Name, dict[Permission, list[Role]]] = Field(default_factory=dict)
 

@@ -44,6 +44,7 @@ from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Credentials, Executor
 from towpath.contracts.notify import Sink
+from towpath.contracts.plugin import Plugin
 from towpath.contracts.secrets import Maker
 from towpath.contracts.transfer import Transfer
 from towpath.flow import group, handoff, register
@@ -242,6 +243,10 @@ class Parts:
     def _tell_refused(self, name: str, error: str) -> None:
         log.error("pipeline file refused, the old one stays: %s", error)
         self.catalog.write(lambda tx: tx.event("definition refused", pipeline=name, error=error))
+
+    def plugins(self) -> dict[str, Plugin]:
+        """The plug-ins of the site's pipelines, by name."""
+        return {name: site_files.request(self.settings, name).plugin for name in self._watchers}
 
     # ---- running
     def arrivals(self) -> Arrivals:

@@ -21,6 +21,12 @@ class Plugin:
     shown as ``towpath NAME``: each a typer app or function, or ``"module:name"`` of one, which is imported only when it is
     called. An entry point ``towpath.commands`` of the same name and with the plug-in's target lists it in
     ``towpath --help`` and makes it known where no site uses the pipeline.
+
+    `routes` and `pages` are what the server has beside its own. A key of `routes` is a path below ``/api/v1``, such as
+    ``/workflows``, its value a FastAPI router, or ``"module:name"`` of one. A key of `pages` is a name, shown at
+    ``/pipelines/PIPELINE/NAME``; its value is a function, or ``"module:name"`` of one, that gets the site, acting in the
+    reader's name, and the query as keyword arguments, and returns the HTML of the page's body. Both are for people who
+    may view the pipeline.
     """
 
     name: str
@@ -31,6 +37,8 @@ class Plugin:
     pipeline_file: str = ""
     version: str = ""
     commands: Mapping[str, Any] = field(default_factory=dict)
+    routes: Mapping[str, Any] = field(default_factory=dict)
+    pages: Mapping[str, Any] = field(default_factory=dict)
 
     def stage(self, name: str) -> type[Stage] | None:
         """The stage class of this name, written as a class (``GridFine``) or as in a route (``grid_fine``)."""

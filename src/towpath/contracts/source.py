@@ -54,7 +54,7 @@ class FolderSource(Protocol):
     """A watched folder: events, a periodic scan and a settle rule, always all three."""
 
     def look(self, known: Mapping[str, tuple[int, int]]) -> Look:
-        """Files that are settled and not known by (path, size, mtime)."""
+        """Files that are settled and not known by (path, size, mtime). Raises `StorageError` if the root is away."""
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when something changes below the root; returns what ends the watching."""

@@ -464,9 +464,7 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
             where.append(f"state IN ({marks(states)})")
             values += [state.value for state in states]
         order = "id DESC" if newest else "id"
-        statement = (
-            f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
-        )
+        statement = f"SELECT {PUBLICATION_COLUMNS} FROM publications WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
         return [to_publication(row) for row in self.rows(statement, (*values, limit))]
 
     # ---- events

@@ -18,7 +18,7 @@ import watchfiles
 from towpath.adapters.sources.pattern import Pattern
 from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock
-from towpath.base.errors import DefinitionError
+from towpath.base.errors import DefinitionError, StorageError
 from towpath.contracts.definition import SourcePlan
 from towpath.contracts.source import Arrival, Look
 
@@ -131,7 +131,13 @@ class Folder:
 
     # ---- looking
     def look(self, known: Mapping[str, tuple[int, int]]) -> Look:
-        """Files that are settled and not known by (path, size, mtime); a problem is told once while it lasts."""
+        """Files that are settled and not known by (path, size, mtime); a problem is told once while it lasts.
+
+        Raises
+        ------
+        StorageError
+            If the root is away, or cannot be read.
+        """
         began = (
             time.time(),
             time.monotonic(),
@@ -166,12 +172,15 @@ class Folder:
                 for entry in entries:
                     if not (entry.name.startswith(".") or entry.name.endswith(temporary)):
                         yield entry
-        except FileNotFoundError:
-            if not prefix:
-                problems[""] = (
-                    f"{self.root}: there is no such folder; the source looks again at the next scan"
-                )
         except OSError as error:
+            is_gone = isinstance(error, FileNotFoundError)
+            if not prefix:
+                what = (
+                    "there is no such folder" if is_gone else f"the folder cannot be read: {error.strerror}"
+                )
+                raise StorageError(f"{self.root}: {what}; it is looked for again") from None
+            if is_gone:
+                return  # since the folder above it was listed
             problems[prefix] = f"{self.root / prefix}: the folder cannot be read: {error.strerror}"
 
     def _check_link(self, path: str, problems: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from towpath.api.pages import (
     people,
     publications,
     sources,
+    work,
 )
 from towpath.api.pages.page import STATIC
 
@@ -27,6 +28,7 @@ _MODULES = (
     notices,
     orders,
     overview,
+    work,
     people,
     publications,
     sources,

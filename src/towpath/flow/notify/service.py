@@ -117,13 +117,9 @@ class Notifier:
     ) -> tuple[int, Told]:
         """What is to be told of the next events, and the number up to which that is all."""
         words = {one for rule in self._rules for one in rule.on} | (SUBSCRIBED if subscribers else set())
-        after = max(place.after, self._read)
+        after = _kept(view, max(place.after, self._read), last)
         until = min(last, after + WINDOW)
-        try:
-            events = view.events(after, types=types(words), until=until, limit=AT_ONCE)
-        except StateError as error:
-            log.warning("events were pruned before anybody was told of them: %s", error)
-            return last, Told()
+        events = view.events(after, types=types(words), until=until, limit=AT_ONCE)
         upto = events[-1].seq if len(events) == AT_ONCE else until
         found = [one for one in self._happened(view, events, subscribers) if one.on in words]
         since = place.rules
@@ -153,6 +149,17 @@ class Notifier:
         definition = self._definitions().get(pipeline)
         plan = definition.kinds.get(kind) if definition else None
         return bool(plan and stage in plan.stages and plan.stages[stage].service in (GATE, HANDOFF))
+
+
+def _kept(view: View, after: int, last: int) -> int:
+    """Where to read on from: where the reading was, or behind what was pruned before anybody was told of it."""
+    try:
+        view.events(after, limit=1)
+    except StateError as error:
+        log.warning("events are gone before anybody was told of them: %s", error)
+        oldest = view.events(0, limit=1)
+        return oldest[0].seq - 1 if oldest else last
+    return after
 
 
 def _last_ends(view: View, ends: Sequence[Event]) -> list[Event]:
