@@ -38,8 +38,15 @@ def test_an_order_is_taken_delivered_and_its_item_let_go_and_published(
     number = order_of(served, "handoff", "quake")
     scientist.goto("/orders?kind=handoff")
     scientist.get_by_role("link", name="Pick the arrivals of quake").click()
-    assert scientist.locator("#given").get_by_role("link", name="quake.csv").first.get_attribute("href").endswith("/content")
-    scientist.wait_for_selector("#given .preview td >> text=velocity, text=0.00 >> nth=0", state="attached") if False else None
+    assert (
+        scientist.locator("#given")
+        .get_by_role("link", name="quake.csv")
+        .first.get_attribute("href")
+        .endswith("/content")
+    )
+    scientist.wait_for_selector(
+        "#given .preview td >> text=velocity, text=0.00 >> nth=0", state="attached"
+    ) if False else None
     scientist.get_by_role("button", name="Take this order").click()
     assert "The order is yours" in said(scientist)
 
@@ -57,7 +64,9 @@ def test_an_order_is_taken_delivered_and_its_item_let_go_and_published(
     watcher.evaluate("window.isTheSame = true")
     right = tmp_path / "picks.csv"
     right.write_text(PICKS)
-    scientist.get_by_role("button", name="Try again").click() if scientist.get_by_role("button", name="Try again").count() else None
+    scientist.get_by_role("button", name="Try again").click() if scientist.get_by_role(
+        "button", name="Try again"
+    ).count() else None
     scientist.set_input_files("#files", right)
     scientist.fill("#comment", "clear onsets")
     scientist.get_by_role("button", name="Deliver", exact=True).click()
@@ -187,10 +196,16 @@ def test_a_calibration_is_certified_and_withdrawn(visit: Visit, served: Any) -> 
 
 def test_without_scripts_everything_is_done_by_forms(visit: Visit, served: Any, tmp_path: Path) -> None:
     with Site.open(served.folder) as site:
-        (served.folder / "incoming" / ".slow.csv").write_text((served.folder / "incoming" / "quake.csv").read_text())
+        (served.folder / "incoming" / ".slow.csv").write_text(
+            (served.folder / "incoming" / "quake.csv").read_text()
+        )
         (served.folder / "incoming" / ".slow.csv").rename(served.folder / "incoming" / "slow.csv")
         for event in site.follow(0):
-            if event.type == "held" and event.stage == "pick" and site.catalog.read().__enter__().item(event.item).key == "slow":
+            if (
+                event.type == "held"
+                and event.stage == "pick"
+                and site.catalog.read().__enter__().item(event.item).key == "slow"
+            ):
                 break
     page = visit(served.secret("scientist"), java_script_enabled=False)
     page.goto("/orders?kind=handoff")
