@@ -36,7 +36,7 @@ from towpath.app.site import Site
 from towpath.contracts.auth import Grant, Policy
 
 PREFIX = "/api/v1"
-_ROUTES: Sequence[APIRouter] = (
+ROUTES: Sequence[APIRouter] = (
     items.routes,
     actions.routes,
     flags.routes,
@@ -103,7 +103,7 @@ def make_app(site: Site) -> FastAPI:
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
     app.add_middleware(Limits, upload=site.settings.server.upload)
     errors.add_to(app)
-    for routes in _ROUTES:
+    for routes in ROUTES:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
     brought.add_to(app, site, PREFIX)
