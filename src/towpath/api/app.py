@@ -32,6 +32,7 @@ from towpath.api.routes import (
     sources,
     system,
 )
+from towpath.api.throttle import Throttle
 from towpath.app.site import Site
 from towpath.contracts.auth import Grant, Policy
 
@@ -100,11 +101,14 @@ def make_app(site: Site) -> FastAPI:
     app.state.access = Access(site, policy, brought.authorizer(site), anonymous)
     app.state.hub = Hub(site)
     app.state.logs = LogStreams(site, app.state.hub)
+    app.state.throttle = Throttle()
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
     app.add_middleware(Limits, upload=site.settings.server.upload)
     errors.add_to(app)
     for routes in ROUTES:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
-    brought.add_to(app, site, PREFIX)
+    brought.add_to(
+        app, site, PREFIX, [getattr(one, "path", "") for routes in _ROUTES for one in routes.routes]
+    )
     return app

@@ -16,6 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from towpath import __version__
 from towpath.api.asking import Asked, Asker, asked
@@ -30,6 +31,16 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SAID = "towpath_said"  # a cookie that lives until the next page
 _TOLD = 600  # characters of what is said
 
+
+def _ticked(text: str) -> Markup:
+    """A sentence with what stands between backticks as code."""
+    pieces = str(text).split("`")
+    return Markup("").join(
+        Markup("<code>%s</code>") % piece if n % 2 and n < len(pieces) - 1 else escape(piece)
+        for n, piece in enumerate(pieces)
+    )
+
+
 environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
@@ -43,6 +54,7 @@ environment.filters |= {
     "number": words.number,
     "seconds": words.seconds,
     "size": words.size,
+    "ticked": _ticked,
     "when": words.when,
 }
 environment.globals |= {"count": words.count, "query": lambda **parts: _query(parts)}
