@@ -331,3 +331,14 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads((tmp_path / "out").read_text()) == {
         "none": "a preview of this needs pillow: pip install pillow"
     }
+
+
+def test_a_preview_is_answered_to_those_who_may_read_the_product(server: Any) -> None:
+    server.sample("a", weight=2.5)
+    server.run()
+    product = next(one for one in server.site.show("a").products if one.output == "report")
+    answer = server.as_("viewer").ask("GET", f"/products/{product.id}/preview")
+    assert json.loads(answer.content) == {"text": "a: 2.5 g\n", "is_cut": False}
+    assert server.as_().ask("GET", f"/products/{product.id}/preview").status_code == 401
+    assert server.as_("viewer").ask("GET", f"/products/{product.id}/preview?path=x").status_code == 422
+    assert server.as_("viewer").ask("GET", "/products/999/preview").status_code == 404

@@ -109,6 +109,6 @@ def make_app(site: Site) -> FastAPI:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
     brought.add_to(
-        app, site, PREFIX, [getattr(one, "path", "") for routes in _ROUTES for one in routes.routes]
+        app, site, PREFIX, [getattr(one, "path", "") for routes in ROUTES for one in routes.routes]
     )
     return app
