@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from towpath import __version__
+from towpath.base.version import VERSION
 from towpath.api import brought, errors, pages
 from towpath.api.asking import Access
 from towpath.api.limits import Limits
@@ -91,7 +91,7 @@ def make_app(site: Site) -> FastAPI:
 
     app = FastAPI(
         title="Towpath",
-        version=__version__,
+        version=VERSION,
         description=_ABOUT,
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from towpath import __version__
+from towpath.base.version import VERSION
 from towpath.api.asking import Asked
 
 Sample = tuple[Mapping[str, str], float]
@@ -23,7 +23,7 @@ def _lines(asker: Asked) -> Iterator[str]:
         for key, count in sorted(found.counts.items())
         if not key[0] or asker.sees(key[0])
     )
-    yield from _metric("towpath_info", "gauge", "The version that serves.", [({"version": __version__}, 1)])
+    yield from _metric("towpath_info", "gauge", "The version that serves.", [({"version": VERSION}, 1)])
     yield from _metric("towpath_work", "gauge", "Pieces of work by state.", shown)
     states: Iterable[Sample] = (
         ({"state": state}, count) for state, count in sorted(found.publications.items())

@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from towpath import __version__
+from towpath.base.version import VERSION
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
@@ -144,7 +144,7 @@ def render(
         request=request,
         asker=asker,
         csrf=asker.csrf if asker else "",
-        version=__version__,
+        version=VERSION,
         Permission=Permission,
         nav=navigation(asker) if asker else [],
         here=values.pop("page", request.url.path),

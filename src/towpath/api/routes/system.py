@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from towpath import __version__
+from towpath.base.version import VERSION
 from towpath.api import shapes
 from towpath.api.asking import Asker
 from towpath.api.metrics import exposition
@@ -37,7 +37,7 @@ def system(asker: Asker) -> Any:
     shown = {key: count for key, count in found.counts.items() if not key[0] or asker.sees(key[0])}
     names = ("session", "host", "pid", "lock", "attributable")
     return {
-        "version": __version__,
+        "version": VERSION,
         "site": asker.site.settings.site.name or asker.site.folder.name,
         "schema_revision": revision(asker.site.settings),
         "counts": counts(shown),
