@@ -73,7 +73,7 @@ document.addEventListener("htmx:sse:before:message", (event) => {
 });
 document.addEventListener("htmx:sse:after:connection", () => pulse("on", "live"));
 document.addEventListener("htmx:sse:error", () => pulse("off", "reconnecting"));
-document.addEventListener("htmx:sse:close", () => pulse("off", "not live"));
+document.addEventListener("htmx:sse:close", ({ detail }) => (detail.reason === "message" ? pulse("", "ended") : pulse("off", "not live")));
 document.addEventListener("visibilitychange", plan);
 
 htmx.registerExtension("towpath", {
