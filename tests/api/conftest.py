@@ -91,6 +91,20 @@ class Client:
 
 
 @pytest.fixture
+def make_server() -> Iterator[Any]:
+    """Makes servers, by the folder of their site and what else the site file says; they are closed at the end."""
+    made: list[Server] = []
+
+    def make(folder: Path, more: str = "") -> Server:
+        made.append(Server(folder, more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server around an empty site."""
     made = Server(tmp_path / "site")

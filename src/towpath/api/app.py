@@ -32,6 +32,7 @@ from towpath.api.routes import (
     sources,
     system,
 )
+from towpath.api.throttle import Throttle
 from towpath.app.site import Site
 from towpath.contracts.auth import Grant, Policy
 
@@ -100,6 +101,7 @@ def make_app(site: Site) -> FastAPI:
     app.state.access = Access(site, policy, brought.authorizer(site), anonymous)
     app.state.hub = Hub(site)
     app.state.logs = LogStreams(site, app.state.hub)
+    app.state.throttle = Throttle()
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
     app.add_middleware(Limits, upload=site.settings.server.upload)
     errors.add_to(app)

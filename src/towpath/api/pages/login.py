@@ -12,7 +12,6 @@ from towpath.api.pages.page import render, router
 from towpath.api.throttle import Throttle
 
 routes = router()
-throttle = Throttle()
 
 
 def _safe(path: str) -> str:
@@ -33,6 +32,7 @@ async def sign_in(
 ) -> Response:
     """Sign in; the cookie is read by no script."""
     site = request.app.state.access.site
+    throttle: Throttle = request.app.state.throttle
     throttle.check(request)
     person = await run_in_threadpool(site.person_of, token.strip())
     if person is None:
