@@ -559,13 +559,23 @@ class Looking:
         return disk.check(self.catalog, self.storage, write=write, scrub=scrub, progress=progress)
 
 
-def _read_on(file: Path, told: int, begin: int | None) -> tuple[int, list[str]]:
-    """What a log holds past `told` bytes of a run that begins at `begin` (None: it is the file); the new `told`."""
-    try:
-        with file.open("rb") as log:
-            log.seek((begin or 0) + told)
-            data = log.read()
-    except FileNotFoundError:
-        return told, []  # it was collected meanwhile: the run has ended
-    whole = data[: data.rfind(b"\n") + 1] if begin is not None else data
-    return told + len(whole), [whole.decode(errors="replace")] if whole else []
+def _read(file: Path, begin: int, limit: int) -> bytes:
+    with file.open("rb", buffering=0) as log:
+        log.seek(begin)
+        return log.read(limit)
+
+
+def _whole(data: bytes) -> bytes:
+    """The bytes without the beginning of a character (UTF-8) whose end is not among them."""
+    for count in range(1, min(4, len(data) + 1)):
+        byte = data[-count]
+        if byte >= 0xC0:  # the first byte of two or more
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return data[:-count] if length > count else data
+        if byte < 0x80:
+            break
+    return data
+
+
+def _gone(run: str) -> NotFoundError:
+    return NotFoundError(f"the log of run {run} is gone: retention.logs says how long logs are kept")
