@@ -310,7 +310,7 @@ def test_events_are_cut_off_at_the_old_end_and_cursors_before_it_are_reset(tmp_p
         site.submit("case", [{"key": "b"}])
         assert site.catalog.write(lambda tx: tx.prune_events(now, limit=1)) == 1
         site.catalog.write(lambda tx: tx.prune_events(now, limit=1000))
-        assert [event.item for event in site.events(last)] == [site.find("b").id]
+        assert [event.item for event in site.events(last) if event.item] == [site.find("b").id]
         with pytest.raises(StateError, match=f"reset: events up to {last} were pruned"):
             next(iter(site.follow(last - 1)))
         assert states(site, "a")["trouble"] == "done"  # truth is in rows
