@@ -384,7 +384,9 @@ def test_the_environment_of_a_run_has_no_secret_of_the_site(
     monkeypatch.setenv("PLAIN_OTHER", "of the stage's own")
     folder = whole(tmp_path, receiver, post)
     settings = (folder / "towpath.toml").read_text().replace('executor = "inline"', 'executor = "local"')
-    (folder / "towpath.toml").write_text(f'{settings}[outbox.text]\nkind = "webhook"\n')
+    (folder / "towpath.toml").write_text(
+        f'{settings}[outbox.text]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+    )
     with Site.open(folder) as site:
         site.submit("case", cases(1, "environment"))
         site.run()
