@@ -18,12 +18,12 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from towpath.base.version import VERSION
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
 from towpath.base import clock, words
 from towpath.base.errors import TowpathError
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Permission
 
 STATIC = Path(__file__).parent / "static"
