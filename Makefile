@@ -2,11 +2,13 @@
 #
 #   make PYTHON=/path/to/python ...    the interpreter to use, instead of the first one found that runs
 #   make demo PIPELINE=gam             the pipeline to show
+#   make serve PIPELINE=gam PORT=8620  serve that demonstration: pages, REST, live events
 #   make test WORKERS=2                test processes at a time; most of them wait most of the time
 
 PYTHON ?=
 PIPELINE ?= gam
 PIPELINES := dsa110 gam
+PORT ?= 8620
 WORKERS ?= 4
 , := ,
 
@@ -15,12 +17,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check docs server fast long floors newer bench clean
+.PHONY: help demo serve test check docs server fast long floors newer bench clean
 
 # A set-up is done once for each content of these two files.
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
 READY_DEMO := .venv/.ready-$(PIPELINE)-$(KEY)
+READY_SERVE := .venv/.ready-serve-$(PIPELINE)-$(KEY)
 READY_TEST := .venv/.ready-test-$(KEY)
 READY_NEWER := .venv-3.13/.ready-$(KEY)
 
@@ -38,6 +41,7 @@ install = $(1)/bin/python -m pip install --disable-pip-version-check -qq -c cons
 
 help:
 	@echo "make demo    set up, run a survey from file to published map, show the result"
+	@echo "make serve   the same, and serve it: pages for people, REST, live events"
 	@echo "make test    set up, then check, docs, server, fast, long, floors, newer"
 	@echo "make check   format, lint, types, floors; prints what to look at again"
 	@echo "make docs    build the documentation into docs/_build"
@@ -52,6 +56,10 @@ help:
 demo: $(READY_DEMO)
 	@$(BIN)/towpath demo $(PIPELINE) --site demo-$(PIPELINE)
 
+serve: $(READY_SERVE)
+	@test -f demo-$(PIPELINE)/towpath.toml || $(BIN)/towpath demo $(PIPELINE) --site demo-$(PIPELINE)
+	@$(BIN)/towpath serve --site demo-$(PIPELINE) --port $(PORT) --with-worker
+
 test: check docs server fast long floors newer
 
 check: $(READY_TEST)
@@ -63,11 +71,12 @@ check: $(READY_TEST)
 docs: $(READY_TEST)
 	@$(call phase,docs,$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build)
 
-# What pip cannot bring. Images, flags and mosaics are compared with what other programs make, where these are. The
+# What pip cannot bring. Images, flags and mosaics are compared with what other programs make, where these are; pages are
+# looked at in Chromium. The
 # tests start a server of their own, in a temporary folder; no cluster is made or started here.
 SERVER = $(BIN)/python -c 'from towpath.testing.postgres import programs; print(programs())' 2>/dev/null
 POSTGIS = $(BIN)/python -c 'import sys; from towpath.testing.postgres import is_installed; sys.exit(not is_installed("postgis"))' 2>/dev/null
-PROGRAMS := strace wsclean aoflagger SWarp
+PROGRAMS := strace wsclean aoflagger SWarp chromium
 server: $(READY_TEST)
 	@if $(POSTGIS) && $(foreach one,$(PROGRAMS),command -v $(one) >/dev/null &&) :; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
@@ -83,7 +92,7 @@ mkdir -p /etc/postgresql-common && \
 		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && \
 	export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 && apt-get -qq update && \
 	package=$$(apt-cache search --names-only "^postgresql-[0-9]+-postgis-3$$" | cut -d " " -f 1 | sort -V | tail -n 1) && \
-	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace wsclean aoflagger swarp >/dev/null
+	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace wsclean aoflagger swarp chromium >/dev/null
 endef
 
 fast: $(READY_TEST)
@@ -133,11 +142,15 @@ $(READY_DEMO): | $(BIN)/python
 	@$(call phase,set-up for $(PIPELINE),$(call install,.venv,$(PIPELINE)))
 	@touch $@
 
+$(READY_SERVE): $(READY_DEMO)
+	@$(call phase,set-up for the server,$(call install,.venv,$(PIPELINE)$(,)serve))
+	@touch $@
+
 $(READY_TEST): | $(BIN)/python
 	@$(call phase,set-up for tests,$(call install,.venv,dev))
-	@rm -f .venv/.ready-* && touch $@ $(foreach one,$(PIPELINES),.venv/.ready-$(one)-$(KEY))
+	@rm -f .venv/.ready-* && touch $@ $(foreach one,$(PIPELINES),.venv/.ready-$(one)-$(KEY) .venv/.ready-serve-$(one)-$(KEY))
 
 $(READY_NEWER):
 	@$(call phase,set-up for tests on Python 3.13,"$(NEWER)" -m venv .venv-3.13 && \
-		$(call install,.venv-3.13,$(subst $() ,$(,),$(PIPELINES))$(,)test$(,)check))
+		$(call install,.venv-3.13,$(subst $() ,$(,),$(PIPELINES))$(,)serve$(,)oidc$(,)test$(,)check))
 	@rm -f .venv-3.13/.ready-* && touch $@

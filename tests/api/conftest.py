@@ -1,7 +1,7 @@
 """A site with the pipeline `lab`, and a server around it that answers in this process."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,12 @@ path = "{path}"
 class Server:
     """A site, the server around it, and clients of people by role."""
 
-    def __init__(self, folder: Path, more: str = "", **options: Any) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "towpath.toml").write_text(SITE.format(file=HERE / "lab.toml", path=HERE) + more)
         self.folder = folder
         self.site = Site.open(folder)
-        self.app = make_app(self.site, **options)
+        self.app = make_app(self.site)
         self.browser = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)
         self.browser.__enter__()
         self.tokens: dict[str, str] = {}
@@ -91,12 +91,12 @@ class Client:
 
 
 @pytest.fixture
-def make_server() -> Iterator[Any]:
-    """Makes servers, by the folder of their site and what else the site file says; they are closed at the end."""
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Give `make_server(more)`: a server around an empty site whose site file has `more`."""
     made: list[Server] = []
 
-    def make(folder: Path, more: str = "") -> Server:
-        made.append(Server(folder, more))
+    def make(more: str = "") -> Server:
+        made.append(Server(tmp_path / f"site{len(made)}", more))
         return made[-1]
 
     yield make
@@ -105,8 +105,6 @@ def make_server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(make_server: Callable[..., Server]) -> Server:
     """A server around an empty site."""
-    made = Server(tmp_path / "site")
-    yield made
-    made.close()
+    return make_server()

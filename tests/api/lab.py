@@ -2,8 +2,10 @@
 
 import json
 import time
+from html import escape
+from typing import Any
 
-from towpath import Context, Flags, One, Plugin, Record, Stage
+from towpath import Context, Flags, Item, One, Plugin, Record, Site, Stage
 
 
 class Weigh(Stage):
@@ -44,4 +46,23 @@ class Report(Stage):
             )
 
 
-plugin = Plugin("lab", stages=(Weigh, Report))
+class Discreet:
+    """An authorizer to whom samples named secret are nobody's business."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def allows(self, person: Any, permission: Any, item: Item) -> bool:
+        """Whether somebody may."""
+        return item.key != "secret"
+
+
+def board(site: Site, limit: str = "10") -> str:
+    """A page: the samples as a list."""
+    items = site.items(pipeline="lab", limit=int(limit))
+    return f"<ul id=board>{''.join(f'<li>{escape(item.name)}</li>' for item in items)}</ul>"
+
+
+plugin = Plugin(
+    "lab", stages=(Weigh, Report), routes={"/lab": "lab_routes:routes"}, pages={"board": "lab:board"}
+)

@@ -55,6 +55,7 @@ WHY = {"why": "a test"}
 REST: dict[str, Rule] = {
     "GET /items": Rule("view", ANYWHERE),
     "POST /items": Rule("submit", PIPELINE, {"kind": "lab/sample", "items": [{"key": "new"}]}),
+    "GET /lab/weights": Rule("view", PIPELINE),
     "GET /items/count": Rule("view", ANYWHERE),
     "GET /items/find": Rule("view", ITEM, query="name=lab/sample/a"),
     "GET /items/{item}": Rule("view", ITEM),
@@ -126,6 +127,13 @@ PAGES: dict[str, Rule] = {
     "POST /logout": Rule("", OPEN),
     "GET /items": Rule("view", ANYWHERE),
     "POST /items/bulk": Rule("view", SITE, form={"action": "prioritise", "ids": ""}, also="view"),
+    "GET /items/{number}": Rule("view", ITEM),
+    "POST /items/{number}/actions": Rule("view", ITEM, form={"action": "prioritise"}, also="run"),
+    "POST /items/{number}/gates/{order}": Rule("view", ITEM, form={"decision": "approve"}, also="decide"),
+    "POST /items/{number}/publish": Rule("view", ITEM, also="publish"),
+    "POST /items/{number}/flags": Rule("view", ITEM, form={"value": "x"}, also="flag"),
+    "POST /items/{number}/follow": Rule("view", ITEM, also="subscribe"),
+    "GET /runs/{run}": Rule("view", ITEM),
     "GET /orders": Rule("view", ANYWHERE),
     "GET /orders/{number}": Rule("view", ITEM),
     "POST /orders/{number}/claim": Rule("view", ITEM, also="order"),
@@ -164,12 +172,17 @@ PAGES: dict[str, Rule] = {
     "POST /notices/unfollow": Rule("view", ITEM, form={"item": "{item}"}),
 }
 # Those that name what the site has none of: only that they are closed to nobody is asked.
-BESIDE = {"GET /publications/{number}/documents/{name}", "GET /pipelines/{pipeline}/{page}"}
+BESIDE = {
+    "GET /login/provider",
+    "GET /login/provider/back",
+    "GET /publications/{number}/documents/{name}",
+    "GET /pipelines/{pipeline}/{page}",
+}
 
 
 SECOND = """
 [pipelines.other]
-file = "other.toml"
+file = "{file}"
 """
 OTHER = """
 [pipeline]
@@ -194,10 +207,8 @@ def build(tmp_path: Path, make_server: Any) -> Iterator[Any]:
     """Makes a server around a site with the pipelines `lab` and `other`, whose sample `a` waits at a gate."""
 
     def made(more: str = "") -> Server:
-        folder = tmp_path / "site"
-        folder.mkdir()
-        (folder / "other.toml").write_text(OTHER)
-        server = make_server(folder, SECOND + more)
+        (tmp_path / "other.toml").write_text(OTHER)
+        server = make_server(SECOND.format(file=tmp_path / "other.toml") + more)
         server.sample("a", weight=3)
         server.run()
         return server
@@ -210,7 +221,9 @@ def numbers(server: Server) -> dict[str, str]:
     site = server.site
     found = site.show("lab/sample/a")
     product = next(one for one in found.products if one.output == "report")
-    calibration = next(iter(site.calibrations(state="")), None) or site.certify(product.id, "scale", "", 0, 1e9)
+    calibration = next(iter(site.calibrations(state="")), None) or site.certify(
+        product.id, "scale", "", 0, 1e9
+    )
     return {
         "item": str(found.item.id),
         "run": found.runs[0].name,
@@ -234,7 +247,13 @@ def filled(value: Any, known: dict[str, str]) -> Any:
 def path_of(key: str, rule: Rule, known: dict[str, str]) -> str:
     """Where a route is asked for."""
     path = key.partition(" ")[2]
-    noun = {"orders": "order", "calibrations": "calibration", "tokens": "token", "people": "token"}
+    noun = {
+        "items": "item",
+        "orders": "order",
+        "calibrations": "calibration",
+        "tokens": "token",
+        "people": "token",
+    }
     number = known.get(noun.get(path.split("/")[1], ""), "")
     return path.format(**known, number=number) + (f"?{rule.query}" if rule.query else "")
 
@@ -322,7 +341,9 @@ def test_pages_are_shown_to_those_who_may(build: Any) -> None:
             is_sign_in = told == 303 and answer.headers["Location"].startswith("/login")
             if wanted == 401 and key.startswith("GET"):
                 is_well = is_sign_in
-            elif wanted == 403 and told == 303 and not is_sign_in:  # said on the next page, as what was done is
+            elif (
+                wanted == 403 and told == 303 and not is_sign_in
+            ):  # said on the next page, as what was done is
                 is_well = "may%20not" in answer.headers.get("Set-Cookie", "")
             elif key == "POST /login":
                 is_well = told in (403, 429)  # nothing was sent that lets anybody in

@@ -100,6 +100,13 @@ def test_a_look_is_noted_with_what_came_and_what_is_wrong(site: Site) -> None:
     assert told(site) == []
 
 
+def test_a_look_at_which_something_came_is_noted_too(site: Site) -> None:
+    drop(site, "a.txt")
+    arrivals = arrivals_of(site)
+    arrivals.look()
+    assert of(site).looked is not None and of(site).today == 1
+
+
 def test_two_daemons_count_together_and_a_new_day_begins_at_zero(site: Site) -> None:
     plan = plan_of(site)
     first, second = Health(site.catalog), Health(site.catalog)
@@ -137,7 +144,7 @@ def test_an_idle_source_is_noted_now_and_then_and_a_busy_one_every_few_seconds(
         clock.time = 1000.0 + second
         kept.answered(plan, [])
         kept.note()
-    assert len(writes) == 180 / IDLE
+    assert writes == [1000.0, 1000.0 + IDLE, 1000.0 + 2 * IDLE]
     writes.clear()
     for second in range(180, 240):
         clock.time = 1000.0 + second

@@ -369,6 +369,7 @@ def _schema(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index items_span")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping:UserWarning")
 def test_the_migrations_give_the_schema(migrated: Path, tmp_path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{migrated}")
     with engine.connect() as connection:

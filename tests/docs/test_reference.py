@@ -27,6 +27,7 @@ from towpath.app import plugins
 from towpath.app.settings import SiteFile
 from towpath.base import errors, states
 from towpath.contracts.judging import MEASURES, Op
+from towpath.contracts.notify import WORDS
 from towpath.contracts.pipeline import PipelineFile, StageTable
 from towpath.contracts.publication import RESERVED
 from towpath.contracts.stage import Context, Input, Stage
@@ -92,7 +93,7 @@ def name_of(model: type[BaseModel]) -> str:
 def own_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields that the model's own table must have."""
     shared = StageTable.model_fields if issubclass(model, StageTable) and model is not StageTable else {}
-    return {name: field for name, field in model.model_fields.items() if name not in shared}
+    return {field.alias or name: field for name, field in model.model_fields.items() if name not in shared}
 
 
 def is_default(field: FieldInfo, cell: str) -> bool:
@@ -259,6 +260,11 @@ def test_every_measure_of_a_pipeline_is_documented(pipeline: str) -> None:
 
 
 # ---- what other pages name
+
+
+def test_the_words_of_notifications_are_documented() -> None:
+    section = page("docs/howto/notifications.md").partition("## What is told")[2].partition("## ")[0]
+    assert [code(row[0]) for row in rows(section.strip().partition("\n\n")[0])] == list(WORDS)
 
 
 def test_every_table_of_the_catalog_is_explained() -> None:

@@ -9,6 +9,7 @@ from towpath.base.states import Product as ProductState
 from towpath.base.states import Publication as PublicationState
 from towpath.contracts.catalog import PublicationRow
 from towpath.contracts.definition import GroupPlan, KindPlan
+from towpath.contracts.people import AnswerRow, NoticeRow, TokenRow
 from towpath.testing.plans import (
     OVER,
     PIPELINE,
@@ -79,6 +80,7 @@ def fill(catalog: LoadedCatalog) -> None:
     _work(b, numbers)
     _people(b, numbers)
     _order(catalog, b.row("b", numbers[-2]).id, numbers[-2])
+    _let_in(catalog, numbers[0])
 
 
 def _work(b: Bench, numbers: list[int]) -> None:
@@ -148,6 +150,17 @@ def _order(catalog: Any, work: int, item: int) -> None:
     )
 
 
+def _let_in(catalog: LoadedCatalog, item: int) -> None:
+    """Somebody with a session, who follows an item, has a notice, and was answered."""
+    row = TokenRow(0, "person", "ann", ("operator", "viewer@t"), by="root")
+    token = catalog.write(lambda tx: tx.add_token(row, sha("secret")))
+    session = TokenRow(0, "session", "ann", row.grants, expires=5e9, parent=token.id, by="ann")
+    catalog.write(lambda tx: tx.add_token(session, sha("another secret")))
+    catalog.write(lambda tx: tx.subscribe("ann", item))
+    catalog.write(lambda tx: tx.add_notice(NoticeRow(0, "ann", 1, item, "Größe", "one\ntwo")))
+    catalog.write(lambda tx: tx.reserve_answer(AnswerRow("ann", "k", sha("request"), 201, b'{"id":1}')))
+
+
 def _pin(catalog: Any, product: int) -> None:
     """No verb makes a pin yet."""
     catalog.write(
@@ -169,6 +182,10 @@ def use(catalog: LoadedCatalog) -> None:
         keys = {item.key: item for item in view.items()}
         assert {item.footprint for item in view.items(box=Box(175, 0, 176, 1))} == {PLACES["date line"]}
         assert keys["point"].attributes == {"camera": "red", "n": 2, "title": "Größe 'x'\n"}
+        red = [item.key for item in keys.values() if item.attributes.get("camera") == "red"]
+        assert [item.key for item in view.items(attributes={"camera": "red"})] == red
+        assert [item.key for item in view.items(attributes={"n": 2.0}, since=5, until=6)] == ["point"]
+        assert "east" in [item.key for item in view.items(milestone="Reduced", kind="item")]
         last = view.last_event()
         assert len(done) >= 4
         assert [event.seq for event in view.events(limit=1000)] == list(range(1, last + 1))

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from towpath import __version__
 from towpath.api import brought, errors, pages
 from towpath.api.asking import Access
 from towpath.api.limits import Limits
@@ -34,6 +33,7 @@ from towpath.api.routes import (
 )
 from towpath.api.throttle import Throttle
 from towpath.app.site import Site
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Grant, Policy
 
 PREFIX = "/api/v1"
@@ -91,7 +91,7 @@ def make_app(site: Site) -> FastAPI:
 
     app = FastAPI(
         title="Towpath",
-        version=__version__,
+        version=VERSION,
         description=_ABOUT,
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,
@@ -108,5 +108,7 @@ def make_app(site: Site) -> FastAPI:
     for routes in _ROUTES:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
-    brought.add_to(app, site, PREFIX)
+    brought.add_to(
+        app, site, PREFIX, [getattr(one, "path", "") for routes in _ROUTES for one in routes.routes]
+    )
     return app

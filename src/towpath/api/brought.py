@@ -3,7 +3,7 @@
 Promises that a pipeline's routes are asked for only by those who may view it, and take no path of another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -46,21 +46,18 @@ def authorizer(site: Site) -> Authorizer | None:
     return made
 
 
-def add_to(app: FastAPI, site: Site, prefix: str) -> None:
-    """Add what the site's pipelines bring.
+def add_to(app: FastAPI, site: Site, prefix: str, taken: Iterable[str]) -> None:
+    """Add what the site's pipelines bring below a prefix, where these paths are taken.
 
     Raises
     ------
     SiteError
         If a pipeline's routes cannot be loaded, or stand where others are.
     """
-    taken = {getattr(route, "path", "") for route in app.routes} | set(app.openapi()["paths"])
-    app.openapi_schema = None
+    own = set(taken)
     for name, plugin in site.plugins.items():
         for path, target in plugin.routes.items():
-            if not path.startswith("/") or any(
-                one == f"{prefix}{path}" or one.startswith(f"{prefix}{path}/") for one in taken
-            ):
+            if not path.startswith("/") or any(one == path or one.startswith(f"{path}/") for one in own):
                 raise SiteError(
                     f"pipeline {name}: routes: found {path!r}; expected a path of its own, such as /{name}"
                 )
@@ -76,7 +73,7 @@ def add_to(app: FastAPI, site: Site, prefix: str) -> None:
                 responses=ERRORS,
                 dependencies=[Depends(_viewer_of(name))],
             )
-            taken.add(f"{prefix}{path}")
+            own.add(path)
     app.include_router(routes, include_in_schema=False)
 
 

@@ -18,8 +18,8 @@ from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
 
 _PAUSES = (0.2, 0.5)  # seconds between two looks, at first and when nothing is written
-_PART = 1 << 16  # bytes of a piece
-_KEPT = 16  # pieces that a reader keeps for those who are a little late
+PART = 1 << 16  # bytes of a piece
+_KEPT = 8  # pieces that a reader keeps for those who are a little late
 
 
 def told(data: bytes, begin: int) -> bytes:
@@ -28,9 +28,9 @@ def told(data: bytes, begin: int) -> bytes:
     return frame("log", {"begin": begin, "end": end, "text": data.decode(errors="replace")}, end)
 
 
-def told_end(end: int, outcome: str | None, why: str = "") -> bytes:
+def told_end(run: str, end: int, outcome: str | None, why: str = "") -> bytes:
     """The last event: how long the log is, and how the run ended, or why nothing is known of that."""
-    return frame("end", {"end": end, "outcome": outcome, "why": why}, end)
+    return frame("end", {"run": run, "end": end, "outcome": outcome, "why": why}, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class _Reader:
         """Read once; returns whether there is news."""
         try:
             part = await self._logs.hub.streams.read(
-                partial(self._logs.site.log_part, self.run, self.at, limit=_PART)
+                partial(self._logs.site.log_part, self.run, self.at, limit=PART)
             )
         except Exception:  # noqa: BLE001  each follower reads for itself now, and meets it there
             self.is_over = True
@@ -131,7 +131,7 @@ class LogStreams:
 
     def __init__(self, site: Site, hub: Hub) -> None:
         self.site, self.hub = site, hub
-        self._readers: dict[str, _Reader] = {}
+        self.readers: dict[str, _Reader] = {}
 
     def stream(self, run: str, begin: int = 0, *, still: Callable[[], bool] | None = None) -> Stream:
         """The answer to one client: events `log` from byte `begin`, then `end`; `waiting` as long as nothing was written.
@@ -157,15 +157,15 @@ class LogStreams:
 
     def reader(self, run: str, at: int) -> _Reader:
         """The one that reads for all who follow a run; begun, if need be, at byte `at`."""
-        found = self._readers.get(run)
+        found = self.readers.get(run)
         if found is None or found.is_over:
-            found = self._readers[run] = _Reader(self, run, at)
+            found = self.readers[run] = _Reader(self, run, at)
         return found
 
     def discard(self, reader: _Reader) -> None:
         """Forget a reader that nobody needs."""
-        if self._readers.get(reader.run) is reader:
-            del self._readers[reader.run]
+        if self.readers.get(reader.run) is reader:
+            del self.readers[reader.run]
 
 
 class _Follower(Stream):
@@ -194,10 +194,10 @@ class _Follower(Stream):
 
     async def _read(self) -> bytes:
         try:
-            part = await self.read(partial(self._logs.site.log_part, self._run, self._at, limit=_PART))
+            part = await self.read(partial(self._logs.site.log_part, self._run, self._at, limit=PART))
         except NotFoundError as error:
             self._is_done = True
-            return told_end(self._at, None, str(error))
+            return told_end(self._run, self._at, None, str(error))
         if part is None or self.is_over:
             return b""
         self._at = part.end
@@ -208,7 +208,7 @@ class _Follower(Stream):
 
     def _end(self, part: LogPart) -> bytes:
         self._is_done = True
-        return told_end(part.end, part.outcome.value if part.outcome else None)
+        return told_end(part.run, part.end, part.outcome.value if part.outcome else None)
 
     def _join(self) -> None:
         """Let another read from here on."""

@@ -124,6 +124,7 @@ class _Note:
     again: float = 0.0
     problems: tuple[str, ...] = ()
     noted: float = -IDLE  # when it was written last
+    looked_then: float | None = None  # the look that was written
     is_fresh: bool = False  # something was seen that is not written
     is_urgent: bool = False  # it failed, or answers again
 
@@ -196,15 +197,15 @@ class Health:
         with self._lock:
             self.catalog.write(lambda tx: self._write(tx, due))
             for one in due.values():
-                one.noted, one.count, one.is_fresh, one.is_urgent = self.ticks(), 0, False, False
+                one.noted, one.looked_then = self.ticks(), one.looked
+                one.count, one.is_fresh, one.is_urgent = 0, False, False
 
     def _is_due(self, note: _Note, all_of_it: bool) -> bool:
-        if note.looked is None and not note.count:
-            return False
         age = self.ticks() - note.noted
         if note.is_urgent or (note.is_fresh and (all_of_it or age >= EVERY)):
             return True
-        return note.looked is not None and note.looked > note.noted and age >= IDLE
+        is_first = note.looked_then is None
+        return note.looked != note.looked_then and (all_of_it or is_first or age >= IDLE)
 
     def _write(self, tx: Transaction, due: Mapping[tuple[str, str], _Note]) -> None:
         now, ticks = tx.now(), self.ticks()

@@ -25,6 +25,12 @@ def said(page: Any) -> str:
     return str(page.locator("p.said").inner_text())
 
 
+def key_of(site: Site, item: int) -> str:
+    """The key of an item."""
+    with site.catalog.read() as view:
+        return view.item(item).key
+
+
 def order_of(served: Any, kind: str, item: str) -> int:
     """The number of an order."""
     with Site.open(served.folder) as site:
@@ -38,8 +44,12 @@ def test_an_order_is_taken_delivered_and_its_item_let_go_and_published(
     number = order_of(served, "handoff", "quake")
     scientist.goto("/orders?kind=handoff")
     scientist.get_by_role("link", name="Pick the arrivals of quake").click()
-    assert scientist.locator("#given").get_by_role("link", name="quake.csv").first.get_attribute("href").endswith("/content")
-    scientist.wait_for_selector("#given .preview td >> text=velocity, text=0.00 >> nth=0", state="attached") if False else None
+    assert (
+        scientist.locator("#given")
+        .get_by_role("link", name="quake.csv")
+        .first.get_attribute("href")
+        .endswith("/content")
+    )
     scientist.get_by_role("button", name="Take this order").click()
     assert "The order is yours" in said(scientist)
 
@@ -57,7 +67,6 @@ def test_an_order_is_taken_delivered_and_its_item_let_go_and_published(
     watcher.evaluate("window.isTheSame = true")
     right = tmp_path / "picks.csv"
     right.write_text(PICKS)
-    scientist.get_by_role("button", name="Try again").click() if scientist.get_by_role("button", name="Try again").count() else None
     scientist.set_input_files("#files", right)
     scientist.fill("#comment", "clear onsets")
     scientist.get_by_role("button", name="Deliver", exact=True).click()
@@ -187,11 +196,13 @@ def test_a_calibration_is_certified_and_withdrawn(visit: Visit, served: Any) -> 
 
 def test_without_scripts_everything_is_done_by_forms(visit: Visit, served: Any, tmp_path: Path) -> None:
     with Site.open(served.folder) as site:
-        (served.folder / "incoming" / ".slow.csv").write_text((served.folder / "incoming" / "quake.csv").read_text())
+        (served.folder / "incoming" / ".slow.csv").write_text(
+            (served.folder / "incoming" / "quake.csv").read_text()
+        )
         (served.folder / "incoming" / ".slow.csv").rename(served.folder / "incoming" / "slow.csv")
-        for event in site.follow(0):
-            if event.type == "held" and event.stage == "pick" and site.catalog.read().__enter__().item(event.item).key == "slow":
-                break
+        next(
+            event for event in site.follow(0) if event.type == "order" and "slow" in key_of(site, event.item)
+        )
     page = visit(served.secret("scientist"), java_script_enabled=False)
     page.goto("/orders?kind=handoff")
     page.get_by_role("link", name="Pick the arrivals of slow").click()
@@ -202,8 +213,14 @@ def test_without_scripts_everything_is_done_by_forms(visit: Visit, served: Any, 
     page.set_input_files("#files", picks)
     page.get_by_role("button", name="Deliver", exact=True).click()
     assert "The delivery is verified" in said(page)
+    with Site.open(served.folder) as site:
+        next(
+            event
+            for event in site.follow(0)
+            if event.stage == "release" and "slow" in key_of(site, event.item)
+        )
     page.goto("/orders?kind=gate")
-    assert "Do the picks of quake" in page.content() or page.locator("table, .empty").count()
+    assert page.locator("#queue").get_by_role("link", name="Do the picks of slow go out?").count() == 1
 
 
 def test_the_story_goes_on_without_a_reload(visit: Visit, served: Any) -> None:
@@ -217,20 +234,24 @@ def test_the_story_goes_on_without_a_reload(visit: Visit, served: Any) -> None:
     assert page.evaluate("window.isTheSame")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(visit: Visit, scheme: str) -> None:
-    page = visit(color_scheme=scheme)
+WHOLE = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+COLOURS = "axe.run(document, {runOnly: {type: 'rule', values: ['color-contrast']}})"
+
+
+def test_every_page_is_accessible_in_light_and_dark(visit: Visit) -> None:
+    page = visit(color_scheme="light")
     source = AXE.read_text()
     found = []
     for path in PAGES:
         page.goto(path)
         page.evaluate(source)
-        told = page.evaluate("axe.run()")
-        found += [
-            (path, one["id"], one["nodes"][0]["html"])
-            for one in told["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
+        for scheme, rules in (("light", WHOLE), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=scheme)
+            found += [
+                (path, scheme, one["id"], one["nodes"][0]["html"])
+                for one in page.evaluate(rules)["violations"]
+                if one["impact"] in ("serious", "critical")
+            ]
     assert not found
 
 

@@ -24,6 +24,7 @@ from towpath.api.connections import Connection, Server
 from towpath.api.live import Hub, Topics
 from towpath.api.logs import LogStreams
 from towpath.api.streams import Timing
+from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
 
 SECONDS = 20.0  # that a test waits for what comes at once
@@ -133,7 +134,9 @@ class Live:
         self.may: Callable[[], bool] | None = None
         self.clients: list[Client] = []
         routes = [Route("/events", self._events), Route("/log/{run}", self._log)]
-        app = Starlette(routes=routes, lifespan=self._lifespan)
+        app = Starlette(
+            routes=routes, lifespan=self._lifespan, exception_handlers={NotFoundError: self._not_found}
+        )
         config = uvicorn.Config(app, port=0, http=Connection, log_config=None, timeout_graceful_shutdown=10)
         self.server = Server(config, self.hub)
         self._thread = threading.Thread(target=self.server.run)
@@ -149,9 +152,12 @@ class Live:
         after = int(asked["after"]) if "after" in asked else None
         return self.hub.stream(topics, after, visible=self.visible, still=self.may)
 
-    async def _log(self, request: Request) -> Response:
+    def _log(self, request: Request) -> Response:
         begin = int(request.headers.get("last-event-id", "0"))
         return self.logs.stream(request.path_params["run"], begin, still=self.may)
+
+    def _not_found(self, request: Request, error: Exception) -> Response:
+        return Response(str(error), 404)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -196,6 +202,12 @@ class Live:
         client = Client(sock)
         self.clients.append(client)
         return client.until(lambda one: one.head)
+
+    def status(self, path: str) -> str:
+        """The first line of an answer that is no stream."""
+        with socket.create_connection(("127.0.0.1", self.port), SECONDS) as sock:
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+            return sock.makefile("rb").readline().decode().strip()
 
     def events(self, query: str = "", **more: Any) -> Client:
         """Open a stream of events and wait until it is told what happens."""

@@ -181,19 +181,20 @@ class ItemSearch(Session):
         return []
 
     def _kinds(self, pipeline: str, kind: str) -> list[tuple[str, str]]:
-        """The (pipeline, kind) of items that fit, found step by step in the index."""
-        found: list[tuple[str, str]] = []
-        last: tuple[str, str] = ("", "")
-        statement = (
-            "SELECT pipeline, kind FROM items WHERE (pipeline, kind) > (?, ?) ORDER BY pipeline, kind LIMIT 1"
-        )
-        if pipeline and kind:
-            return [(pipeline, kind)]
-        while row := self.one(statement, last):
-            last = (row[0], row[1])
-            if pipeline in ("", last[0]) and kind in ("", last[1]):
-                found.append(last)
-        return found
+        """The (pipeline, kind) of items that fit: few, found step by step in the index."""
+        return [
+            (owner, name)
+            for owner in ([pipeline] if pipeline else self._steps("pipeline", "true"))
+            for name in ([kind] if kind else self._steps("kind", "pipeline = ?", owner))
+        ]
+
+    def _steps(self, column: str, clause: str, *values: str) -> Iterator[str]:
+        """The different values of a column of `items` that an index begins with, or goes on with after the clause."""
+        last = ""
+        statement = f"SELECT {column} FROM items WHERE {clause} AND {column} > ? ORDER BY {column} LIMIT 1"
+        while row := self.one(statement, (*values, last)):
+            last = row[0]
+            yield last
 
     # ---- work
     def _staged(self, asked: Filter) -> list[tuple[int, tuple[str, str, str]]]:

@@ -8,6 +8,8 @@ from towpath.api.pages import (
     configuration,
     events,
     inventory,
+    item,
+    log,
     login,
     notices,
     orders,
@@ -24,14 +26,16 @@ _MODULES = (
     configuration,
     events,
     inventory,
+    item,
+    log,
     login,
     notices,
     orders,
     overview,
-    work,
     people,
     publications,
     sources,
+    work,
 )  # fmt: skip
 
 

@@ -19,9 +19,9 @@ _PAGE = 100
 _WINDOW = 1000  # events that are looked at at once
 _WINDOWS = 30  # so many times for one page
 _TYPES = (
-    "submitted", "registered", "gathered", "done", "rejected", "held", "failed", "lost", "stopped", "poisoned", "revised", "released",
-    "retried", "priority", "flagged", "certified", "decertified", "order", "delivery", "publication", "source", "problem", "definition",
-    "token", "adopted", "moved", "clock",
+    "submitted", "registered", "gathered", "done", "rejected", "held", "failed", "lost", "stopped", "poisoned",
+    "revised", "released", "retried", "priority", "flagged", "certified", "decertified", "order", "delivery",
+    "publication", "source", "problem", "definition", "token", "adopted", "moved", "clock",
 )  # fmt: skip
 _HERE = "/events"
 _TOLD_APART = ("who", "why")

@@ -16,19 +16,32 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from towpath import __version__
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
+from towpath.api.sight import unread
 from towpath.base import clock, words
 from towpath.base.errors import TowpathError
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Permission
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SAID = "towpath_said"  # a cookie that lives until the next page
 _TOLD = 600  # characters of what is said
+_OPEN = ("/login", "/logout")  # who signs in or out is nobody yet, or no longer
+
+
+def _ticked(text: str) -> Markup:
+    """A sentence with what stands between backticks as code."""
+    pieces = str(text).split("`")
+    return Markup("").join(
+        Markup("<code>%s</code>") % piece if n % 2 and n < len(pieces) - 1 else escape(piece)
+        for n, piece in enumerate(pieces)
+    )
+
 
 environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -43,6 +56,7 @@ environment.filters |= {
     "number": words.number,
     "seconds": words.seconds,
     "size": words.size,
+    "ticked": _ticked,
     "when": words.when,
 }
 environment.globals |= {"count": words.count, "query": lambda **parts: _query(parts)}
@@ -71,6 +85,8 @@ class PageRoute(APIRoute):
 
         async def shown(request: Request) -> Response:
             try:
+                if request.method != "GET" and request.url.path not in _OPEN:
+                    (await asked(request)).need_anywhere(Permission.VIEW)
                 return await handler(request)
             except Exception as error:  # shown and, where nobody expected it, logged  # noqa: BLE001
                 return await _problem(request, refused(error))
@@ -132,7 +148,7 @@ def render(
         request=request,
         asker=asker,
         csrf=asker.csrf if asker else "",
-        version=__version__,
+        version=VERSION,
         Permission=Permission,
         nav=navigation(asker) if asker else [],
         here=values.pop("page", request.url.path),
@@ -159,8 +175,7 @@ def navigation(asker: Asked) -> list[tuple[str, str, str]]:
 def _unread(asker: Asked | None) -> int:
     if asker is None or not asker.is_known:
         return 0
-    with asker.access.site.catalog.read() as view:
-        return view.unread(names_of(asker))
+    return unread(asker, names_of(asker))
 
 
 def stream_of(asker: Asked, **topics: Any) -> str:

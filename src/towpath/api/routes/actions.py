@@ -133,7 +133,7 @@ def _once(asker: Asked, item: Item, wanted: shapes.BulkAction) -> int:
         raise UsageError(error.message) from None
 
 
-_APPLIES: dict[str, tuple[Work, ...]] = {
+APPLIES: dict[str, tuple[Work, ...]] = {
     "run": (Work.FAILED, Work.POISONED, Work.STOPPED, Work.HELD, Work.WAITING, Work.READY),
     "retry": (Work.FAILED, Work.POISONED, Work.STOPPED),
     "stop": (Work.WAITING, Work.READY, Work.RUNNING),
@@ -151,7 +151,7 @@ def _count(site: Site, item: Item, wanted: shapes.BulkAction) -> int:
     if wanted.action == "rerun":
         return 1
     return sum(
-        state in _APPLIES[wanted.action] for stage, state in states.items() if wanted.stage in ("", stage)
+        state in APPLIES[wanted.action] for stage, state in states.items() if wanted.stage in ("", stage)
     )
 
 

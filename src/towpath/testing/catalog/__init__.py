@@ -14,6 +14,7 @@ from towpath.testing.catalog.persons import PersonSuite
 from towpath.testing.catalog.places import PlaceSuite
 from towpath.testing.catalog.products import ProductSuite
 from towpath.testing.catalog.restoring import RestoringSuite
+from towpath.testing.catalog.searching import SearchSuite
 from towpath.testing.catalog.spreading import SpreadSuite
 from towpath.testing.catalog.standing import StandingSuite
 from towpath.testing.catalog.work import WorkSuite
@@ -34,5 +35,6 @@ class CatalogSuite(
     SpreadSuite,
     StandingSuite,
     ListingSuite,
+    SearchSuite,
 ):
     """All parts of the suite."""

@@ -51,6 +51,13 @@ async function refresh() {
   }
 }
 
+/* What changes without an event, such as progress, is asked for now and then while it is shown. */
+setInterval(() => {
+  if (!one("#stream")) return;
+  for (const part of every("[data-poll]")) live.parts.add(part.id);
+  plan();
+}, 3000);
+
 function pulse(word, words) {
   const shown = one("#pulse");
   if (!shown) return;
@@ -60,7 +67,7 @@ function pulse(word, words) {
 
 document.addEventListener("htmx:sse:before:message", (event) => {
   const message = event.detail.message;
-  event.detail.cancelled = true; // what it is about is fetched, the message itself is shown nowhere
+  event.detail.cancelled = message.event !== "end"; // what it is about is fetched, the message itself is shown nowhere
   document.dispatchEvent(new CustomEvent("towpath:event", { detail: message }));
   if (event.target.id === "stream") happened(message.event);
 });
@@ -179,6 +186,13 @@ function views(place) {
   show();
 }
 every("[data-views]").forEach(views);
+
+/* ---- signing in by an address that the server printed: the secret is after the #, which no server sees */
+if (one("#token") && location.hash.startsWith("#twp_")) {
+  one("#token").value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname + location.search);
+  one("#token").form.requestSubmit();
+}
 
 /* ---- previews: a picture, the head of a table, or text */
 const seen = new IntersectionObserver((entries) => {
