@@ -336,10 +336,21 @@ class Looking:
         with self.catalog.read() as view:
             return view.product(number)
 
-    def trace(self, number: int, *, up: bool = True, down: bool = True, most: int = 300) -> Trace:
-        """What a product was made from (`up`), and what was made from it (`down`): at most so many products."""
+    def trace(
+        self,
+        number: int,
+        *,
+        up: bool = True,
+        down: bool = True,
+        most: int = 300,
+        sees: Callable[[int], bool] = lambda item: True,
+    ) -> Trace:
+        """What a product was made from (`up`), and what was made from it (`down`): at most so many products.
+
+        Only what belongs to items of which `sees` says, by their number, that they may be viewed.
+        """
         with self.catalog.read() as view:
-            return trace(view, view.product(number), up=up, down=down, most=most)
+            return trace(view, view.product(number), up=up, down=down, most=most, sees=sees)
 
     def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:
         """What a run would do and why, and how long it would take by earlier runs; changes nothing.
