@@ -1,5 +1,6 @@
 """A site with the pipeline `lab`, and a server around it that answers in this process."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,11 +94,11 @@ class Client:
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Give `make_server(more)`: a server around an empty site whose site file has `more`."""
+    """Give `make_server(more)`: a server around an empty site (in a folder of its own) whose site file has `more`."""
     made: list[Server] = []
 
-    def make(more: str = "") -> Server:
-        made.append(Server(tmp_path / f"site{len(made)}", more))
+    def make(more: str = "", folder: Path | None = None) -> Server:
+        made.append(Server(folder or tmp_path / f"site{len(made)}", more))
         return made[-1]
 
     yield make
@@ -117,7 +118,9 @@ def chromium() -> Iterator[Any]:
     """A headless browser."""
     playwright = pytest.importorskip("playwright.sync_api")
     if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not there")
+        if os.environ.get("CI"):
+            pytest.fail(f"no browser: {CHROMIUM} is not there; `make server` installs it")
+        pytest.skip(f"no browser: {CHROMIUM} is not there; `make server` installs it")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from towpath.base.version import VERSION
-from towpath.api import brought, errors, pages
+from towpath.api import brought, errors, examples, pages
 from towpath.api.asking import Access
 from towpath.api.limits import Limits
 from towpath.api.live import Hub
@@ -34,6 +33,7 @@ from towpath.api.routes import (
 )
 from towpath.api.throttle import Throttle
 from towpath.app.site import Site
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Grant, Policy
 
 PREFIX = "/api/v1"
@@ -111,4 +111,6 @@ def make_app(site: Site) -> FastAPI:
     brought.add_to(
         app, site, PREFIX, [getattr(one, "path", "") for routes in ROUTES for one in routes.routes]
     )
+    describe = app.openapi
+    app.openapi = lambda: app.openapi_schema or examples.add_to(describe())  # type: ignore[method-assign]  # as FastAPI says to
     return app

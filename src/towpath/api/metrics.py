@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from towpath.base.version import VERSION
 from towpath.api.asking import Asked
+from towpath.base.version import VERSION
 
 Sample = tuple[Mapping[str, str], float]
 

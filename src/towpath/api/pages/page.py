@@ -18,12 +18,13 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from towpath.base.version import VERSION
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
+from towpath.app.documents import plain
 from towpath.base import clock, words
 from towpath.base.errors import TowpathError
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Permission
 
 STATIC = Path(__file__).parent / "static"
@@ -51,6 +52,7 @@ environment = Environment(
 environment.filters |= {
     "ago": words.ago,
     "iso": clock.text,
+    "json": lambda value: json.dumps(plain(value), indent=1, ensure_ascii=False, default=str),
     "number": words.number,
     "seconds": words.seconds,
     "size": words.size,

@@ -4,13 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from towpath.base.version import VERSION
 from towpath.api import shapes
 from towpath.api.asking import Asker
 from towpath.api.metrics import exposition
 from towpath.api.routes.routing import ERRORS, may
 from towpath.app.catalogs import revision
 from towpath.app.documents import counts, plain
+from towpath.base.version import VERSION
 from towpath.contracts.auth import Permission
 
 routes = APIRouter(tags=["system"], responses=ERRORS)
