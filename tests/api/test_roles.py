@@ -1,5 +1,6 @@
 """Every endpoint × every kind of person: what is declared, what is answered; and what may not be seen is nowhere."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,11 @@ from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
+
+from towpath.api.asking import Asked
+from towpath.api.routes.events import seer
+from towpath.contracts.auth import Grant, Person, Role
+from towpath.contracts.people import NoticeRow
 
 Server = Any
 
@@ -55,6 +61,7 @@ WHY = {"why": "a test"}
 REST: dict[str, Rule] = {
     "GET /items": Rule("view", ANYWHERE),
     "POST /items": Rule("submit", PIPELINE, {"kind": "lab/sample", "items": [{"key": "new"}]}),
+    "GET /lab/weights": Rule("view", PIPELINE),
     "GET /items/count": Rule("view", ANYWHERE),
     "GET /items/find": Rule("view", ITEM, query="name=lab/sample/a"),
     "GET /items/{item}": Rule("view", ITEM),
@@ -126,6 +133,13 @@ PAGES: dict[str, Rule] = {
     "POST /logout": Rule("", OPEN),
     "GET /items": Rule("view", ANYWHERE),
     "POST /items/bulk": Rule("view", SITE, form={"action": "prioritise", "ids": ""}, also="view"),
+    "GET /items/{number}": Rule("view", ITEM),
+    "POST /items/{number}/actions": Rule("view", ITEM, form={"action": "prioritise"}, also="run"),
+    "POST /items/{number}/gates/{order}": Rule("view", ITEM, form={"decision": "approve"}, also="decide"),
+    "POST /items/{number}/publish": Rule("view", ITEM, also="publish"),
+    "POST /items/{number}/flags": Rule("view", ITEM, form={"value": "x"}, also="flag"),
+    "POST /items/{number}/follow": Rule("view", ITEM, also="subscribe"),
+    "GET /runs/{run}": Rule("view", ITEM),
     "GET /orders": Rule("view", ANYWHERE),
     "GET /orders/{number}": Rule("view", ITEM),
     "POST /orders/{number}/claim": Rule("view", ITEM, also="order"),
@@ -164,12 +178,17 @@ PAGES: dict[str, Rule] = {
     "POST /notices/unfollow": Rule("view", ITEM, form={"item": "{item}"}),
 }
 # Those that name what the site has none of: only that they are closed to nobody is asked.
-BESIDE = {"GET /publications/{number}/documents/{name}", "GET /pipelines/{pipeline}/{page}"}
+BESIDE = {
+    "GET /login/provider",
+    "GET /login/provider/back",
+    "GET /publications/{number}/documents/{name}",
+    "GET /pipelines/{pipeline}/{page}",
+}
 
 
 SECOND = """
 [pipelines.other]
-file = "other.toml"
+file = "{file}"
 """
 OTHER = """
 [pipeline]
@@ -194,10 +213,8 @@ def build(tmp_path: Path, make_server: Any) -> Iterator[Any]:
     """Makes a server around a site with the pipelines `lab` and `other`, whose sample `a` waits at a gate."""
 
     def made(more: str = "") -> Server:
-        folder = tmp_path / "site"
-        folder.mkdir()
-        (folder / "other.toml").write_text(OTHER)
-        server = make_server(SECOND + more, folder)
+        (tmp_path / "other.toml").write_text(OTHER)
+        server = make_server(SECOND.format(file=tmp_path / "other.toml") + more)
         server.sample("a", weight=3)
         server.run()
         return server
@@ -236,7 +253,13 @@ def filled(value: Any, known: dict[str, str]) -> Any:
 def path_of(key: str, rule: Rule, known: dict[str, str]) -> str:
     """Where a route is asked for."""
     path = key.partition(" ")[2]
-    noun = {"orders": "order", "calibrations": "calibration", "tokens": "token", "people": "token"}
+    noun = {
+        "items": "item",
+        "orders": "order",
+        "calibrations": "calibration",
+        "tokens": "token",
+        "people": "token",
+    }
     number = known.get(noun.get(path.split("/")[1], ""), "")
     return path.format(**known, number=number) + (f"?{rule.query}" if rule.query else "")
 
@@ -335,3 +358,185 @@ def test_pages_are_shown_to_those_who_may(build: Any) -> None:
             if told >= 500 or not is_well:
                 wrong.append((name, key, told, wanted or "well"))
     assert wrong == [], "\n".join(str(one) for one in wrong)
+
+
+# ---- policies and anonymous people
+def test_a_policy_changes_what_roles_may_in_one_pipeline(build: Any) -> None:
+    server = build('\n[access.policy.lab]\nview = ["operator"]\nflag = ["viewer", "operator"]\nsubmit = []\n')
+    item = numbers(server)["item"]
+    letter = server.site.submit("other/letter", [{"key": "b"}])[0]
+    viewer, operator = server.as_("viewer"), server.as_("operator")
+    assert viewer.ask("GET", f"/items/{item}").status_code == 404
+    assert viewer.ask("POST", f"/items/{item}/flags", json={"value": "x"}).status_code == 404
+    assert [one["id"] for one in viewer.get("/items")["items"]] == [letter]
+    assert viewer.get("/items/count")["count"] == 1
+    assert {one["pipeline"] for one in viewer.get("/system")["counts"]} == {"other"}
+    assert "lab" not in viewer.get("/me")["permissions"]
+    assert operator.get(f"/items/{item}")["key"] == "a"
+    operator.post("/items", {"kind": "lab/sample", "items": [{"key": "c"}]}, expect=403)
+    server.as_("admin").post("/items", {"kind": "lab/sample", "items": [{"key": "c"}]}, expect=201)
+
+
+def test_a_policy_may_give_a_role_what_it_has_nowhere_else(build: Any) -> None:
+    server = build('\n[access.policy.lab]\nflag = ["viewer"]\n')
+    item = numbers(server)["item"]
+    letter = server.site.submit("other/letter", [{"key": "b"}])[0]
+    viewer = server.as_("viewer")
+    viewer.post(f"/items/{item}/flags", {"value": "x"}, expect=201)
+    viewer.post(f"/items/{letter}/flags", {"value": "x"}, expect=403)
+    server.as_("operator").post(f"/items/{item}/flags", {"value": "x"}, expect=403)
+
+
+def test_anonymous_people_see_what_is_granted_to_everybody(build: Any) -> None:
+    server = build('\n[access]\nanonymous = ["viewer@other"]\n')
+    item = numbers(server)["item"]
+    letter = server.site.submit("other/letter", [{"key": "b"}])[0]
+    nobody = server.as_()
+    assert [one["id"] for one in nobody.get("/items")["items"]] == [letter]
+    assert nobody.get(f"/items/{letter}")["key"] == "b"
+    assert nobody.ask("GET", f"/items/{item}").status_code == 404
+    assert nobody.ask("POST", f"/items/{letter}/flags", json={"value": "x"}).status_code == 401
+    assert nobody.get("/me")["name"] == "anonymous"
+    assert server.browser.get("/items").status_code == 200
+    told = {one["pipeline"] for one in nobody.get("/events?limit=1000")["items"]}
+    assert told == {"other"}
+
+
+# ---- what an authorizer hides
+DISCREET = '\n[access]\nauthorizer = "lab:Discreet"\n'
+ABSENT = {
+    "item": "987654",
+    "run": "987654.1",
+    "product": "987654",
+    "order": "987654",
+    "calibration": "987654",
+}
+SPEAKS_OF_SECRETS = {"GET /people", "GET /settings", "GET /configuration", "GET /login"}
+
+
+@pytest.fixture
+def discreet(build: Any) -> Server:
+    """A server that keeps the sample `secret` to itself, whatever there is of it."""
+    server = build(DISCREET)
+    hidden = server.sample("secret", weight=3)
+    server.run()
+    site = server.site
+    product = next(one for one in site.show("lab/sample/secret").products if one.output == "report")
+    site.certify(product.id, "secret", "", 0, 1e9)
+    site.flag("lab/sample/secret", "doubtful")
+    site.retry("lab/sample/a")
+    who = NoticeRow(0, "admin", 0, hidden, "lab/sample/secret waits", "")
+    site.catalog.write(lambda tx: tx.add_notice(who))
+    return server
+
+
+def hidden_numbers(server: Server) -> dict[str, str]:
+    site = server.site
+    found = site.show("lab/sample/secret")
+    return {
+        **numbers(server),
+        "item": str(found.item.id),
+        "run": found.runs[0].name,
+        "product": str(found.products[0].id),
+        "order": str(next(one.row.id for one in site.orders(every=True) if one.item.endswith("/secret"))),
+        "calibration": str(next(one.number for one in site.calibrations() if one.kind == "secret")),
+    }
+
+
+def test_what_is_hidden_is_answered_as_if_it_were_not_there(discreet: Server) -> None:
+    server, wrong = discreet, []
+    hidden = hidden_numbers(server)
+    absent = {**hidden, **ABSENT}
+    headers = server.as_("admin").headers
+    for table, prefix in ((REST, "/api/v1"), (PAGES, "")):
+        for key, rule in table.items():
+            method, _, path = key.partition(" ")
+            if rule.where != ITEM or "{" not in path.replace("{pipeline}", "").replace("{name}", ""):
+                continue
+            told = []
+            for known in (hidden, absent):
+                body = filled(rule.body, known)
+                sent = (
+                    {"json": body or {}} if prefix and method != "GET" else {"data": filled(rule.form, known)}
+                )
+                if rule.form and any(isinstance(one, tuple) for one in rule.form.values()):
+                    sent = {"files": rule.form}
+                answer = server.browser.request(
+                    method,
+                    prefix + path_of(key, rule, known),
+                    headers=headers,
+                    **(sent if method != "GET" else {}),
+                )
+                text = answer.text
+                for number in sorted((known[name] for name in ABSENT), key=len, reverse=True):
+                    text = text.replace(number, "N")
+                told.append((answer.status_code, text if prefix else ""))
+            if told[0] != told[1] or told[0][0] != 404:
+                wrong.append((key, told))
+    assert wrong == [], "\n".join(str(one) for one in wrong)
+
+
+def test_what_is_hidden_is_in_no_list_count_or_page(discreet: Server) -> None:
+    server, wrong = discreet, []
+    for table, prefix in ((REST, "/api/v1"), (PAGES, "")):
+        for key, rule in table.items():
+            if key.startswith("GET") and rule.where != RUN and key not in SPEAKS_OF_SECRETS:
+                answer = ask(server, ("admin",), key, rule, prefix=prefix)
+                if answer.status_code != 200 or re.search(r"\bsecret\b", answer.text):
+                    wrong.append((prefix, key, answer.status_code, answer.text[:300]))
+    assert wrong == [], "\n".join(str(one) for one in wrong)
+    admin = server.as_("admin")
+    hidden = int(hidden_numbers(server)["item"])
+    assert admin.get("/items/count")["count"] == 1
+    assert admin.get("/items?limit=1")["next"] is None or not admin.get("/items?after=1")["items"]
+    assert sum(one["count"] for one in admin.get("/system")["counts"] if one["stage"] == "weigh") == 1
+    assert 'stage="weigh",state="done"} 1\n' in admin.ask("GET", "/metrics").text
+    assert len(admin.get("/orders?every=true")["items"]) == 1
+    assert admin.get("/notices") == {"items": [], "unread": 0}
+    assert hidden not in {one["item"] for one in admin.get("/events?limit=1000")["items"]}
+    assert admin.ask("GET", "/items/find?name=secret").status_code == 404
+    assert admin.ask("GET", f"/events?item={hidden}").status_code == 404
+    many = {"action": "hold", "choice": {"text": "secret"}}
+    assert admin.post("/actions", many)["items"] == 0
+    admin.post("/actions", {**many, "choice": {"ids": [hidden]}}, expect=404)
+
+
+def test_what_is_hidden_is_told_by_no_stream(discreet: Server) -> None:
+    server = discreet
+    hidden = int(hidden_numbers(server)["item"])
+    visible = seer(Asked(server.app.state.access, Person("x", (Grant(Role.ADMIN),)), "bearer"))
+    with server.site.catalog.read() as view:
+        events = view.events(0, limit=1000)
+    assert hidden in {event.item for event in events}
+    told = [event for event in events if visible(event)]
+    assert told and hidden not in {event.item for event in told}
+    assert "submitted" not in {event.type for event in told}  # how many is more than one may know
+
+
+def test_lineage_ends_where_an_item_is_hidden(build: Any) -> None:
+    server = build()
+    known = numbers(server)
+    found = server.site.trace(int(known["product"]), sees=lambda item: False)
+    assert (list(found.products), found.read) == ([int(known["product"])], [])
+
+
+def test_a_name_is_found_among_what_one_may_view(build: Any) -> None:
+    server = build()
+    letter = server.site.submit("other/letter", [{"key": "a"}])[0]
+    other = server.as_("viewer@other")
+    assert other.get("/items/find?name=a")["id"] == letter
+    told = server.as_("viewer").ask("GET", "/items/find?name=a")
+    assert told.status_code == 404 and "other/letter/a" in told.json()["error"]["message"]
+    hidden, absent = (
+        server.as_("viewer@lab").ask("GET", f"/items/find?name=other/letter/{key}") for key in ("a", "z")
+    )
+    assert (hidden.status_code, hidden.text) == (404, absent.text.replace("/z", "/a"))
+
+
+def test_the_secret_of_a_token_is_kept_nowhere(server: Server) -> None:
+    body, key = {"name": "b", "grants": ["viewer"]}, {"Idempotency-Key": "once"}
+    made = server.as_("admin").post("/tokens", body, expect=201, headers=key)
+    server.as_("admin").post("/tokens", body, expect=409, headers=key)
+    files = [one for one in server.folder.rglob("*") if one.is_file()]
+    assert files and not [one for one in files if made["secret"].encode() in one.read_bytes()]
+    assert sum(one.name == "b" for one in server.site.tokens()) == 1

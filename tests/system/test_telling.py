@@ -377,6 +377,31 @@ def test_a_secret_shows_nowhere(tmp_path: Path, receiver: Receiver, post: Post) 
     assert receiver.requests and post.got
 
 
+def test_the_environment_of_a_run_has_no_secret_of_the_site(
+    tmp_path: Path, receiver: Receiver, post: Post, environ: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOWPATH_OUTBOX__TEXT__SECRET", "s3cret-of-text")
+    monkeypatch.setenv("PLAIN_OTHER", "of the stage's own")
+    folder = whole(tmp_path, receiver, post)
+    settings = (folder / "towpath.toml").read_text().replace('executor = "inline"', 'executor = "local"')
+    (folder / "towpath.toml").write_text(
+        f'{settings}[outbox.text]\nkind = "webhook"\nurl = "http://127.0.0.1:9"\n'
+    )
+    with Site.open(folder) as site:
+        site.submit("case", cases(1, "environment"))
+        site.run()
+        log = site.log("c000:trouble")
+    assert "PLAIN_OTHER=of the stage's own" in log
+    assert "s3cret" not in log and "VAULT_TOKEN" not in log
+
+
+def test_mail_is_sent_only_where_it_is_asked_for(
+    tmp_path: Path, receiver: Receiver, post: Post, environ: None
+) -> None:
+    with Site.open(whole(tmp_path, receiver, post)) as site:
+        assert site._parts._destinations() == ("environ", "kept")
+
+
 def dump(folder: Path) -> str:
     """The whole catalog as SQL."""
     copy = folder.parent / "copy.sqlite"

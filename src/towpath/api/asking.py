@@ -6,10 +6,11 @@ what somebody may not see looks as if it were not there, and that the permission
 
 import hashlib
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -42,6 +43,7 @@ class Access:
     policy: Policy
     authorizer: Authorizer | None = None
     anonymous: tuple[Grant, ...] = ()
+    under_way: set[tuple[str, str]] = field(default_factory=set)  # who asks for what under which key, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +186,33 @@ def csrf_of(site: Site, cookie: str) -> str:
 
 async def _refuse_foreign(request: HTTPConnection, csrf: str) -> None:
     """Refuse a change that another site made a browser send along with the cookie."""
+    if is_foreign(request):
+        raise _csrf("the request comes from another site")
     sent = request.headers.get(CSRF_HEADER, "")
     if not sent and isinstance(request, Request) and _is_form(request):
         form: FormData = await request.form()
         sent = str(form.get(CSRF, ""))
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none") or not (
-        hmac.compare_digest(sent.encode(), csrf.encode())
-    ):
-        raise Refused(
-            HTTPStatus.FORBIDDEN, "csrf", f"the {CSRF_HEADER} header (or the field {CSRF}) is not that of this login",
-            "load the page anew and try again; programs send a bearer's token instead of a cookie",
-        )  # fmt: skip
+    if not hmac.compare_digest(sent.encode(errors="replace"), csrf.encode()):
+        raise _csrf(f"the {CSRF_HEADER} header (or the field {CSRF}) is not that of this login")
+
+
+def is_foreign(request: HTTPConnection) -> bool:
+    """Whether a browser says that a page of another site sends this."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = request.headers.get("Origin", "")
+    known = (
+        request.headers.get("Host", ""),
+        urlsplit(request.app.state.access.site.settings.server.url).netloc,
+    )
+    return bool(origin) and urlsplit(origin).netloc not in {one for one in known if one}
+
+
+def _csrf(message: str) -> Refused:
+    return Refused(
+        HTTPStatus.FORBIDDEN, "csrf", message,
+        "load the page anew and try again; programs send a bearer's token instead of a cookie",
+    )  # fmt: skip
 
 
 def _is_form(request: Request) -> bool:
@@ -235,3 +253,12 @@ def needs(permission: Permission) -> Callable[..., Any]:
 
     check.__dict__["permission"] = permission
     return check
+
+
+async def refuse_early(request: Request, dependencies: Sequence[Any]) -> None:
+    """Refuse who may not do what a route declares before its body is read: it may be a large one."""
+    asker = await asked(request)
+    for one in dependencies:
+        permission = getattr(one.dependency, "permission", None)
+        if permission is not None:
+            asker.need_anywhere(permission)

@@ -11,7 +11,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SMALL = 1_000_000  # bytes of a body that is no upload
+UPLOADS = ("multipart/", "application/octet-stream")  # kinds of bodies that may be large
 PATIENCE = 20.0  # seconds to wait for the next piece of a body
+_CLOSED = ("/login", "/logout")  # whoever is nobody may send something here, but nothing large
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -53,12 +55,14 @@ class Limits:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        kind = headers.get(b"content-type", b"").lower()
-        most = self.upload if kind.startswith((b"multipart/", b"application/octet-stream")) else SMALL
-        begun = False
+        is_upload = headers.get(b"content-type", b"").decode("latin-1").lower().startswith(UPLOADS)
+        most = self.upload if is_upload and scope["path"] not in _CLOSED else SMALL
+        begun, body = False, _Body(receive, most, self.patience)
 
         async def send_on(message: Message) -> None:
             nonlocal begun
+            if body.trouble is not None and not begun:
+                raise body.trouble  # who read the body took it for another error
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [
@@ -72,33 +76,38 @@ class Limits:
             declared = headers.get(b"content-length", b"0")
             if not declared.isdigit() or int(declared) > most:
                 raise _too_large(most)
-            await self.app(scope, _bounded(receive, most, self.patience), send_on)
+            await self.app(scope, body.receive, send_on)
         except TooMuchError as error:
+            body.trouble = None
             if begun:
                 raise
             await _refuse(error, send_on)
 
 
-def _bounded(receive: Receive, most: float, patience: float) -> Receive:
-    seen, is_over = 0, False
+class _Body:
+    """The body of a request, as far as it may go; `trouble` is what ended it."""
 
-    async def receive_on() -> Message:
-        nonlocal seen, is_over
-        if is_over:
-            return await receive()  # only whether the other side has gone
+    def __init__(self, receive: Receive, most: float, patience: float) -> None:
+        self._receive, self._most, self._patience = receive, most, patience
+        self._seen, self._is_over = 0, False
+        self.trouble: TooMuchError | None = None
+
+    async def receive(self) -> Message:
+        """The next piece."""
+        if self._is_over:
+            return await self._receive()  # only whether the other side has gone
         try:
-            message = await asyncio.wait_for(receive(), patience)
+            message = await asyncio.wait_for(self._receive(), self._patience)
         except TimeoutError:
-            raise TooMuchError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the body did not come: found nothing for {patience:g} s"
-            ) from None
-        seen += len(message.get("body", b""))
-        is_over = not message.get("more_body", False)
-        if seen > most:
-            raise _too_large(most)
+            text = f"the body did not come: found nothing for {self._patience:g} s"
+            self.trouble = TooMuchError(HTTPStatus.REQUEST_TIMEOUT, text)
+            raise self.trouble from None
+        self._seen += len(message.get("body", b""))
+        self._is_over = not message.get("more_body", False)
+        if self._seen > self._most:
+            self.trouble = _too_large(self._most)
+            raise self.trouble
         return message
-
-    return receive_on
 
 
 def _too_large(most: float) -> TooMuchError:

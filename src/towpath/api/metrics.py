@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from towpath.api.asking import Asked
+from towpath.api.sight import status
 from towpath.base.version import VERSION
 
 Sample = tuple[Mapping[str, str], float]
@@ -15,13 +16,12 @@ def exposition(asker: Asked) -> str:
 
 
 def _lines(asker: Asked) -> Iterator[str]:
-    found = asker.site.status()
+    found = status(asker, asker.site.status())
     with asker.site.catalog.read() as view:
         last = view.last_event()
     shown: Iterable[Sample] = (
         ({"pipeline": key[0], "kind": key[1], "stage": key[2], "state": key[3]}, count)
         for key, count in sorted(found.counts.items())
-        if not key[0] or asker.sees(key[0])
     )
     yield from _metric("towpath_info", "gauge", "The version that serves.", [({"version": VERSION}, 1)])
     yield from _metric("towpath_work", "gauge", "Pieces of work by state.", shown)

@@ -2,9 +2,10 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from towpath.flow.reconcile import Finding
 _ANY: Mapping[str, Any] = MappingProxyType({})
 _MOST = 100_000  # rows of open work that a plan lists for one pipeline
 PART = 1 << 18  # bytes of a log that are read at once
+SETTLED = 0.05  # seconds after which the catalog knows that a run has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,16 @@ class LogPart:
     def text(self) -> str:
         """The bytes as text; what is no UTF-8 is shown as such."""
         return self.data.decode(errors="replace")
+
+    def before(self, later: "LogPart") -> "LogPart":
+        """What of this is the run's own, as a `later` look past its end shows.
+
+        A worker begins its next run before the catalog knows that this one has ended, and they write to one file.
+        """
+        if not later.ended or later.end >= self.end:
+            return self
+        begin = min(self.begin, later.end)
+        return replace(later, data=self.data[: later.end - begin], begin=begin)
 
 
 class Looking:
@@ -324,10 +336,21 @@ class Looking:
         with self.catalog.read() as view:
             return view.product(number)
 
-    def trace(self, number: int, *, up: bool = True, down: bool = True, most: int = 300) -> Trace:
-        """What a product was made from (`up`), and what was made from it (`down`): at most so many products."""
+    def trace(
+        self,
+        number: int,
+        *,
+        up: bool = True,
+        down: bool = True,
+        most: int = 300,
+        sees: Callable[[int], bool] = lambda item: True,
+    ) -> Trace:
+        """What a product was made from (`up`), and what was made from it (`down`): at most so many products.
+
+        Only what belongs to items of which `sees` says, by their number, that they may be viewed.
+        """
         with self.catalog.read() as view:
-            return trace(view, view.product(number), up=up, down=down, most=most)
+            return trace(view, view.product(number), up=up, down=down, most=most, sees=sees)
 
     def plan(self, name: str = "", *, pipeline: str = "", check: bool = True) -> Plan:
         """What a run would do and why, and how long it would take by earlier runs; changes nothing.
@@ -452,14 +475,17 @@ class Looking:
         """
         with closing(self.catalog.watch()) as watch:
             part = self.log_part(run)
-            while not part.ended:
+            while True:
+                if part.data and not part.ended:
+                    time.sleep(SETTLED)
+                    part = part.before(self.log_part(part.run, part.end, limit=4))
                 if part.data:
                     yield part.text
-                else:
+                if part.ended:
+                    return
+                if not part.data:
                     watch.wait(0.5)
                 part = self.log_part(part.run, part.end)
-            if part.data:
-                yield part.text
 
     def log_part(self, run: str, begin: int = 0, *, limit: int = PART) -> LogPart:
         """What there is of a run's log past byte `begin`, and whether it has ended; it is read on from the part's `end`.

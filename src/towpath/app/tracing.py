@@ -4,7 +4,7 @@ Promises to end: it follows at most so many products, the nearest first, and say
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from towpath.base import ids
@@ -26,14 +26,25 @@ class Trace:
     is_cut: bool = False
 
 
-def trace(view: View, start: Product, *, up: bool = True, down: bool = True, most: int = 300) -> Trace:
-    """What a product was made from (`up`) and what was made from it (`down`), at most so many products."""
+def trace(
+    view: View,
+    start: Product,
+    *,
+    up: bool = True,
+    down: bool = True,
+    most: int = 300,
+    sees: Callable[[int], bool] = lambda item: True,
+) -> Trace:
+    """What a product was made from (`up`) and what was made from it (`down`), at most so many products.
+
+    What belongs to an item that somebody may not view (`sees`) is left out, with all that lies behind it.
+    """
     found = Trace({start.id: start})
     for wanted, step in ((up, _above), (down, _below)):
         waiting = deque([start]) if wanted else deque()
         while waiting:
             for other in step(view, waiting.popleft(), found):
-                if other.id in found.products:
+                if other.id in found.products or not sees(other.item):
                     continue
                 if len(found.products) >= most:
                     found.is_cut = True
@@ -41,7 +52,8 @@ def trace(view: View, start: Product, *, up: bool = True, down: bool = True, mos
                 found.products[other.id] = other
                 waiting.append(other)
     known = found.products
-    found.read = sorted({edge for edge in found.read if edge[0] in known})
+    shown = {run for run, number, _ in found.made if number in known}
+    found.read = sorted({edge for edge in found.read if edge[0] in known and edge[1] in shown})
     runs = {run for _, run, _ in found.read}
     found.made = sorted(
         {edge for edge in found.made if edge[1] in known} | {

@@ -10,6 +10,7 @@ from towpath.api.pages import timeline
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.pages.reason import reason
 from towpath.api.routes import calibrations as rest
+from towpath.api.sight import seen
 from towpath.app.calibrating import STATES, CalibrationStatus
 from towpath.base import clock
 from towpath.base.errors import UsageError
@@ -64,8 +65,9 @@ def page(
 
 def _kinds(asker: Asked, chosen: str) -> list[str]:
     """The kinds of calibrations that there are."""
+    sees = seen(asker)
     with asker.site.catalog.read() as view:
-        known = {row.kind for row in view.calibrations(states=STATES)}
+        known = {row.kind for row in view.calibrations(states=STATES) if sees(row.product.item)}
     return sorted(known | ({chosen} if chosen else set()))
 
 

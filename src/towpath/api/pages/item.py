@@ -4,7 +4,7 @@ Promises that an action is sent with the state that was seen; whoever saw an old
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Form, Query, Request, Response
@@ -18,6 +18,7 @@ from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.pages.work import VERBS, permission_of
 from towpath.api.routes import actions, flags, orders, people, publications
 from towpath.api.routes.items import etag
+from towpath.api.sight import seen
 from towpath.app.looking import Details
 from towpath.base import ids, words
 from towpath.base.errors import StateError, TowpathError, UsageError
@@ -94,6 +95,7 @@ def item(
     stream = stream_of(asker, item=number)
     one = asker.item(number)
     found = asker.site.show(one.name)
+    found = replace(found, members=tuple(each for each in found.members if asker.sees(each.pipeline, each)))
     with asker.site.catalog.read() as view:
         events = _events(view, number)
         asked = view.orders(item=number, limit=200)
@@ -204,7 +206,7 @@ def _lineage(asker: Asked, products: Sequence[Product], wanted: int) -> tuple[An
     start = next((one for one in products if one.id == wanted), products[-1] if products else None)
     if start is None:
         return None
-    trace = asker.site.trace(start.id, most=100)
+    trace = asker.site.trace(start.id, most=100, sees=seen(asker))
     return trace, lineage.draw(trace, start.id), start
 
 

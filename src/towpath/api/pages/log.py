@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from towpath.api.asking import Asked
 from towpath.api.pages.page import Viewer, render, router
 from towpath.api.routes.runs import RunName, find_run
+from towpath.api.sight import seen
 from towpath.base import ids
 from towpath.base.errors import NotFoundError
 from towpath.base.states import Work
@@ -26,9 +27,14 @@ def log(request: Request, asker: Viewer, run: RunName) -> HTMLResponse:
     """The page."""
     row, ended = find_run(asker, run)
     item = asker.item(row.item)
+    sees = seen(asker)
     with asker.site.catalog.read() as view:
         attempts = view.runs(work=row.id, limit=50)
-        inputs = view.inputs(ended.work, ended.token) if ended else []
+        inputs = [
+            one
+            for one in (view.inputs(ended.work, ended.token) if ended else [])
+            if one.product is None or sees(one.product.item)
+        ]
         software = dict(view.software(ended.work, ended.token)) if ended else {}
         products = view.products([row.item], stages=[row.stage])
     tabs = [(one.name, one.outcome.value) for one in attempts]

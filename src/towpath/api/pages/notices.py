@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Form, Query, Request, Response
 
-from towpath.api import shapes
+from towpath.api import shapes, sight
 from towpath.api.asking import Asker
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.routes import people as rest
@@ -24,10 +24,10 @@ def page(
     """What the asker was told, newest first."""
     stream = stream_of(asker, type="notice")
     names = rest.names_of(asker)
+    found = list(sight.notices(asker, names, unread=unread, after=after, limit=_PAGE))
+    number = sight.unread(asker, names)
     with asker.site.catalog.read() as view:
-        found = view.notices(names, unread=unread, after=after, limit=_PAGE)
         followed = view.subscriptions(who=asker.person.name)
-        number = view.unread(names)
     numbers = {one.item for one in found if one.item} | {one.item for one in followed}
     items = {one: item for one in numbers for item in [_seen(asker, one)] if item is not None}
     return render(

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
+from towpath.api.sight import unread
 from towpath.app.documents import plain
 from towpath.base import clock, words
 from towpath.base.errors import TowpathError
@@ -31,6 +32,7 @@ STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SAID = "towpath_said"  # a cookie that lives until the next page
 _TOLD = 600  # characters of what is said
+_OPEN = ("/login", "/logout")  # who signs in or out is nobody yet, or no longer
 
 
 def _ticked(text: str) -> Markup:
@@ -85,6 +87,8 @@ class PageRoute(APIRoute):
 
         async def shown(request: Request) -> Response:
             try:
+                if request.method != "GET" and request.url.path not in _OPEN:
+                    (await asked(request)).need_anywhere(Permission.VIEW)
                 return await handler(request)
             except Exception as error:  # shown and, where nobody expected it, logged  # noqa: BLE001
                 return await _problem(request, refused(error))
@@ -173,8 +177,7 @@ def navigation(asker: Asked) -> list[tuple[str, str, str]]:
 def _unread(asker: Asked | None) -> int:
     if asker is None or not asker.is_known:
         return 0
-    with asker.access.site.catalog.read() as view:
-        return view.unread(names_of(asker))
+    return unread(asker, names_of(asker))
 
 
 def stream_of(asker: Asked, **topics: Any) -> str:

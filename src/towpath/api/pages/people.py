@@ -84,7 +84,7 @@ def make(
         if not name.strip() or not grants:
             raise Refused(422, "invalid", "Say whom the token is for, and choose at least one role.")
         wanted = shapes.NewToken(name=name.strip()[:100], grants=grants, lasts=days * _DAY if days else None)
-        made = rest.make(asker, wanted)
+        made = rest.make(asker, wanted, Response())
     except (Refused, TowpathError) as error:
         return _page(request, asker, problem=refused(error).message)
     return _page(request, asker, secret=made["secret"], name=made["name"])

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from towpath.api import shapes
+from towpath.api import shapes, sight
 from towpath.api.asking import Asked, Asker
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.routes import publications as rest
@@ -43,7 +43,7 @@ def page(
         raise UsageError(f"state: found {state!r}; expected one of {', '.join(Publication)}")
     stream = stream_of(asker, type=["publication", "held", "released"])
     shown, following = journal(asker, state, pipeline, item, after)
-    counts = asker.site.status().publications
+    counts = sight.status(asker, asker.site.status()).publications
     return render(
         request,
         asker,

@@ -6,6 +6,7 @@ from fastapi import Query
 
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
+from towpath.api.routes.products import find_product
 from towpath.api.routes.routing import may, router
 from towpath.app.calibrating import CalibrationStatus
 from towpath.base import clock
@@ -55,8 +56,7 @@ def calibrations(  # type: ignore[no-untyped-def]
 )
 def certify(asker: Asker, wanted: shapes.Certification) -> Any:
     """Certify a product by hand."""
-    product = asker.site.product(wanted.product)
-    asker.item(product.item, Permission.CERTIFY)
+    product = find_product(asker, wanted.product, Permission.CERTIFY)
     begin, end = _moment("begin", wanted.begin), _moment("end", wanted.end)
     made = asker.site.certify(
         product.id, wanted.kind, wanted.selector, begin, end, quality=wanted.quality, why=wanted.why
@@ -72,9 +72,10 @@ def certify(asker: Asker, wanted: shapes.Certification) -> Any:
 def decertify(asker: Asker, number: int, wanted: shapes.Because) -> Any:
     """Withdraw a calibration; work that stands on it is to be done again. Answers it as it was."""
     found = [one for one in asker.site.calibrations(state="") if one.number == number]
-    if not found:
+    item = asker.site.find(found[0].item) if found else None
+    if item is None or not asker.sees(item.pipeline, item):
         raise NotFoundError(f"no calibration with number {number}")
-    asker.item(asker.site.find(found[0].item).id, Permission.CERTIFY)
+    asker.need(Permission.CERTIFY, item)
     return told(asker.site.decertify(number, why=wanted.why))
 
 

@@ -1,5 +1,6 @@
 """Events: the story page by page, or live (Server-Sent Events), resumed by `Last-Event-ID` without loss or repeat."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker, ticket
 from towpath.api.live import Topics
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import seen
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
 from towpath.contracts.auth import Permission
@@ -18,6 +20,8 @@ from towpath.contracts.auth import Permission
 routes = router("events")
 
 STREAM = "text/event-stream"
+_FRESH = 60.0  # seconds for which an answer about an item is taken to hold
+_ABOUT_MANY = ("submitted", "problem")  # tell of items that somebody may not view
 
 
 @routes.get(
@@ -69,16 +73,19 @@ def seer(asker: Asked) -> Callable[[Event], bool]:
     """Whether the asker may view an event."""
     every = asker.access.authorizer is None
     sees = {name: asker.sees(name) for name in asker.site.definitions}
+    known, until = seen(asker), time.monotonic() + _FRESH
 
     def visible(event: Event) -> bool:
+        nonlocal known, until
         if event.pipeline and not sees.get(event.pipeline, False):
             return False
         if not event.pipeline and not all(sees.values()):
             return False
-        if every or not event.item:
+        if every:
             return True
-        with asker.access.site.catalog.read() as view:
-            return asker.sees(event.pipeline, view.item(event.item))
+        if time.monotonic() > until:  # who is asked about items may have changed its mind
+            known, until = seen(asker), time.monotonic() + _FRESH
+        return known(event.item) if event.item else event.type not in _ABOUT_MANY
 
     return visible
 

@@ -1,6 +1,7 @@
 """Items: lists by filter, one with all that is known of it, why it is as it is; submitting new ones."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -8,6 +9,7 @@ from fastapi import Depends, Query, Response
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import explained, sees_all
 from towpath.app.documents import plain
 from towpath.base import clock
 from towpath.base.errors import NotFoundError, UsageError
@@ -16,6 +18,7 @@ from towpath.base.model import Item, WorkRow
 from towpath.contracts.auth import Permission
 
 routes = router("items")
+_PAGE = 500  # items that are read at once where not all may be viewed
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="so many at most")]
 After = Annotated[
@@ -81,14 +84,18 @@ Wanted = Annotated[Filter, Depends()]
 def list_items(asker: Asked, wanted: Filter, after: int, limit: int) -> tuple[list[Item], int | None]:
     """One page of the items that somebody may view, and where the next begins."""
     found: list[Item] = []
+    pipeline = wanted.wanted.get("pipeline", "")
+    if pipeline and not asker.sees(pipeline):
+        return [], None
+    size = limit if sees_all(asker) else max(limit, _PAGE)
     while True:
-        page = asker.site.items(**wanted.wanted, after=after, limit=limit)
+        page = asker.site.items(**wanted.wanted, after=after, limit=size)
         for one in page:
             if asker.sees(one.pipeline, one):
                 found.append(one)
             if len(found) == limit:
                 return found, one.id
-        if len(page) < limit:
+        if len(page) < size:
             return found, None
         after = page[-1].id
 
@@ -105,10 +112,11 @@ def items(asker: Asker, wanted: Wanted, after: After = 0, limit: Limit = 100) ->
 @routes.get("/items/count", response_model=shapes.ItemCount, dependencies=may(Permission.VIEW))
 def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_000_000)] = 10_000) -> Any:
     """How many items a filter finds, counted up to `most`."""
+    if asker.access.authorizer is not None:
+        return _counted(asker, wanted, most)
     names = [wanted.wanted.get("pipeline")]
-    seen = asker.pipelines()
-    if len(seen) < len(asker.site.definitions):
-        names = [name for name in seen if names[0] in (None, name)]
+    if not sees_all(asker):
+        names = [name for name in asker.pipelines() if names[0] in (None, name)]
     number = 0
     for name in names:
         chosen = {**wanted.wanted, **({"pipeline": name} if name is not None else {})}
@@ -116,14 +124,54 @@ def count(asker: Asker, wanted: Wanted, most: Annotated[int, Query(ge=1, le=1_00
     return {"count": min(number, most), "is_more": number > most}
 
 
+def _counted(asker: Asked, wanted: Filter, most: int) -> dict[str, Any]:
+    """The count where each item is asked about."""
+    number, after = 0, 0
+    while True:
+        found, following = list_items(asker, wanted, after, _PAGE)
+        number += len(found)
+        if number > most or following is None:
+            return {"count": min(number, most), "is_more": number > most}
+        after = following
+
+
 @routes.get("/items/find", response_model=shapes.ItemShape, dependencies=may(Permission.VIEW))
 def find(asker: Asker, name: Annotated[str, Query(max_length=2000, examples=["gam/survey/balaton"])]) -> Any:
     """The item of a name: pipeline/kind/key, or the key where that is unique."""
-    found = asker.site.find(name)
-    if not asker.sees(found.pipeline, found):
-        raise NotFoundError(f"no item {name!r}; `towpath items` lists them")
+    found = named(asker, name)
     with asker.site.catalog.read() as view:
         return telling.item(found, view.work([found.id])[found.id])
+
+
+def named(asker: Asked, name: str) -> Item:
+    """The item of a name among those that the asker may view.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none, or several.
+    """
+    found: dict[int, Item] = {}
+    with asker.site.catalog.read() as view:
+        for pipeline in asker.pipelines():
+            for kind in asker.site.definitions[pipeline].kinds:
+                for prefix in (f"{pipeline}/{kind}/", f"{kind}/", ""):
+                    one = (
+                        view.find(pipeline, kind, name.removeprefix(prefix))
+                        if name.startswith(prefix)
+                        else None
+                    )
+                    if one is not None and asker.sees(pipeline, one):
+                        found[one.id] = one
+    for one in found.values():
+        if one.name == name:
+            return one
+    if len(found) > 1:
+        several = ", ".join(one.name for one in found.values())
+        raise NotFoundError(f"{name!r} is the name of several items: {several}; write the whole name")
+    if not found:
+        raise NotFoundError(f"no item {name!r}; `towpath items` lists them")
+    return next(iter(found.values()))
 
 
 @routes.get("/items/{item}", response_model=shapes.ItemDetails, dependencies=may(Permission.VIEW))
@@ -134,7 +182,8 @@ def item(asker: Asker, item: int, response: Response) -> Any:
         orders = view.orders(item=item, limit=1000)
         followed = bool(view.subscriptions(who=asker.person.name, item=item))
     response.headers["ETag"] = etag(found.work)
-    return {**telling.details(found, orders), "is_followed": followed}
+    members = tuple(one for one in found.members if asker.sees(one.pipeline, one))
+    return {**telling.details(replace(found, members=members), orders), "is_followed": followed}
 
 
 def etag(works: tuple[WorkRow, ...] | list[WorkRow]) -> str:
@@ -147,7 +196,7 @@ def etag(works: tuple[WorkRow, ...] | list[WorkRow]) -> str:
 )
 def why(asker: Asker, item: int, stage: str = "") -> Any:
     """Why each stage (or one) is as it is, what it waits for, and what to do about it."""
-    return [plain(one) for one in asker.site.explain(asker.item(item).name, stage)]
+    return explained(asker, [plain(one) for one in asker.site.explain(asker.item(item).name, stage)])
 
 
 @routes.post("/items", response_model=shapes.Submitted, status_code=201, dependencies=may(Permission.SUBMIT))

@@ -11,6 +11,7 @@ from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.items import After, Limit
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import seen
 from towpath.app.ordering import OrderDetails
 from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.contracts.auth import Permission
@@ -39,11 +40,18 @@ def orders(  # type: ignore[no-untyped-def]
     limit: Limit = 100,
 ):
     """Orders that stand, oldest first."""
-    found = asker.site.orders(kind=kind, every=every, after=after, limit=limit)
-    with asker.site.catalog.read() as view:
-        items = {number: view.item(number) for number in {one.row.item for one in found}}
-    shown = [one for one in found if asker.sees(items[one.row.item].pipeline, items[one.row.item])]
-    following = found[-1].row.id if len(found) == limit else None
+    sees = seen(asker)
+    shown: list[OrderDetails] = []
+    while True:
+        page = asker.site.orders(kind=kind, every=every, after=after, limit=limit)
+        for one in page:
+            shown += [one] if sees(one.row.item) else []
+            if len(shown) == limit:
+                break
+        if len(shown) == limit or len(page) < limit:
+            break
+        after = page[-1].row.id
+    following = shown[-1].row.id if len(shown) == limit else None
     return {"items": [telling.order(one.row, one.item) for one in shown], "next": following}
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Response
 
-from towpath.api import shapes, telling
+from towpath.api import shapes, sight, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.items import After, Limit
 from towpath.api.routes.routing import may, router
@@ -16,7 +16,7 @@ routes = router("people")
 @routes.get("/me", response_model=shapes.Me)
 def me(asker: Asker) -> Any:
     """Who asks, and what they may do."""
-    names = ["", *asker.access.site.definitions]
+    names = ["", *asker.pipelines()]
     return {
         "name": asker.person.name,
         "how": asker.how,
@@ -38,9 +38,10 @@ def tokens(
 
 
 @routes.post("/tokens", response_model=shapes.MadeToken, status_code=201, dependencies=may(Permission.MANAGE))
-def make(asker: Asker, wanted: shapes.NewToken) -> Any:
-    """A token for somebody. Its secret is told this once."""
+def make(asker: Asker, wanted: shapes.NewToken, response: Response) -> Any:
+    """A token for somebody. Its secret is told this once: it is kept nowhere, not as the answer to a key either."""
     asker.need(Permission.MANAGE)
+    response.headers["Cache-Control"] = "no-store"
     made = asker.site.make_token(wanted.name, wanted.grants, lasts=wanted.lasts)
     return telling.told(made.row, secret=made.secret)
 
@@ -75,9 +76,8 @@ def names_of(asker: Asked) -> list[str]:
 def notices(asker: Asker, unread: bool = False, after: After = 0, limit: Limit = 100) -> dict[str, Any]:
     """What the asker was told, and how much of it is unread."""
     names = names_of(asker)
-    with asker.site.catalog.read() as view:
-        found = view.notices(names, unread=unread, after=after, limit=limit)
-        return {"items": [telling.told(one) for one in found], "unread": view.unread(names)}
+    found = sight.notices(asker, names, unread=unread, after=after, limit=limit)
+    return {"items": [telling.told(one) for one in found], "unread": sight.unread(asker, names)}
 
 
 @routes.post("/notices/read", response_model=shapes.Done, dependencies=may(Permission.VIEW))

@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse
 from towpath.api import previews, shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import seen
 from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.base.model import Product
 from towpath.base.states import Product as State
@@ -27,7 +28,10 @@ _THERE = (State.CURRENT, State.SUPERSEDED, State.TRASH, State.SHED, State.CHANGE
 def find_product(asker: Asked, number: int, permission: Permission) -> Product:
     """A product of an item that the asker may do this to. Raises `NotFoundError`."""
     found = asker.site.product(number)
-    asker.item(found.item, permission)
+    try:
+        asker.item(found.item, permission)
+    except NotFoundError:
+        raise NotFoundError(f"no product with number {number}") from None
     return found
 
 
@@ -48,7 +52,9 @@ def lineage(
 ) -> dict[str, Any]:
     """What a product was made from and what was made from it: products, and the runs between them."""
     find_product(asker, product, Permission.VIEW)
-    found = asker.site.trace(product, up=direction != "down", down=direction != "up", most=most)
+    found = asker.site.trace(
+        product, up=direction != "down", down=direction != "up", most=most, sees=seen(asker)
+    )
     return {
         "products": [
             {**telling.product(one), "item_name": found.items[one.item]} for one in found.products.values()
@@ -122,10 +128,17 @@ def file_of(product: Product, place: Path, path: str = "") -> Path:
         if not file.startswith(real + os.sep):
             raise NotFoundError(f"product {product.id} has no file {path!r}")
         place = Path(file)
-    if not place.is_file():
+    if not _is_file(place):
         what = f"product {product.id} has no file {path!r}"
         raise NotFoundError(what if path else f"the bytes of product {product.id} are missing")
     return place
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError:  # a name that is too long for a file
+        return False
 
 
 @routes.get("/products/{product}/files", dependencies=may(Permission.VIEW))
@@ -142,7 +155,8 @@ def files(asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_00
             file = Path(folder) / name
             if len(every) == limit:
                 return {"items": every, "is_cut": True}
-            every.append({"path": str(file.relative_to(place)), "size": file.lstat().st_size})
+            path = os.fsencode(file.relative_to(place)).decode(errors="replace")
+            every.append({"path": path, "size": file.lstat().st_size})
     return {"items": every, "is_cut": False}
 
 

@@ -8,9 +8,11 @@ from towpath.api import shapes, telling
 from towpath.api.asking import Asker
 from towpath.api.routes.items import After, Limit
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import seen
 from towpath.base.errors import UsageError
 from towpath.base.states import Publication
 from towpath.contracts.auth import Permission
+from towpath.contracts.catalog import PublicationRow
 
 routes = router("publications")
 
@@ -29,14 +31,17 @@ def publications(  # type: ignore[no-untyped-def]
     if state and state not in tuple(Publication):
         raise UsageError(f"state: found {state!r}; expected one of {', '.join(Publication)}")
     states = (Publication(state),) if state else ()
+    sees = seen(asker)
+    shown: list[PublicationRow] = []
     with asker.site.catalog.read() as view:
-        found = view.publications(item, states=states, after=after, limit=limit)
-        items = {number: view.item(number) for number in {one.item for one in found}}
-    shown = [one for one in found if asker.sees(items[one.item].pipeline, items[one.item])]
-    return {
-        "items": [telling.told(one) for one in shown],
-        "next": found[-1].id if len(found) == limit else None,
-    }
+        while len(shown) < limit:
+            page = view.publications(item, states=states, after=after, limit=limit)
+            shown += [one for one in page if sees(one.item)][: limit - len(shown)]
+            if len(page) < limit:
+                break
+            after = page[-1].id
+    following = shown[-1].id if len(shown) == limit else None
+    return {"items": [telling.told(one) for one in shown], "next": following}
 
 
 @routes.post("/items/{item}/publish", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))

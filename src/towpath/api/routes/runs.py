@@ -13,6 +13,7 @@ from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.errors import Refused
 from towpath.api.routes.routing import may, router
+from towpath.api.sight import seen
 from towpath.app.documents import plain
 from towpath.app.looking import LogPart
 from towpath.base import ids
@@ -41,10 +42,13 @@ def find_run(asker: Asked, name: str, permission: Permission = Permission.VIEW) 
         If there is no such run, as far as they may know.
     """
     work, token = ids.parse_run_name(name)
-    with asker.site.catalog.read() as view:
-        row = view.work_row(work)
-        found = next((one for one in view.runs(work=work, limit=10_000) if one.token == token), None)
-    asker.item(row.item, permission)
+    try:
+        with asker.site.catalog.read() as view:
+            row = view.work_row(work)
+            found = next((one for one in view.runs(work=work, limit=10_000) if one.token == token), None)
+        asker.item(row.item, permission)
+    except NotFoundError:
+        raise NotFoundError(f"no run {name}") from None
     if found is None and not (row.state is Work.RUNNING and row.token == token):
         raise NotFoundError(f"no run {name}")
     return row, found
@@ -63,10 +67,12 @@ def one(asker: Asker, run: RunName) -> Any:
             "components": plain(view.components(found.work, found.token)),
             "software": dict(view.software(found.work, found.token)),
         }
+    sees = seen(asker)
     read = [
         {"name": one.name, "sha256": one.sha256.hex(), "item": one.item, "value": plain(one.value),
          "product": one.product.id if one.product else None}
         for one in inputs
+        if one.product is None or sees(one.product.item)
     ]  # fmt: skip
     made = [one.id for one in every if one.run == (found.work, found.token)]
     return {**telling.run(found), **more, "inputs": read, "products": made}

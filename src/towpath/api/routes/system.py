@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from towpath.api import shapes
+from towpath.api import shapes, sight
 from towpath.api.asking import Asker
 from towpath.api.metrics import exposition
 from towpath.api.routes.routing import ERRORS, may
@@ -33,14 +33,13 @@ def ready(asker: Asker) -> dict[str, str]:
 @routes.get("/system", response_model=shapes.System, dependencies=may(Permission.VIEW))
 def system(asker: Asker) -> Any:
     """The site at a glance: counts of work, sessions, what is wrong on disk."""
-    found = asker.site.status()
-    shown = {key: count for key, count in found.counts.items() if not key[0] or asker.sees(key[0])}
+    found = sight.status(asker, asker.site.status())
     names = ("session", "host", "pid", "lock", "attributable")
     return {
         "version": VERSION,
         "site": asker.site.settings.site.name or asker.site.folder.name,
         "schema_revision": revision(asker.site.settings),
-        "counts": counts(shown),
+        "counts": counts(found.counts),
         "sessions": [dict(zip(names, row, strict=True)) for row in found.sessions],
         "publications": dict(found.publications),
         "bad_products": found.bad_products,
