@@ -16,7 +16,7 @@ PICKS = "phase,time\nP,10.00\nS,12.05\n"
 AXE = Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js"
 PAGES = (
     "/orders", "/orders/1", "/orders/2", "/calibrations?state=all", "/publications", "/sources", "/inventory",
-    "/inventory/sizes", "/configuration", "/configuration?pipeline=lab", "/events", "/people?every=true", "/notices",
+    "/inventory/sizes", "/configuration", "/configuration?pipeline=lab", "/events?type=order", "/people?every=true", "/notices",
 )  # fmt: skip
 
 
