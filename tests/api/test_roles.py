@@ -451,7 +451,7 @@ def test_what_is_hidden_is_answered_as_if_it_were_not_there(discreet: Server) ->
     for table, prefix in ((REST, "/api/v1"), (PAGES, "")):
         for key, rule in table.items():
             method, _, path = key.partition(" ")
-            if rule.where != ITEM or not ("{" in path.replace("{pipeline}", "").replace("{name}", "")):
+            if rule.where != ITEM or "{" not in path.replace("{pipeline}", "").replace("{name}", ""):
                 continue
             told = []
             for known in (hidden, absent):

@@ -1,13 +1,15 @@
 """How every route is made: under one tag, done once for each `Idempotency-Key`, with the errors that it may answer."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from towpath.api import shapes
 from towpath.api.asking import needs
 from towpath.api.once import Route
 from towpath.contracts.auth import Permission
+
+Number = Annotated[int, Path(ge=0, le=shapes.MOST, description="its number")]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": shapes.ErrorAnswer, "description": text}
