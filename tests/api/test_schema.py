@@ -31,7 +31,7 @@ CHECKS = [
     response_schema_conformance,
     unsupported_method,
 ]
-EXAMPLES = 12  # of each operation, each way
+EXAMPLES = 10  # of each operation, each way
 
 
 class Quiet:
@@ -102,6 +102,8 @@ def test_what_is_answered_is_what_the_document_says(busy: Server, app: Quiet, mo
     for operation in operations(app):
         try:
             _ask(busy, operation, mode)
+        except hypothesis.errors.Unsatisfiable:
+            continue  # nothing that could be sent is wrong
         except BaseExceptionGroup as error:
             wrong[operation.label] = "\n".join(str(one) for one in error.exceptions)
         except (hypothesis.errors.HypothesisException, AssertionError) as error:
