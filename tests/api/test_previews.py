@@ -260,12 +260,12 @@ def test_an_endless_file_costs_one_attempt(tmp_path: Path) -> None:
 def test_a_maker_is_bounded_and_may_start_nothing(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys",
-        "from towpath.api import preview_maker as maker",
+        "from towpath.api import preview_maker as maker, previews",
         "maker.bound()",
         "try: bytearray(maker.MEMORY)",
         "except MemoryError: print('memory')",
         "try:",
-        "    with open(sys.argv[1], 'wb') as file: file.write(bytes(maker.LARGEST + 1))",
+        "    with open(sys.argv[1], 'wb') as file: file.write(bytes(previews.LARGEST + 1))",
         "except OSError: print('size')",
         "try: subprocess.run(['true'])",
         "except PermissionError: print('process')",

@@ -234,7 +234,9 @@ def test_the_story_goes_on_without_a_reload(visit: Visit, served: Any) -> None:
     assert page.evaluate("window.isTheSame")
 
 
-WHOLE = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']})"
+WHOLE = (
+    "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']})"
+)
 COLOURS = "axe.run(document, {runOnly: {type: 'rule', values: ['color-contrast']}})"
 
 

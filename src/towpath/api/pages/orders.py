@@ -1,5 +1,6 @@
 """Orders and gates: what waits for people, soonest due first; and one order, with all that is asked, given and delivered."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import File, Form, Query, Request, Response, UploadFile
@@ -23,6 +24,7 @@ routes = router()
 
 _MOST = 2000  # orders that are sorted by their due date
 _PAGE = 100
+_INPUTS, _PREVIEWS = 500, 12  # that are listed, and that are shown
 _FILES = 200  # of a tree that is given
 _TOPICS = ("order", "order reminder", "delivery")
 
@@ -98,7 +100,7 @@ def one(request: Request, asker: Viewer, number: int) -> Response:
     stream = stream_of(asker, item=found.row.item)
     with asker.site.catalog.read() as view:
         item = view.item(found.row.item)
-        given = [_given(asker, view, each) for each in found.row.body["inputs"]]
+        given = _given(asker, view, found.row.body["inputs"])
     return render(
         request,
         asker,
@@ -110,21 +112,36 @@ def one(request: Request, asker: Viewer, number: int) -> Response:
         row=found.row,
         item=item,
         given=given,
+        pictured=[each for each in given if each["product"]][:_PREVIEWS],
         can=_allowed(asker, found, item),
         people=_people(found.row),
         now=clock.now(),
     )
 
 
-def _given(asker: Asked, view: View, told: dict[str, Any]) -> dict[str, Any]:
-    """One thing that is given, with its product if that is there and may be read, and the files of a tree."""
+def _given(asker: Asked, view: View, inputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is given, each with its product if that is there and may be read, and the files of a tree."""
+    known: dict[str, dict[tuple[str, str], Product]] = {}
+    given = []
+    for told in inputs[:_INPUTS]:
+        if told["item"] not in known:
+            known[told["item"]] = _readable(asker, view, told["item"])
+        products = known[told["item"]]
+        product = products.get((told["root"], told["path"]))
+        files = _files(asker, product) if product and product.tree else []
+        given.append({**told, "product": product, "files": files})
+    return given
+
+
+def _readable(asker: Asked, view: View, name: str) -> dict[tuple[str, str], Product]:
+    """The products of an item by root and path; none if the asker may not read them."""
     try:
-        item = asker.site.find(told["item"])
+        item = asker.site.find(name)
     except NotFoundError:
-        return {**told, "product": None, "files": []}
-    every = view.products([item.id], states=tuple(ProductState)) if asker.may(Permission.READ, item) else []
-    product = next((each for each in every if (each.root, each.path) == (told["root"], told["path"])), None)
-    return {**told, "product": product, "files": _files(asker, product) if product and product.tree else []}
+        return {}
+    if not asker.may(Permission.READ, item):
+        return {}
+    return {(one.root, one.path): one for one in view.products([item.id], states=tuple(ProductState))}
 
 
 def _files(asker: Asked, product: Product) -> list[tuple[str, int]]:
