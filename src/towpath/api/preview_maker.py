@@ -55,6 +55,7 @@ _BY_MAGIC: tuple[tuple[bytes, Maker], ...] = (
     (b"SIMPLE  =", pictures.fits),
     (b"\x89HDF\r\n\x1a\n", pictures.hdf5),
     (b"PAR1", tables.parquet),
+    (b"SQLite format 3\0", tables.sqlite),
 )
 
 
