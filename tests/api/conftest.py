@@ -21,6 +21,7 @@ SITE = """\
 [site]
 name = "laboratory"
 executor = "inline"
+{catalog}
 
 [pipelines.lab]
 plugin = "lab:plugin"
@@ -32,15 +33,18 @@ path = "{path}"
 class Server:
     """A site, the server around it, and clients of people by role."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", *, catalog: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "towpath.toml").write_text(SITE.format(file=HERE / "lab.toml", path=HERE) + more)
+        where = f'catalog = "{catalog}"' if catalog else ""
+        site = SITE.format(file=HERE / "lab.toml", path=HERE, catalog=where)
+        (folder / "towpath.toml").write_text(site + more)
         self.folder = folder
         self.site = Site.open(folder)
         self.app = make_app(self.site)
         self.browser = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)
         self.browser.__enter__()
         self.tokens: dict[str, str] = {}
+        self.is_closed = False
 
     def secret(self, *grants: str) -> str:
         """The secret of a token with these grants."""
@@ -62,7 +66,10 @@ class Server:
         self.site.run(check=False, patience=0)
 
     def close(self) -> None:
-        """End it."""
+        """End it; again: nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self.browser.__exit__(None, None, None)
         self.site.close()
 
@@ -97,8 +104,8 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Give `make_server(more)`: a server around an empty site (in a folder of its own) whose site file has `more`."""
     made: list[Server] = []
 
-    def make(more: str = "", folder: Path | None = None) -> Server:
-        made.append(Server(folder or tmp_path / f"site{len(made)}", more))
+    def make(more: str = "", folder: Path | None = None, catalog: str = "") -> Server:
+        made.append(Server(folder or tmp_path / f"site{len(made)}", more, catalog=catalog))
         return made[-1]
 
     yield make

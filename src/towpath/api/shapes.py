@@ -3,12 +3,15 @@
 The fields are those of `--json` on the command line: times are ISO 8601 texts in UTC, hashes hexadecimal.
 """
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 _MOST = 1_000  # characters of a reason
+MOST = 2**62  # the largest number of anything
+
+Number = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Asked(BaseModel):
@@ -368,7 +371,7 @@ class Done(BaseModel):
 class Choice(Asked):
     """Which items: named by number, or all that a filter finds."""
 
-    ids: list[int] = Field(default=[], max_length=10_000)
+    ids: list[Number] = Field(default=[], max_length=10_000)
     pipeline: str = ""
     kind: str = ""
     state: str = ""
@@ -451,7 +454,7 @@ class CalibrationShape(BaseModel):
 class Certification(Asked):
     """A product to certify."""
 
-    product: int
+    product: Number
     kind: str = Field(min_length=1, max_length=100)
     selector: str = Field(default="", max_length=200)
     begin: str
@@ -592,7 +595,7 @@ class Notices(BaseModel):
 class Seen(Asked):
     """Notices that were read; none means all."""
 
-    ids: list[int] = []
+    ids: list[Number] = Field(default=[], max_length=10_000)
 
 
 # ---- runs that come by their token

@@ -10,6 +10,7 @@ from towpath.api.pages import timeline
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.pages.reason import reason
 from towpath.api.routes import calibrations as rest
+from towpath.api.routes.routing import Number
 from towpath.api.sight import seen
 from towpath.app.calibrating import STATES, CalibrationStatus
 from towpath.base import clock
@@ -113,7 +114,7 @@ def certify(
 
 
 @routes.post("/calibrations/{number}/decertify")
-def decertify(asker: Asker, number: int, why: Annotated[str, Form(max_length=1000)] = "") -> Response:
+def decertify(asker: Asker, number: Number, why: Annotated[str, Form(max_length=1000)] = "") -> Response:
     """Withdraw one."""
 
     def do() -> str:

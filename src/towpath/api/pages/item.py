@@ -18,6 +18,7 @@ from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.pages.work import VERBS, permission_of
 from towpath.api.routes import actions, flags, orders, people, publications
 from towpath.api.routes.items import etag
+from towpath.api.routes.routing import Number
 from towpath.api.sight import seen
 from towpath.app.looking import Details
 from towpath.base import ids, words
@@ -89,7 +90,7 @@ class RuleLine:
 
 @routes.get("/items/{number}")
 def item(
-    request: Request, asker: Viewer, number: int, product: Annotated[int, Query(ge=0, le=2**62)] = 0
+    request: Request, asker: Viewer, number: Number, product: Annotated[int, Query(ge=0, le=2**62)] = 0
 ) -> HTMLResponse:
     """The page; `product` is the one whose lineage is drawn."""
     stream = stream_of(asker, item=number)
@@ -239,7 +240,7 @@ def _there(number: int, part: str = "") -> str:
 @routes.post("/items/{number}/actions")
 def act(
     asker: Viewer,
-    number: int,
+    number: Number,
     action: Annotated[shapes.Verb, Form()],
     stage: Annotated[str, Form(max_length=200)] = "",
     expect: Annotated[str, Form(max_length=40)] = "",
@@ -262,8 +263,8 @@ def act(
 @routes.post("/items/{number}/gates/{order}")
 def decide(
     asker: Viewer,
-    number: int,
-    order: int,
+    number: Number,
+    order: Number,
     decision: Annotated[str, Form(pattern="^(approve|reject)$")],
     why: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
@@ -283,7 +284,7 @@ def decide(
 
 @routes.post("/items/{number}/publish")
 def publish(
-    asker: Viewer, number: int, retry: Annotated[bool, Form()] = False, why: Annotated[str, Form(max_length=1000)] = ""
+    asker: Viewer, number: Number, retry: Annotated[bool, Form()] = False, why: Annotated[str, Form(max_length=1000)] = ""
 ) -> Response:  # fmt: skip
     """Let publications go on, or try them again."""
     verb = publications.retry if retry else publications.publish
@@ -298,7 +299,7 @@ def publish(
 @routes.post("/items/{number}/flags")
 def flag(
     asker: Viewer,
-    number: int,
+    number: Number,
     value: Annotated[str, Form(min_length=1, max_length=100)],
     part: Annotated[str, Form(max_length=500)] = "",
     comment: Annotated[str, Form(max_length=1000)] = "",
@@ -317,7 +318,7 @@ def flag(
 
 
 @routes.post("/items/{number}/follow")
-def follow(asker: Viewer, number: int, leave: Annotated[bool, Form()] = False) -> Response:
+def follow(asker: Viewer, number: Number, leave: Annotated[bool, Form()] = False) -> Response:
     """Be told what happens to it, or no longer."""
 
     def do() -> str:

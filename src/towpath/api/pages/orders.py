@@ -10,6 +10,7 @@ from towpath.api.asking import Asked, Asker
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.pages.reason import reason
 from towpath.api.routes import orders as rest
+from towpath.api.routes.routing import Number
 from towpath.app.ordering import OrderDetails
 from towpath.base import clock
 from towpath.base.errors import NotFoundError
@@ -94,7 +95,7 @@ def _people(row: OrderRow) -> list[str]:
 
 
 @routes.get("/orders/{number}")
-def one(request: Request, asker: Viewer, number: int) -> Response:
+def one(request: Request, asker: Viewer, number: Number) -> Response:
     """One order."""
     found = rest.find_order(asker, number)
     stream = stream_of(asker, item=found.row.item)
@@ -180,7 +181,7 @@ def _at(number: int) -> str:
 
 
 @routes.post("/orders/{number}/claim")
-def claim(asker: Asker, number: int) -> Response:
+def claim(asker: Asker, number: Number) -> Response:
     """Take it."""
 
     def do() -> str:
@@ -191,7 +192,7 @@ def claim(asker: Asker, number: int) -> Response:
 
 
 @routes.post("/orders/{number}/return")
-def give_back(asker: Asker, number: int, why: Why = "") -> Response:
+def give_back(asker: Asker, number: Number, why: Why = "") -> Response:
     """Give it back."""
 
     def do() -> str:
@@ -203,7 +204,7 @@ def give_back(asker: Asker, number: int, why: Why = "") -> Response:
 
 @routes.post("/orders/{number}/assign")
 def assign(
-    asker: Asker, number: int, who: Annotated[str, Form(max_length=100)] = "", why: Why = ""
+    asker: Asker, number: Number, who: Annotated[str, Form(max_length=100)] = "", why: Why = ""
 ) -> Response:
     """Give it to somebody."""
 
@@ -216,7 +217,7 @@ def assign(
 
 
 @routes.post("/orders/{number}/approve")
-def approve(asker: Asker, number: int, why: Why = "") -> Response:
+def approve(asker: Asker, number: Number, why: Why = "") -> Response:
     """Let the item go on."""
 
     def do() -> str:
@@ -227,7 +228,7 @@ def approve(asker: Asker, number: int, why: Why = "") -> Response:
 
 
 @routes.post("/orders/{number}/reject")
-def reject(asker: Asker, number: int, why: Why = "") -> Response:
+def reject(asker: Asker, number: Number, why: Why = "") -> Response:
     """End the item's way."""
 
     def do() -> str:
@@ -238,7 +239,7 @@ def reject(asker: Asker, number: int, why: Why = "") -> Response:
 
 
 @routes.post("/orders/{number}/take")
-def take(asker: Asker, number: int, why: Why = "", delivery: Annotated[int, Form(ge=0)] = 0) -> Response:
+def take(asker: Asker, number: Number, why: Why = "", delivery: Annotated[int, Form(ge=0)] = 0) -> Response:
     """Take a delivery that was not accepted."""
 
     def do() -> str:
@@ -249,7 +250,7 @@ def take(asker: Asker, number: int, why: Why = "", delivery: Annotated[int, Form
 
 
 @routes.post("/orders/{number}/check")
-def check(asker: Asker, number: int) -> Response:
+def check(asker: Asker, number: Number) -> Response:
     """Look into its drop box now."""
     return attempt(_at(number), lambda: _judged(rest.check(asker, number)))
 
@@ -258,7 +259,7 @@ def check(asker: Asker, number: int) -> Response:
 def deliver(
     request: Request,
     asker: Asker,
-    number: int,
+    number: Number,
     files: Annotated[list[UploadFile], File()],
     comment: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:

@@ -9,6 +9,7 @@ from towpath.api.asking import Asked, Asker
 from towpath.api.errors import Refused, refused
 from towpath.api.pages.page import Said, Viewer, attempt, render, router, stream_of
 from towpath.api.routes import people as rest
+from towpath.api.routes.routing import Number
 from towpath.base import clock
 from towpath.base.errors import TowpathError
 from towpath.contracts.auth import POLICY, Permission, Role
@@ -91,7 +92,7 @@ def make(
 
 
 @routes.post("/people/{number}/revoke")
-def revoke(asker: Asker, number: int) -> Response:
+def revoke(asker: Asker, number: Number) -> Response:
     """Refuse a token from now on."""
 
     def do() -> str:

@@ -11,6 +11,7 @@ from towpath.api import shapes, sight
 from towpath.api.asking import Asked, Asker
 from towpath.api.pages.page import Viewer, attempt, render, router, stream_of
 from towpath.api.routes import publications as rest
+from towpath.api.routes.routing import Number
 from towpath.base.errors import NotFoundError, UsageError
 from towpath.base.model import Item
 from towpath.base.states import Publication
@@ -106,7 +107,7 @@ def _publishes(asker: Asked, key: tuple[str, str, str, str]) -> bool:
 
 
 @routes.post("/publications/items/{item}")
-def publish(asker: Asker, item: int, retry: Annotated[bool, Form()] = False, why: Why = "") -> Response:
+def publish(asker: Asker, item: Number, retry: Annotated[bool, Form()] = False, why: Why = "") -> Response:
     """Let publications of an item go on that wait; with `retry`, try again those that failed."""
 
     def do() -> str:
@@ -118,7 +119,7 @@ def publish(asker: Asker, item: int, retry: Annotated[bool, Form()] = False, why
 
 
 @routes.get("/publications/{number}/documents/{name}")
-def document(asker: Viewer, number: int, name: str) -> Response:
+def document(asker: Viewer, number: Number, name: str) -> Response:
     """A document that stands beside what was published."""
     with asker.site.catalog.read() as view:
         row = next(iter(view.publications(after=number - 1, limit=1)), None)

@@ -13,7 +13,7 @@ from towpath.api import shapes
 from towpath.api.asking import Asked, Asker
 from towpath.api.errors import Refused
 from towpath.api.routes.items import Filter, etag, list_items
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.app.site import Site
 from towpath.base.errors import UsageError
 from towpath.base.model import Item
@@ -34,7 +34,7 @@ IfMatch = Annotated[
 
 
 @routes.post("/items/{item}/actions", response_model=shapes.Done, dependencies=may(Permission.VIEW))
-def act(asker: Asker, item: int, wanted: shapes.Action, if_match: IfMatch = "") -> Any:
+def act(asker: Asker, item: Number, wanted: shapes.Action, if_match: IfMatch = "") -> Any:
     """Do something to an item's work. 409 tells the states, where they are not those expected."""
     found = asker.item(item, _PERMISSION.get(wanted.action, Permission.RUN))
     touched = _act(_expecting(asker.site, found, wanted, if_match), found, wanted)

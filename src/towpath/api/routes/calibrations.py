@@ -7,7 +7,7 @@ from fastapi import Query
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.products import find_product
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.app.calibrating import CalibrationStatus
 from towpath.base import clock
 from towpath.base.errors import NotFoundError, UsageError
@@ -69,7 +69,7 @@ def certify(asker: Asker, wanted: shapes.Certification) -> Any:
     response_model=shapes.CalibrationShape,
     dependencies=may(Permission.CERTIFY),
 )
-def decertify(asker: Asker, number: int, wanted: shapes.Because) -> Any:
+def decertify(asker: Asker, number: Number, wanted: shapes.Because) -> Any:
     """Withdraw a calibration; work that stands on it is to be done again. Answers it as it was."""
     found = [one for one in asker.site.calibrations(state="") if one.number == number]
     item = asker.site.find(found[0].item) if found else None

@@ -4,14 +4,14 @@ from typing import Any
 
 from towpath.api import shapes, telling
 from towpath.api.asking import Asker
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.contracts.auth import Permission
 
 routes = router("flags")
 
 
 @routes.get("/items/{item}/flags", response_model=list[shapes.FlagShape], dependencies=may(Permission.VIEW))
-def flags(asker: Asker, item: int) -> Any:
+def flags(asker: Asker, item: Number) -> Any:
     """The flags on an item."""
     found = asker.item(item)
     with asker.site.catalog.read() as view:
@@ -21,7 +21,7 @@ def flags(asker: Asker, item: int) -> Any:
 @routes.post(
     "/items/{item}/flags", response_model=shapes.FlagShape, status_code=201, dependencies=may(Permission.FLAG)
 )
-def flag(asker: Asker, item: int, wanted: shapes.NewFlag) -> Any:
+def flag(asker: Asker, item: Number, wanted: shapes.NewFlag) -> Any:
     """Put a quality mark on an item or a part of it; work that consumes flags is done again."""
     found = asker.item(item, Permission.FLAG)
     number = asker.site.flag(found.name, wanted.value, part=wanted.part, comment=wanted.comment)

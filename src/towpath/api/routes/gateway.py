@@ -16,7 +16,7 @@ from towpath.api import shapes
 from towpath.api.asking import Asked, Asker
 from towpath.api.errors import Refused
 from towpath.api.routes.products import file_of
-from towpath.api.routes.routing import router
+from towpath.api.routes.routing import Number, router
 from towpath.api.routes.runs import RunName
 from towpath.base import ids
 from towpath.base.errors import NotFoundError
@@ -59,7 +59,7 @@ def inputs(asker: Asker, own: Own) -> Any:
 
 
 @routes.get("/runs/{run}/inputs/{product}", response_class=Response, responses={200: _BYTES, 206: _BYTES})
-def read(asker: Asker, own: Own, product: int, path: Annotated[str, Query(max_length=4000)] = "") -> Any:
+def read(asker: Asker, own: Own, product: Number, path: Annotated[str, Query(max_length=4000)] = "") -> Any:
     """The bytes of an input, or of one file of a tree; ranges are answered."""
     found = next((one for one in asker.site.run_inputs(*own) if one.product.id == product), None)
     if found is None:

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Response
 
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.api.sight import explained, sees_all
 from towpath.app.documents import plain
 from towpath.base import clock
@@ -175,7 +175,7 @@ def named(asker: Asked, name: str) -> Item:
 
 
 @routes.get("/items/{item}", response_model=shapes.ItemDetails, dependencies=may(Permission.VIEW))
-def item(asker: Asker, item: int, response: Response) -> Any:
+def item(asker: Asker, item: Number, response: Response) -> Any:
     """Everything that the catalog knows of an item. Its `ETag` is for `If-Match` of actions."""
     found = asker.site.show(asker.item(item).name)
     with asker.site.catalog.read() as view:
@@ -194,7 +194,7 @@ def etag(works: tuple[WorkRow, ...] | list[WorkRow]) -> str:
 @routes.get(
     "/items/{item}/why", response_model=list[shapes.ExplanationShape], dependencies=may(Permission.VIEW)
 )
-def why(asker: Asker, item: int, stage: str = "") -> Any:
+def why(asker: Asker, item: Number, stage: str = "") -> Any:
     """Why each stage (or one) is as it is, what it waits for, and what to do about it."""
     return explained(asker, [plain(one) for one in asker.site.explain(asker.item(item).name, stage)])
 

@@ -10,7 +10,7 @@ from fastapi import File, Form, Query, UploadFile
 from towpath.api import shapes, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.items import After, Limit
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.api.sight import seen
 from towpath.app.ordering import OrderDetails
 from towpath.base.errors import NotFoundError, StateError, UsageError
@@ -56,13 +56,13 @@ def orders(  # type: ignore[no-untyped-def]
 
 
 @routes.get("/orders/{number}", response_model=shapes.OrderDetails, dependencies=may(Permission.VIEW))
-def one(asker: Asker, number: int) -> Any:
+def one(asker: Asker, number: Number) -> Any:
     """An order: what was asked, what is given, where its drop box is, what was delivered."""
     return telling.order_details(find_order(asker, number))
 
 
 @routes.post("/orders/{number}/claim", response_model=shapes.OrderDetails, dependencies=may(Permission.ORDER))
-def claim(asker: Asker, number: int) -> Any:
+def claim(asker: Asker, number: Number) -> Any:
     """Take an order: its delivery is awaited until its due date."""
     find_order(asker, number, Permission.ORDER)
     return telling.order_details(asker.site.claim_order(number))
@@ -71,7 +71,7 @@ def claim(asker: Asker, number: int) -> Any:
 @routes.post(
     "/orders/{number}/return", response_model=shapes.OrderDetails, dependencies=may(Permission.ORDER)
 )
-def give_back(asker: Asker, number: int, wanted: shapes.Why) -> Any:
+def give_back(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
     """Give an order back: anybody may take it."""
     find_order(asker, number, Permission.ORDER)
     return telling.order_details(asker.site.return_order(number, why=wanted.why))
@@ -80,7 +80,7 @@ def give_back(asker: Asker, number: int, wanted: shapes.Why) -> Any:
 @routes.post(
     "/orders/{number}/assign", response_model=shapes.OrderDetails, dependencies=may(Permission.DECIDE)
 )
-def assign(asker: Asker, number: int, wanted: shapes.Assignment) -> Any:
+def assign(asker: Asker, number: Number, wanted: shapes.Assignment) -> Any:
     """Give an order to somebody, whoever has it."""
     find_order(asker, number, Permission.DECIDE)
     return telling.order_details(asker.site.assign_order(number, wanted.who, why=wanted.why))
@@ -89,7 +89,7 @@ def assign(asker: Asker, number: int, wanted: shapes.Assignment) -> Any:
 @routes.post("/orders/{number}/deliver", response_model=shapes.Examined, dependencies=may(Permission.ORDER))
 def deliver(  # type: ignore[no-untyped-def]
     asker: Asker,
-    number: int,
+    number: Number,
     files: Annotated[list[UploadFile], File(description="what is delivered")],
     comment: Annotated[str, Form(max_length=1000)] = "",
 ):
@@ -129,14 +129,16 @@ def examined(found: Any) -> dict[str, Any]:
 
 
 @routes.post("/orders/{number}/check", response_model=shapes.Examined, dependencies=may(Permission.ORDER))
-def check(asker: Asker, number: int) -> Any:
+def check(asker: Asker, number: Number) -> Any:
     """Look into the drop box of an order now, and judge what is in it."""
     find_order(asker, number, Permission.ORDER)
     return examined(asker.site.check_order(number))
 
 
 @routes.post("/orders/{number}/take", response_model=shapes.OrderDetails, dependencies=may(Permission.DECIDE))
-def take(asker: Asker, number: int, wanted: shapes.Because, delivery: Annotated[int, Query(ge=0)] = 0) -> Any:
+def take(
+    asker: Asker, number: Number, wanted: shapes.Because, delivery: Annotated[int, Query(ge=0, le=2**62)] = 0
+) -> Any:
     """Take a delivery that was not accepted (the last one) as if it had been."""
     find_order(asker, number, Permission.DECIDE)
     return telling.order_details(asker.site.take_delivery(number, why=wanted.why, delivery=delivery))
@@ -149,7 +151,7 @@ def take(asker: Asker, number: int, wanted: shapes.Because, delivery: Annotated[
     dependencies=may(Permission.DECIDE),
     tags=["gates"],
 )
-def approve(asker: Asker, number: int, wanted: shapes.Why) -> Any:
+def approve(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
     """Let an item go on at a gate."""
     found = _gate(asker, number)
     return telling.order_details(asker.site.approve(found.item, found.row.stage, why=wanted.why))
@@ -161,7 +163,7 @@ def approve(asker: Asker, number: int, wanted: shapes.Why) -> Any:
     dependencies=may(Permission.DECIDE),
     tags=["gates"],
 )
-def reject(asker: Asker, number: int, wanted: shapes.Because) -> Any:
+def reject(asker: Asker, number: Number, wanted: shapes.Because) -> Any:
     """End an item's way at a gate, with the reason."""
     found = _gate(asker, number)
     return telling.order_details(asker.site.reject(found.item, found.row.stage, why=wanted.why))

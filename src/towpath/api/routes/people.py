@@ -7,7 +7,7 @@ from fastapi import Query, Response
 from towpath.api import shapes, sight, telling
 from towpath.api.asking import Asked, Asker
 from towpath.api.routes.items import After, Limit
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.contracts.auth import Permission
 
 routes = router("people")
@@ -47,7 +47,7 @@ def make(asker: Asker, wanted: shapes.NewToken, response: Response) -> Any:
 
 
 @routes.delete("/tokens/{number}", status_code=204, dependencies=may(Permission.MANAGE))
-def revoke(asker: Asker, number: int) -> None:
+def revoke(asker: Asker, number: Number) -> None:
     """Refuse a token from now on, with every login that was made with it."""
     asker.need(Permission.MANAGE)
     asker.site.revoke_token(number)
@@ -55,14 +55,14 @@ def revoke(asker: Asker, number: int) -> None:
 
 # ---- what they follow
 @routes.put("/items/{item}/subscription", status_code=204, dependencies=may(Permission.SUBSCRIBE))
-def follow(asker: Asker, item: int) -> None:
+def follow(asker: Asker, item: Number) -> None:
     """Be told what happens to an item."""
     found = asker.item(item, Permission.SUBSCRIBE)
     asker.site.subscribe(found.name)
 
 
 @routes.delete("/items/{item}/subscription", status_code=204, dependencies=may(Permission.SUBSCRIBE))
-def leave(asker: Asker, item: int) -> None:
+def leave(asker: Asker, item: Number) -> None:
     """No longer be told what happens to an item."""
     asker.site.unsubscribe(asker.item(item).name)
 

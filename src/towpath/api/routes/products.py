@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 
 from towpath.api import previews, shapes, telling
 from towpath.api.asking import Asked, Asker
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.api.sight import seen
 from towpath.base.errors import NotFoundError, StateError, UsageError
 from towpath.base.model import Product
@@ -36,7 +36,7 @@ def find_product(asker: Asked, number: int, permission: Permission) -> Product:
 
 
 @routes.get("/products/{product}", response_model=shapes.ProductShape, dependencies=may(Permission.VIEW))
-def one(asker: Asker, product: int) -> Any:
+def one(asker: Asker, product: Number) -> Any:
     """What the catalog says of a product."""
     return telling.product(find_product(asker, product, Permission.VIEW))
 
@@ -44,7 +44,7 @@ def one(asker: Asker, product: int) -> Any:
 @routes.get("/products/{product}/lineage", dependencies=may(Permission.VIEW))
 def lineage(
     asker: Asker,
-    product: int,
+    product: Number,
     direction: Annotated[
         Literal["up", "down", "both"], Query(description="what it was made from, or what from it")
     ] = "both",
@@ -76,7 +76,7 @@ def lineage(
 )
 def content(
     asker: Asker,
-    product: int,
+    product: Number,
     path: Annotated[str, Query(max_length=4000, description="a file of a tree")] = "",
     inline: Annotated[bool, Query(description="to be shown, not kept: pictures and text")] = False,
 ) -> Any:
@@ -142,7 +142,9 @@ def _is_file(place: Path) -> bool:
 
 
 @routes.get("/products/{product}/files", dependencies=may(Permission.VIEW))
-def files(asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> dict[str, Any]:
+def files(
+    asker: Asker, product: Number, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+) -> dict[str, Any]:
     """The files of a tree with their sizes in bytes."""
     found = find_product(asker, product, Permission.VIEW)
     place = asker.site.place(found)
@@ -167,7 +169,7 @@ def files(asker: Asker, product: int, limit: Annotated[int, Query(ge=1, le=10_00
     dependencies=may(Permission.READ),
 )
 def preview(
-    request: Request, asker: Asker, product: int, path: Annotated[str, Query(max_length=4000)] = ""
+    request: Request, asker: Asker, product: Number, path: Annotated[str, Query(max_length=4000)] = ""
 ) -> Any:
     """A picture of a product (PNG, FITS, a slice of Zarr or HDF5), or the head of a table or text (JSON)."""
     found = find_product(asker, product, Permission.READ)

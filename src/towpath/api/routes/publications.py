@@ -7,7 +7,7 @@ from fastapi import Query
 from towpath.api import shapes, telling
 from towpath.api.asking import Asker
 from towpath.api.routes.items import After, Limit
-from towpath.api.routes.routing import may, router
+from towpath.api.routes.routing import Number, may, router
 from towpath.api.sight import seen
 from towpath.base.errors import UsageError
 from towpath.base.states import Publication
@@ -45,14 +45,14 @@ def publications(  # type: ignore[no-untyped-def]
 
 
 @routes.post("/items/{item}/publish", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
-def publish(asker: Asker, item: int, wanted: shapes.Why) -> Any:
+def publish(asker: Asker, item: Number, wanted: shapes.Why) -> Any:
     """Let publications of an item go on that wait for a person."""
     found = asker.item(item, Permission.PUBLISH)
     return {"touched": asker.site.publish(found.name, why=wanted.why)}
 
 
 @routes.post("/items/{item}/publish/retry", response_model=shapes.Done, dependencies=may(Permission.PUBLISH))
-def retry(asker: Asker, item: int, wanted: shapes.Why) -> Any:
+def retry(asker: Asker, item: Number, wanted: shapes.Why) -> Any:
     """Try publications of an item again that failed, were poisoned or stopped; those that wait go on too."""
     found = asker.item(item, Permission.PUBLISH)
     return {"touched": asker.site.publish(found.name, retry=True, why=wanted.why)}
