@@ -42,8 +42,9 @@ def inbox(
     who: Literal["", "me", "nobody"] = "",
     over: bool = False,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    skip: Annotated[int, Query(ge=0, le=_MOST)] = 0,
 ) -> Response:
-    """What waits for people; with `over` every order there ever was, by number."""
+    """What waits for people, without the first that were seen; with `over` every order there ever was, by number."""
     stream = stream_of(asker, type=list(_TOPICS))
     with asker.site.catalog.read() as view:
         rows = view.orders(kind=kind, after=after, limit=_PAGE) if over else _standing(view, kind)
@@ -55,15 +56,22 @@ def inbox(
         and pipeline in ("", items[row.item].pipeline)
         and _is_with(row, who, asker)
     ]
-    following = rows[-1].id if over and len(rows) == _PAGE else 0
+    wanted = {"kind": kind, "pipeline": pipeline, "who": who, "over": "true" if over else ""}
+    following: dict[str, Any] = {}
+    if over and len(rows) == _PAGE:
+        following = {**wanted, "after": rows[-1].id}
+    elif not over and len(shown) > skip + _PAGE:
+        following = {**wanted, "skip": skip + _PAGE}
     return render(
         request,
         asker,
         "orders.html",
         stream=stream,
         title="Orders and gates",
-        shown=shown,
-        wanted={"kind": kind, "pipeline": pipeline, "who": who, "over": "true" if over else ""},
+        shown=shown if over else shown[skip : skip + _PAGE],
+        total=len(shown),
+        is_first=not (skip or after),
+        wanted=wanted,
         pipelines=asker.pipelines(),
         is_cut=not over and len(rows) == _MOST,
         following=following,
@@ -72,7 +80,7 @@ def inbox(
 
 
 def _standing(view: View, kind: str) -> list[OrderRow]:
-    """The orders that stand, soonest due first; those without a date by their age."""
+    """The orders that stand, soonest due first."""
     found: list[OrderRow] = []
     while len(found) < _MOST:
         page = view.orders(
@@ -81,7 +89,12 @@ def _standing(view: View, kind: str) -> list[OrderRow]:
         found += page
         if not page:
             break
-    return sorted(found, key=lambda row: (row.due is None, row.due or row.opened, row.id))
+    return _by_due(found)
+
+
+def _by_due(rows: list[OrderRow]) -> list[OrderRow]:
+    """Those with a date, soonest first; then those without, by their age."""
+    return sorted(rows, key=lambda row: (row.due is None, row.due or row.opened, row.id))
 
 
 def _is_with(row: OrderRow, who: str, asker: Asked) -> bool:
