@@ -161,6 +161,7 @@ def _text(value: Any) -> str:
 
 
 def _largest(arrays: list[_Array], out: Path) -> None:
+    arrays = sorted(arrays, key=lambda one: one.name)
     tree = "\n".join(one.line() for one in arrays[:_LINES])
     tree += f"\n… and {len(arrays) - _LINES} more" if len(arrays) > _LINES else ""
     able = [
@@ -173,7 +174,7 @@ def _largest(arrays: list[_Array], out: Path) -> None:
             raise NoPreview("there is no array in it")
         out.write_text(json.dumps({"text": tree, "is_cut": len(arrays) > _LINES}), encoding="utf-8")
         return
-    one = max(able, key=lambda each: each.size)
+    one = min(able, key=lambda each: (-each.size, each.name))
     axes = _axes(one.shape)
     steps = _steps((one.shape[axes[0]], one.shape[axes[1]]))
     index: list[Any] = [0] * len(one.shape)
