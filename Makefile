@@ -49,7 +49,7 @@ help:
 	@echo "             from Debian's packages (PostgreSQL also from a wheel)"
 	@echo "make fast    the fast tests        make long    the long tests"
 	@echo "make floors  the coverage of floors 0 to 3 by the tests that ran"
-	@echo "make newer   the fast tests, without those of the docs, on Python 3.13, where there is one that runs"
+	@echo "make newer   the fast tests of the engine and its faces (SQLite) on Python 3.13, where there is one that runs"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove what the other targets made"
 
@@ -119,7 +119,8 @@ newer:
 	newer=$$($(call find,== (3$(,) 13),python3.13 python3 $(wildcard $(PYENV)/versions/3.13*/bin/python3))); \
 	if test -z "$$newer"; then echo "== Python 3.13: none found that runs, its tests are left out"; exit 0; fi; \
 	$(MAKE) --no-print-directory $(READY_NEWER) NEWER="$$newer" || exit 1; \
-	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow" --ignore tests/docs)
+	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow" \
+		--ignore tests/docs --ignore tests/pipelines -k "not postgres")
 
 bench: $(READY_TEST)
 	@for script in benchmarks/bench_*.py; do \

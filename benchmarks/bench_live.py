@@ -190,7 +190,10 @@ def measure(folder: Path, case: Case) -> list[str]:
                 time.sleep(case.seconds)
             used = 100 * (busy(seen) - before) / (time.monotonic() - began)
             time.sleep(_SETTLE)
-            memory = seen.memory_info().rss / 1e6
+            memory, began = seen.memory_info().rss / 1e6, time.monotonic()
+            server.terminate()
+            server.wait()
+            stopped = time.monotonic() - began
             waits = json.loads(clients.communicate("\n")[0])
     events = round(case.rate * case.seconds)
     expected = events * case.clients // case.topics if case.clients else 0
@@ -199,7 +202,7 @@ def measure(folder: Path, case: Case) -> list[str]:
         cut = quantiles(waits, n=100, method="inclusive")
         told = [f"{1000 * value:.1f}" for value in (cut[49], cut[94], cut[98], max(waits))]
     delivered = f"{len(waits):,} / {expected:,}" if case.rate else "-"
-    return [case.name, delivered, *told, f"{memory:.0f}", f"{used:.1f}", f"{opened:.1f}"]
+    return [case.name, delivered, *told, f"{memory:.0f}", f"{used:.1f}", f"{opened:.1f}", f"{stopped:.2f}"]
 
 
 def cases(clients: int, seconds: float) -> list[Case]:
@@ -230,15 +233,9 @@ def tabulate(title: str, url: str, asked: list[Case]) -> None:
     table = Table(title=f"{title}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     table.add_column("")
     headings = (
-        "delivered",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "max ms",
-        "server MB",
-        "server CPU %",
-        "opened in s",
-    )
+        "delivered", "p50 ms", "p95 ms", "p99 ms", "max ms",
+        "server MB", "server CPU %", "opened in s", "stopped in s",
+    )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
     for case in asked:

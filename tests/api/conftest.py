@@ -1,5 +1,6 @@
 """A site with the pipeline `lab`, and a server around it that answers in this process."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from towpath import Site
 from towpath.api.app import make_app
 
 HERE = Path(__file__).resolve().parent
+CHROMIUM = "/usr/bin/chromium"
 sys.path.insert(0, str(HERE))
 
 SITE = """\
 [site]
 name = "laboratory"
 executor = "inline"
+{catalog}
 
 [pipelines.lab]
 plugin = "lab:plugin"
@@ -30,15 +33,18 @@ path = "{path}"
 class Server:
     """A site, the server around it, and clients of people by role."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", *, catalog: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "towpath.toml").write_text(SITE.format(file=HERE / "lab.toml", path=HERE) + more)
+        where = f'catalog = "{catalog}"' if catalog else ""
+        site = SITE.format(file=HERE / "lab.toml", path=HERE, catalog=where)
+        (folder / "towpath.toml").write_text(site + more)
         self.folder = folder
         self.site = Site.open(folder)
         self.app = make_app(self.site)
         self.browser = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)
         self.browser.__enter__()
         self.tokens: dict[str, str] = {}
+        self.is_closed = False
 
     def secret(self, *grants: str) -> str:
         """The secret of a token with these grants."""
@@ -60,7 +66,10 @@ class Server:
         self.site.run(check=False, patience=0)
 
     def close(self) -> None:
-        """End it."""
+        """End it; again: nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self.browser.__exit__(None, None, None)
         self.site.close()
 
@@ -92,11 +101,11 @@ class Client:
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Give `make_server(more)`: a server around an empty site whose site file has `more`."""
+    """Give `make_server(more)`: a server around an empty site (in a folder of its own) whose site file has `more`."""
     made: list[Server] = []
 
-    def make(more: str = "") -> Server:
-        made.append(Server(tmp_path / f"site{len(made)}", more))
+    def make(more: str = "", folder: Path | None = None, catalog: str = "") -> Server:
+        made.append(Server(folder or tmp_path / f"site{len(made)}", more, catalog=catalog))
         return made[-1]
 
     yield make
@@ -108,3 +117,42 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(make_server: Callable[..., Server]) -> Server:
     """A server around an empty site."""
     return make_server()
+
+
+# ---- a real browser, at a server that a folder's own `served` starts
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"no browser: {CHROMIUM} is not there; `make server` installs it")
+        pytest.skip(f"no browser: {CHROMIUM} is not there; `make server` installs it")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, served: Any) -> Iterator[Callable[..., Any]]:
+    """Give a function that signs somebody in and returns an empty page of their browser; nothing may go wrong in its console."""
+    contexts, wrong = [], []
+
+    def open_page(secret: str = "", **options: Any) -> Any:
+        context = chromium.new_context(base_url=served.url, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: dialog.accept())
+        context.request.post("/login", form={"token": secret or served.token})
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong

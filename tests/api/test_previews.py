@@ -74,6 +74,16 @@ def test_a_huge_picture_is_scaled_down(shown: Callable[[Path], Made], tmp_path: 
     assert size_of(shown(Path("plot.png"))) == (1600, 800)
 
 
+def test_a_picture_of_too_many_pixels_is_not_sent_on(shown: Callable[[Path], Made], tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    rows = zlib.compress(bytes(1_000_000), 9)
+    head = b"\x00\x00\x00\rIHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    head += struct.pack(">I", zlib.crc32(head[4:]))
+    data = struct.pack(">I", len(rows)) + b"IDAT" + rows + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + data)
+    assert "exceeds limit" in told(shown(Path("bomb.png")))["none"]
+
+
 def test_a_fits_image_is_drawn_on_the_sky(shown: Callable[[Path], Made], tmp_path: Path) -> None:
     sky = WCS(naxis=2)
     sky.wcs.ctype, sky.wcs.crval = ["RA---SIN", "DEC--SIN"], [150.0, 30.0]
@@ -267,6 +277,16 @@ def test_a_maker_is_bounded_and_may_start_nothing(tmp_path: Path) -> None:
 
 
 # ---- what is kept
+def test_what_a_killed_server_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("here")
+    left = tmp_path / "kept" / ".part.1.1"
+    left.parent.mkdir()
+    left.write_text("half")
+    os.utime(left, (1e9, 1e9))
+    Previews(tmp_path / "kept").of(b"1", tmp_path / "note.txt")
+    assert not left.exists()
+
+
 def test_a_preview_is_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "note.txt").write_text("here")
     store = Previews(tmp_path / "kept")
@@ -331,3 +351,14 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads((tmp_path / "out").read_text()) == {
         "none": "a preview of this needs pillow: pip install pillow"
     }
+
+
+def test_a_preview_is_answered_to_those_who_may_read_the_product(server: Any) -> None:
+    server.sample("a", weight=2.5)
+    server.run()
+    product = next(one for one in server.site.show("a").products if one.output == "report")
+    answer = server.as_("viewer").ask("GET", f"/products/{product.id}/preview")
+    assert json.loads(answer.content) == {"text": "a: 2.5 g\n", "is_cut": False}
+    assert server.as_().ask("GET", f"/products/{product.id}/preview").status_code == 401
+    assert server.as_("viewer").ask("GET", f"/products/{product.id}/preview?path=x").status_code == 422
+    assert server.as_("viewer").ask("GET", "/products/999/preview").status_code == 404

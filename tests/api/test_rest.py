@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from towpath.api import shapes
+from towpath.api.examples import EXAMPLES
+
 Server = Any
 
 
@@ -262,3 +265,12 @@ def test_the_document_of_the_interface_is_whole(server: Server) -> None:
         for method, one in methods.items():
             assert one.get("summary") and one.get("description"), (method, path)
             assert one.get("tags"), (method, path)
+    ours = {
+        name: schema for name, schema in document["components"]["schemas"].items() if hasattr(shapes, name)
+    }
+    assert {name for name, schema in ours.items() if "examples" not in schema} <= {"ErrorAnswer", "Reason"}
+
+
+def test_examples_are_what_the_shapes_take() -> None:
+    for name, example in EXAMPLES.items():
+        getattr(shapes, name).model_validate(example)

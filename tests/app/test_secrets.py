@@ -178,6 +178,6 @@ def test_errors_do_not_carry_what_a_keeper_said_of_the_value(caplog: pytest.LogC
     keeper = Keeper()
     keeper.secret = NotFoundError("vault: site/hook has no text of the name 'x'")
     ask: Callable[[], str] = Held("outbox.post.password", lambda: keeper.read("x"))
-    with pytest.raises(SiteError, match="outbox.post.password: vault: site/hook") as caught:
+    with pytest.raises(SiteError, match=r"outbox.post.password: vault: site/hook") as caught:
         ask()
     assert caught.value.__cause__ is None

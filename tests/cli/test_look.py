@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from towpath import Site
-from towpath.base.spacetime import Box
+from towpath.base.errors import UsageError
+from towpath.base.spacetime import Box, Span
 
 Command = Callable[..., Any]
 
@@ -80,6 +81,50 @@ def test_items_are_filtered_and_paged(invoke: Command, shared: Path) -> None:
     assert "more: towpath items --after" in invoke("items", "--limit", "2", "--site", shared).out
     assert invoke("items", "nix", "--site", shared).out == "no such items\n"
     assert invoke("items", "--state", "wrong", "--site", shared).code == 2
+
+
+def test_items_are_found_by_attribute_milestone_and_time(invoke: Command, site: Path) -> None:
+    facts = {
+        "first": (
+            {"camera": "red", "n": 3, "good": True},
+            Span(1_777_593_600, 1_777_597_200),
+        ),  # 2026-05-01, an hour
+        "second": ({"camera": "red", "n": "3"}, Span(1_777_680_000, 1_777_680_000)),  # 2026-05-02
+    }
+    with Site.open(site) as one:
+        for name, (attributes, span) in facts.items():
+            number = one.find(name).id
+            one.catalog.write(
+                lambda tx, n=number, a=attributes, s=span: tx.update_item(n, attributes=a, span=s)
+            )  # type: ignore[misc]
+        milestone = {name for name, _ in one.show("first").milestones}
+        assert one.count_items(attributes={"camera": "red"}) == 2
+        assert one.count_items(attributes={"camera": "red"}, most=1) == 2
+        with pytest.raises(UsageError, match=r"attribute n: found \[3\]"):
+            one.items(attributes={"n": [3]})
+    for argv, keys in (
+        (("--where", "camera=red"), ["first", "second"]),
+        (("--where", "camera=red", "--where", "n=3"), ["first"]),
+        (("--where", 'n="3"'), ["second"]),
+        (("--where", "good=true"), ["first"]),
+        (("--where", "good=false"), []),
+        (("--since", "2026-05-01T00:59:00Z", "--until", "2026-05-02"), ["first"]),
+        (("--since", "2026-05-01T01:00:00Z"), ["second"]),
+        (("--until", "2026-05-01"), []),
+        *(((("--milestone", name, "fir"), ["first"])) for name in sorted(milestone)),
+        (("--milestone", "None"), []),
+    ):
+        document = invoke("items", *argv, "--json", "--site", site).document
+        assert [item["key"] for item in document["items"]] == keys, argv
+        counted = invoke("items", *argv, "--count", "--json", "--site", site).document
+        assert counted == {"count": len(keys), "more": False}, argv
+    assert invoke("items", "--count", "--site", site).out == "3\n"
+    for argv, told in (
+        (("--where", "camera"), "--where: found 'camera'; expected NAME=VALUE"),
+        (("--since", "soon"), "since: found 'soon'; expected a time as 2026-05-01"),
+    ):
+        done = invoke("items", *argv, "--site", site)
+        assert (done.code, told in done.err) == (2, True), done.err
 
 
 def test_items_are_found_by_place(invoke: Command, site: Path) -> None:

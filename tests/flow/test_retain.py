@@ -1,6 +1,7 @@
 """What is kept and for how long, on a real site: superseded products, pins, trash, logs, events; by the daemon and by hand."""
 
 import os
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from towpath.base.errors import NotFoundError, StateError, StorageError
 from towpath.base.states import Outcome
 from towpath.base.states import Product as ProductState
 from towpath.contracts.executor import Report
+from towpath.contracts.people import AnswerRow
 from towpath.flow import retain
 from towpath.flow.retain import Policy
 from towpath.testing.content import torn
@@ -308,13 +310,27 @@ def test_events_are_cut_off_at_the_old_end_and_cursors_before_it_are_reset(tmp_p
         site.submit("case", [{"key": "b"}])
         assert site.catalog.write(lambda tx: tx.prune_events(now, limit=1)) == 1
         site.catalog.write(lambda tx: tx.prune_events(now, limit=1000))
-        assert [event.item for event in site.events(last)] == [site.find("b").id]
+        assert [event.item for event in site.events(last) if event.item] == [site.find("b").id]
         with pytest.raises(StateError, match=f"reset: events up to {last} were pruned"):
             next(iter(site.follow(last - 1)))
         assert states(site, "a")["trouble"] == "done"  # truth is in rows
         assert site.explain("a", "trouble")[0].sentences == ("it is done",)
         numbers = [event.seq for event in site.events(last)]
         assert numbers == list(range(last + 1, last + 1 + len(numbers)))
+
+
+def test_answers_are_forgotten_after_a_day(tmp_path: Path):
+    make(tmp_path, site=NOW, executor="inline")
+    with Site.open(tmp_path) as site:
+        for key, age in (("old", 90_000.0), ("fresh", 80_000.0)):
+            row = AnswerRow("ann", key, b"x" * 32)
+            site.catalog.write(lambda tx, row=row: tx.reserve_answer(row))
+            with sqlite3.connect(tmp_path / "catalog.sqlite") as bare:
+                bare.execute('UPDATE answers SET time = time - ? WHERE "key" = ?', (age, key))
+            bare.close()
+        site.sweep()
+        with site.catalog.read() as view:
+            assert [key for key in ("old", "fresh") if view.answer("ann", key)] == ["fresh"]
 
 
 # ---- by the daemon

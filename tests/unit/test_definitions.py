@@ -560,6 +560,47 @@ def test_an_error_in_an_override_names_the_site_file(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "place", "found"),
+    [
+        ('env = { API_TOKEN = "hunter2" }', "env.API_TOKEN", "what looks like a secret"),
+        ('params = { password = "hunter2" }', "params.password", "what looks like a secret"),
+        (
+            'params = { tokens = ["a"], secret_key = "hunter2" }',
+            "params.secret_key",
+            "what looks like a secret",
+        ),
+        ('params = { credentials = ["hunter2"] }', "params.credentials[0]", "what looks like a secret"),
+        ('params = { url = "https://me:hunter2@host/x" }', "params.url", "a URL with a password"),
+    ],
+)
+def test_a_secret_in_a_pipeline_file_is_refused(line: str, place: str, found: str, tmp_path: Path) -> None:
+    stage = '[items.secret]\nroute = "x"\n[items.secret.stages.x]\nkind = "command"\nargv = ["true"]\n'
+    text = f"{GOOD}{stage}{line}\n"
+    assert refused(text, tmp_path) == (
+        f"p.toml: items.secret.stages.x.{place} (line {text.count(chr(10))}): found {found}; expected it in no pipeline "
+        "file: in the site file as in [outbox.NAME], by {env = ...}, {file = ...} or {vault = ...}, or in the "
+        "environment of what uses it"
+    )
+
+
+def test_a_secret_in_an_override_is_refused(tmp_path: Path) -> None:
+    content = {"items": {"observation": {"stages": {"image": {"params": {"token": "hunter2"}}}}}}
+    told = refused(GOOD, tmp_path, overrides=Table(content, {(): Origin("environment variable X")}))
+    place = "items.observation.stages.image.params.token"
+    assert told.startswith(f"environment variable X: {place}: found what looks like a secret")
+    assert "hunter2" not in told
+
+
+def test_what_only_sounds_like_a_secret_is_none(tmp_path: Path) -> None:
+    names = {"tokens": 5, "token": 5, "password": "", "token_pattern": "x", "keyword": "x", "monkey": "x"}
+    params = {**names, "url": "https://host/{a}:{b}@x", "time": "12:30@noon"}
+    stage = {"kind": "command", "argv": ["true"], "params": params}
+    content = {"items": {"other": {"route": "x", "stages": {"x": stage}}}}
+    loaded = read(GOOD, tmp_path, overrides=Table(content, {(): Origin("towpath.toml")}))
+    assert loaded.definition.stage("other", "x") is not None
+
+
 @given(TABLES, TABLES)
 def test_merging_keeps_every_value_and_origin(base: dict[str, Any], over: dict[str, Any]) -> None:
     merged = merge(Table(base, {(): Origin("base")}), Table(over, {(): Origin("over")}))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from towpath.api import brought, errors, pages
+from towpath.api import brought, errors, examples, pages
 from towpath.api.asking import Access
 from towpath.api.limits import Limits
 from towpath.api.live import Hub
@@ -37,7 +37,7 @@ from towpath.base.version import VERSION
 from towpath.contracts.auth import Grant, Policy
 
 PREFIX = "/api/v1"
-_ROUTES: Sequence[APIRouter] = (
+ROUTES: Sequence[APIRouter] = (
     items.routes,
     actions.routes,
     flags.routes,
@@ -105,10 +105,12 @@ def make_app(site: Site) -> FastAPI:
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
     app.add_middleware(Limits, upload=site.settings.server.upload)
     errors.add_to(app)
-    for routes in _ROUTES:
+    for routes in ROUTES:
         app.include_router(routes, prefix=PREFIX)
     pages.add_to(app)
     brought.add_to(
-        app, site, PREFIX, [getattr(one, "path", "") for routes in _ROUTES for one in routes.routes]
+        app, site, PREFIX, [getattr(one, "path", "") for routes in ROUTES for one in routes.routes]
     )
+    describe = app.openapi
+    app.openapi = lambda: app.openapi_schema or examples.add_to(describe())  # type: ignore[method-assign]  # as FastAPI says to
     return app

@@ -311,7 +311,7 @@ class _Client(Stream):
         if self._after is None:
             page: Page | None = Page([], self._hub.at)
         else:
-            page = await self.read(partial(self._hub.page, self._after, self._topics))
+            page = await self.read(self._streams.read(partial(self._hub.page, self._after, self._topics)))
         if page is None or self.is_over:
             return b""
         self._after = self._sent = page.at

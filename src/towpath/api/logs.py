@@ -12,7 +12,7 @@ from functools import partial
 
 from towpath.api.live import Hub, Topics
 from towpath.api.streams import Stream, frame
-from towpath.app.looking import LogPart
+from towpath.app.looking import SETTLED, LogPart
 from towpath.app.site import Site
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
@@ -97,9 +97,7 @@ class _Reader:
     async def _read(self) -> bool:
         """Read once; returns whether there is news."""
         try:
-            part = await self._logs.hub.streams.read(
-                partial(self._logs.site.log_part, self.run, self.at, limit=PART)
-            )
+            part = await self._logs.part(self.run, self.at)
         except Exception:  # noqa: BLE001  each follower reads for itself now, and meets it there
             self.is_over = True
             return True
@@ -155,6 +153,15 @@ class LogStreams:
         name = self.site.log_part(run, begin, limit=4).run
         return _Follower(self, name, begin, still)
 
+    async def part(self, run: str, at: int) -> LogPart:
+        """What there is past byte `at`, and no other run's; raises as `Site.log_part`."""
+        look, read = self.site.log_part, self.hub.streams.read
+        part = await read(partial(look, run, at, limit=PART))
+        if part.ended or not part.data or len(part.data) > PART - 4:
+            return part
+        await asyncio.sleep(SETTLED)
+        return part.before(await read(partial(look, run, part.end, limit=4)))
+
     def reader(self, run: str, at: int) -> _Reader:
         """The one that reads for all who follow a run; begun, if need be, at byte `at`."""
         found = self.readers.get(run)
@@ -194,7 +201,7 @@ class _Follower(Stream):
 
     async def _read(self) -> bytes:
         try:
-            part = await self.read(partial(self._logs.site.log_part, self._run, self._at, limit=PART))
+            part = await self.read(self._logs.part(self._run, self._at))
         except NotFoundError as error:
             self._is_done = True
             return told_end(self._run, self._at, None, str(error))

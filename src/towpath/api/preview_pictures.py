@@ -15,20 +15,30 @@ from towpath.api.preview_tables import NoPreview, table
 
 _SHOWN = 2_000_000  # bytes of a picture that is shown as it is
 _WIDEST = 1600  # pixels on a side
+_PIXELS, _LARGEST = (
+    16_000_000,
+    200_000_000,
+)  # of a picture that is shown as it is, and of one that is scaled down
 _PLANE = 16_384  # values on a side of a slice that are looked at
 _LINES = 40  # of a tree
 _NUMBERS = "biufc"
 
 
 def picture(place: Path, out: Path) -> None:
-    """A PNG or JPEG as it is, scaled down where it is huge."""
-    if place.stat().st_size <= _SHOWN:
+    """A PNG or JPEG as it is, scaled down where it is huge, in bytes or in pixels."""
+    is_small = place.stat().st_size <= _SHOWN
+    try:
+        from PIL import Image  # optional
+    except ModuleNotFoundError:
+        if not is_small:
+            raise
         shutil.copyfile(place, out)
         return
-    from PIL import Image  # optional
-
-    Image.MAX_IMAGE_PIXELS = 200_000_000
+    Image.MAX_IMAGE_PIXELS = _LARGEST
     with Image.open(place, formats=("PNG", "JPEG")) as opened:
+        if is_small and opened.width * opened.height <= _PIXELS:
+            shutil.copyfile(place, out)
+            return
         opened.draft("RGB", (_WIDEST, _WIDEST))
         opened.thumbnail((_WIDEST, _WIDEST))
         opened.save(out, "JPEG" if opened.format == "JPEG" else "PNG")

@@ -105,10 +105,12 @@ class Previews:
         part.replace(path)
         found = []
         for one in self._folder.iterdir():
-            if one.suffix in (_DONE, _FAILED):
-                with suppress(FileNotFoundError):
-                    state = one.stat()
+            with suppress(FileNotFoundError):
+                state = one.lstat()
+                if one.suffix in (_DONE, _FAILED):
                     found.append((state.st_mtime, state.st_size, one))
+                elif one.is_file() and time.time() - state.st_mtime > _AGAIN:  # of a server that was killed
+                    one.unlink()
         size = sum(one[1] for one in found)
         for _, its, one in sorted(found):
             if size <= self._kept:

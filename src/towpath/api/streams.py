@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -223,12 +223,15 @@ class Stream(Response, ABC):
             pass
         self.end()
 
-    async def read(self, call: Callable[[], T]) -> T | None:
-        """What `call` returns, from a thread; None if the stream is over before."""
+    async def read(self, reading: Awaitable[T]) -> T | None:
+        """What is being read; None if the stream is over before."""
         assert self._over is not None
-        reading = self._streams.read(call)
-        await asyncio.wait((reading, self._over), return_when=asyncio.FIRST_COMPLETED)
-        return reading.result() if reading.done() else None
+        task = asyncio.ensure_future(reading)
+        try:
+            await asyncio.wait((task, self._over), return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            task.cancel()
 
     # ---- what others do to it
     def wake(self) -> None:

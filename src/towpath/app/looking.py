@@ -2,13 +2,17 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from towpath.app.asking import Asked
 from towpath.app.session import is_free
 from towpath.app.tracing import Trace, trace
 from towpath.app.wiring import Parts
@@ -27,8 +31,10 @@ from towpath.flow.plan import Planned, Total
 from towpath.flow.process import declared
 from towpath.flow.reconcile import Finding
 
+_ANY: Mapping[str, Any] = MappingProxyType({})
 _MOST = 100_000  # rows of open work that a plan lists for one pipeline
 PART = 1 << 18  # bytes of a log that are read at once
+SETTLED = 0.05  # seconds after which the catalog knows that a run has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,16 @@ class LogPart:
         """The bytes as text; what is no UTF-8 is shown as such."""
         return self.data.decode(errors="replace")
 
+    def before(self, later: "LogPart") -> "LogPart":
+        """What of this is the run's own, as a `later` look past its end shows.
+
+        A worker begins its next run before the catalog knows that this one has ended, and they write to one file.
+        """
+        if not later.ended or later.end >= self.end:
+            return self
+        begin = min(self.begin, later.end)
+        return replace(later, data=self.data[: later.end - begin], begin=begin)
+
 
 class Looking:
     """The verbs that look."""
@@ -154,9 +170,9 @@ class Looking:
         text: str = "",
         box: Box | Sequence[float] | None = None,
         milestone: str = "",
-        attributes: Mapping[str, Any] | None = None,
-        since: float | None = None,
-        until: float | None = None,
+        attributes: Mapping[str, Any] = _ANY,
+        since: str | float | datetime | None = None,
+        until: str | float | datetime | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[Item]:
@@ -170,33 +186,20 @@ class Looking:
             Only those whose footprint shares a point with this box on the sphere, edges included: west, south, east,
             north in degrees (west > east goes across the antimeridian), or a point: longitude, latitude.
         milestone
-            Only those that have reached it.
+            Only those that have reached this milestone.
         attributes
-            Only those whose attributes have these values.
+            Only those with these attributes, each a text, a number, true or false.
         since, until
-            Only those whose time span overlaps [since, until), seconds since the epoch.
+            Only those whose time span overlaps [since, until): ISO 8601 (without an offset UTC), or seconds since the epoch.
 
         Raises
         ------
         UsageError
-            If there is no such state, or the box is none.
+            If there is no such state, the box is none, a time is none, or an attribute is no single value.
         """
-        wanted, place = _state(state), _box(box)
+        asked = Asked(pipeline, kind, state, stage, text, box, milestone, attributes, since, until)
         with self.catalog.read() as view:
-            return view.items(
-                pipeline=pipeline,
-                kind=kind,
-                state=wanted,
-                stage=stage,
-                text=text,
-                box=place,
-                milestone=milestone,
-                attributes=attributes or {},
-                since=since,
-                until=until,
-                after=after,
-                limit=limit,
-            )
+            return view.items(**asked.filters(), after=after, limit=limit)
 
     def count_items(
         self,
@@ -208,27 +211,15 @@ class Looking:
         text: str = "",
         box: Box | Sequence[float] | None = None,
         milestone: str = "",
-        attributes: Mapping[str, Any] | None = None,
-        since: float | None = None,
-        until: float | None = None,
+        attributes: Mapping[str, Any] = _ANY,
+        since: str | float | datetime | None = None,
+        until: str | float | datetime | None = None,
         most: int = 10_000,
     ) -> int:
         """How many items there are by filter (see `items`); `most` + 1 where there are more than `most`."""
-        wanted, place = _state(state), _box(box)
+        asked = Asked(pipeline, kind, state, stage, text, box, milestone, attributes, since, until)
         with self.catalog.read() as view:
-            return view.count_items(
-                pipeline=pipeline,
-                kind=kind,
-                state=wanted,
-                stage=stage,
-                text=text,
-                box=place,
-                milestone=milestone,
-                attributes=attributes or {},
-                since=since,
-                until=until,
-                most=most,
-            )
+            return view.count_items(**asked.filters(), most=most)
 
     def features(
         self,
@@ -484,14 +475,17 @@ class Looking:
         """
         with closing(self.catalog.watch()) as watch:
             part = self.log_part(run)
-            while not part.ended:
+            while True:
+                if part.data and not part.ended:
+                    time.sleep(SETTLED)
+                    part = part.before(self.log_part(part.run, part.end, limit=4))
                 if part.data:
                     yield part.text
-                else:
+                if part.ended:
+                    return
+                if not part.data:
                     watch.wait(0.5)
                 part = self.log_part(part.run, part.end)
-            if part.data:
-                yield part.text
 
     def log_part(self, run: str, begin: int = 0, *, limit: int = PART) -> LogPart:
         """What there is of a run's log past byte `begin`, and whether it has ended; it is read on from the part's `end`.
@@ -611,25 +605,3 @@ def _whole(data: bytes) -> bytes:
 
 def _gone(run: str) -> NotFoundError:
     return NotFoundError(f"the log of run {run} is gone: retention.logs says how long logs are kept")
-
-
-def _state(text: str) -> states.Work | None:
-    if not text:
-        return None
-    try:
-        return states.Work(text)
-    except ValueError:
-        raise UsageError(f"no state {text!r}; states are {', '.join(states.Work)}") from None
-
-
-def _box(bounds: Box | Sequence[float] | None) -> Box | None:
-    if bounds is None or isinstance(bounds, Box):
-        return bounds
-    if len(bounds) not in (2, 4):
-        raise UsageError(
-            f"box: found {len(bounds)} numbers; expected west, south, east, north, or longitude, latitude"
-        )
-    try:
-        return Box(*bounds, *(bounds if len(bounds) == 2 else ()))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"box: {error}") from None

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FRESH = 60.0  # seconds for which a secret is not read again
 ENV, FILE = "env", "file"
 _SECRET = re.compile(r"secret|token|password|credential", re.IGNORECASE)
+_SETTING = re.compile(r"TOWPATH_\w+__")  # a variable that is a setting of the site file
 
 
 class Environment:
@@ -131,6 +132,8 @@ class Resolver:
         folder: Path,
     ) -> None:
         self._tables, self._makers = tables, makers
+        self._environ = environ
+        self._variables: set[str] = set()
         self._readers: dict[str, Secrets] = {ENV: Environment(environ), FILE: Files(folder)}
         self._held: list[Held] = []
         self._lock = threading.Lock()
@@ -150,9 +153,20 @@ class Resolver:
             text = given if isinstance(given, str) else given.get_secret_value()
             return lambda: text
         ((reader, name),) = given.items()
+        if reader == ENV:
+            self._variables.add(name)
         made = Held(setting, lambda: self._reader(reader, setting).read(name))
         self._held.append(made)
         return made
+
+    def variables(self) -> set[str]:
+        """The variables of the environment that hold secrets: those referred to, and settings that are secret."""
+        own = {
+            name
+            for name in self._environ
+            if _SETTING.match(name) and _SECRET.search(name.rpartition("__")[2])
+        }
+        return self._variables | own
 
     def forget(self) -> None:
         """Read every secret again at its next use."""

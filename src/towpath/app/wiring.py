@@ -325,7 +325,11 @@ class Parts:
         )
         if name == "local":
             return LocalExecutor(
-                self.state / "workers", workers, gpus=self.settings.site.gpus, sys_path=paths
+                self.state / "workers",
+                workers,
+                gpus=self.settings.site.gpus,
+                sys_path=paths,
+                without=self.secrets.variables(),
             )
         if name == "inline":
             return InlineExecutor(self.state / "workers")

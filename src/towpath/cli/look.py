@@ -1,7 +1,9 @@
 """`towpath status`, `items` and `show`: the site at a glance, lists of items, and one item whole. Reads only."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -22,6 +24,8 @@ from towpath.cli.sizes import size_parts
 from towpath.contracts.definition import GATHER, Definition
 
 app = typer.Typer()
+
+_MOST = 10_000  # items that are counted
 
 # What a person wants to know of an item first.
 _GRAVITY = (
@@ -160,6 +164,21 @@ def items(
             metavar="W,S,E,N",
         ),
     ] = "",
+    milestone: Annotated[str, typer.Option(help="Only those that have reached this milestone.")] = "",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only with this attribute, such as camera=red, n=3 or good=true. Repeatable.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help="Only with a time span that does not end before this time.", metavar="TIME")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="Only with a time span that begins before this time.", metavar="TIME")
+    ] = "",
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are, up to 10000.")] = False,
     after: Annotated[
         int, typer.Option(help="Begin after the item of this number (see the end of a page).")
     ] = 0,
@@ -167,17 +186,23 @@ def items(
 ) -> None:
     """List items, filtered and page by page."""
     call = call_of(context)
+    filters: dict[str, Any] = {
+        "pipeline": pipeline,
+        "kind": kind,
+        "state": state,
+        "stage": stage,
+        "text": text,
+        "box": _numbers(box) if box else None,
+        "milestone": milestone,
+        "attributes": dict(_attribute(one) for one in where or ()),
+        "since": since or None,
+        "until": until or None,
+    }
     with opening.opened(call) as site:
-        found = site.items(
-            pipeline=pipeline,
-            kind=kind,
-            state=state,
-            stage=stage,
-            text=text,
-            box=_numbers(box) if box else None,
-            after=after,
-            limit=limit + 1,
-        )
+        if count:
+            _answer_count(Screen(call.is_json), site.count_items(**filters, most=_MOST))
+            return
+        found = site.items(**filters, after=after, limit=limit + 1)
         found, more = found[:limit], len(found) > limit
         work = _work_of(site, found)
         document = {
@@ -188,6 +213,26 @@ def items(
         if more:
             parts.append(screen.dim(f"more: towpath items --after {found[-1].id}"))
         Screen(call.is_json).answer(document, *parts)
+
+
+def _answer_count(shown: Screen, found: int) -> None:
+    """How many items there are; above `_MOST` only that there are more."""
+    is_more = found > _MOST
+    document = {"count": min(found, _MOST), "more": is_more}
+    shown.answer(document, Text(f"more than {_MOST}" if is_more else str(found)))
+
+
+def _attribute(text: str) -> tuple[str, str | float]:
+    """An attribute and its value: true, false, a number or a quoted text as in JSON, anything else as it is written."""
+    name, separator, told = text.partition("=")
+    if not (name and separator):
+        raise UsageError(f"--where: found {text!r}; expected NAME=VALUE, such as camera=red")
+    try:
+        value = json.loads(told)
+    except ValueError:
+        return name, told
+    is_plain = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return name, value if is_plain else told
 
 
 def _numbers(text: str) -> list[float]:

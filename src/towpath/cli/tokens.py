@@ -54,10 +54,13 @@ def list_tokens(
     call = call_of(context)
     with opening.opened(call) as site:
         found = site.tokens(every=is_all)
-    made = screen.table("", "name", "may", "made", "by", "expires", "last used", "revoked", right=("",))
+    made = screen.table(
+        "no.", "name", "may", "made", "by", "expires", "last used", "revoked", right=("no.",), fold=("may",)
+    )
     for one in found:
         times = [
-            clock.text(time) if time else "" for time in (one.created, one.expires, one.seen, one.revoked)
+            f"{clock.text(time)[:16]}Z" if time else ""
+            for time in (one.created, one.expires, one.seen, one.revoked)
         ]
         made.add_row(
             str(one.id), one.name, ", ".join(one.grants), times[0], one.by, times[1], times[2], times[3]

@@ -52,6 +52,7 @@ def prune(
         told["deleted"], told["bytes"] = _delete(catalog, storage, policy.trash, go_on)
     if policy.events is not None:
         told["events"] = _events(catalog, now - policy.events, go_on)
+    _answers(catalog, now - ANSWERS, go_on)
     if policy.logs is not None:
         told["logs"] = sum(1 for _ in prune_logs(catalog, logs, now - policy.logs, go_on))
     return told
@@ -124,12 +125,22 @@ def _delete(
     return count, size
 
 
+ANSWERS = 86400.0  # seconds for which an answer is kept for whoever asks for the same again
+
+
 def _events(catalog: Catalog, before: float, go_on: Callable[[], bool]) -> int:
     count, step = 0, EVENTS
     while step == EVENTS and go_on():
         step = catalog.write(lambda tx: tx.prune_events(before, limit=EVENTS))
         count += step
     return count
+
+
+def _answers(catalog: Catalog, before: float, go_on: Callable[[], bool]) -> None:
+    """Forget answers to what was asked for under a key: nobody asks for the same again so late."""
+    step = EVENTS
+    while step == EVENTS and go_on():
+        step = catalog.write(lambda tx: tx.drop_answers(before, limit=EVENTS))
 
 
 # ---- logs

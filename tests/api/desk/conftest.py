@@ -1,21 +1,18 @@
-"""A real server with the work of its site beside it, and a real browser: what people do at a desk."""
+"""A site of the example of picks and of the laboratory, served with its work by a process of its own."""
 
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from towpath import Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-CHROMIUM = "/usr/bin/chromium"
-AXE = REPOSITORY / "tests" / "api" / "vendor" / "axe.min.js"
 SITE = """\
 [site]
 name = "desk"
@@ -69,7 +66,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A site of the example of picks and of the laboratory, served with its work by a process of its own."""
+    """The server, and a trace and two samples that have come."""
     folder = tmp_path_factory.mktemp("desk") / "site"
     shutil.copytree(REPOSITORY / "examples" / "picks", folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "towpath.toml").write_text(SITE.format(lab=REPOSITORY / "tests" / "api"))
@@ -91,42 +88,3 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     finally:
         process.terminate()
         process.communicate(timeout=20)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless browser."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not there")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Any, served: Served) -> Iterator[Callable[..., Any]]:
-    """Give a function that signs somebody in and returns their browser's page; nothing may go wrong in its console."""
-    contexts, wrong = [], []
-
-    def open_page(secret: str = "", **options: Any) -> Any:
-        context = chromium.new_context(base_url=served.url, **options)
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
-        page.goto("/login")
-        page.fill("input[name=token]", secret or served.token)
-        page.click("main form button")
-        page.wait_for_url("**/")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong

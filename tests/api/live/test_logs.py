@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from towpath import Site
 from towpath.api import logs as module
+from towpath.app.looking import LogPart
 from towpath.base.errors import NotFoundError
 from towpath.base.states import Outcome
 
@@ -267,3 +269,13 @@ def test_parts_of_a_log(speaker: Speaker, site: Site) -> None:
         file.unlink()
     with pytest.raises(NotFoundError, match=r"gone: retention\.logs"):
         site.log_part(speaker.run)
+
+
+def test_what_the_next_run_wrote_is_cut_off() -> None:
+    """Before the catalog knows that a run has ended, its worker may have begun another one in the same file."""
+    part = LogPart("1.1", b"mine, another's", 10, 25)
+    ended = LogPart("1.1", b"", 14, 14, ended=True, outcome=Outcome.DONE)
+    assert part.before(ended) == LogPart("1.1", b"mine", 10, 14, ended=True, outcome=Outcome.DONE)
+    assert part.before(replace(ended, begin=9, end=9)).data == b""
+    for later in (LogPart("1.1", b"more", 25, 29), replace(ended, end=25), replace(ended, end=29)):
+        assert part.before(later) == part

@@ -143,6 +143,10 @@ class Trouble(Stage):
         print("about to fail")
         raise ValueError(attributes.get("why", "it cannot be"))
 
+    def _environment(self, context: Context, attributes: dict, times: int) -> None:
+        for name, value in sorted(os.environ.items()):
+            print(f"{name}={value}")
+
     def _reject(self, context: Context, attributes: dict, times: int) -> None:
         raise Reject(["too dark", "too short"])
 

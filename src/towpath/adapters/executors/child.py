@@ -59,7 +59,8 @@ class Cause:
 class Settings:
     """What the workers of a pool have in common.
 
-    `marker` is found in the environment of all their processes, `log` begins the names of their log files.
+    `marker` is found in the environment of all their processes, `log` begins the names of their log files. What the site
+    keeps secret in variables is not for user code: they are started `without` these.
     """
 
     marker: str
@@ -67,6 +68,7 @@ class Settings:
     host: str
     sys_path: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
     most_cores: int = 1
     log_limit: int = 1 << 62
 
@@ -137,7 +139,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env={
-                    **os.environ,
+                    **{name: text for name, text in os.environ.items() if name not in settings.without},
                     **dict.fromkeys(THREADS, str(self.cores)),
                     **settings.env,
                     guard.MARKER: self._marker,

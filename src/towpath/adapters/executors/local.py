@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +58,8 @@ class LocalExecutor:
         Folders where workers also look for stages.
     env
         Variables that workers get in addition.
+    without
+        Variables that they do not get: what is secret of the site is not for user code.
     log_limit
         Bytes that one run may write to its log; one that writes more is ended and has failed.
     """
@@ -73,6 +75,7 @@ class LocalExecutor:
         gpus: int = 0,
         sys_path: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
         log_limit: int = LIMIT,
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -88,6 +91,7 @@ class LocalExecutor:
             socket.gethostname(),
             tuple(sys_path),
             dict(env or {}),
+            frozenset(without),
             self._cores,
             log_limit,
         )

@@ -23,6 +23,7 @@ from towpath.api.asking import Asked, Asker, asked
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
 from towpath.api.sight import unread
+from towpath.app.documents import plain
 from towpath.base import clock, words
 from towpath.base.errors import TowpathError
 from towpath.base.version import VERSION
@@ -66,6 +67,7 @@ environment = Environment(
 environment.filters |= {
     "ago": words.ago,
     "iso": clock.text,
+    "json": lambda value: json.dumps(plain(value), indent=1, ensure_ascii=False, default=str),
     "number": words.number,
     "seconds": words.seconds,
     "size": words.size,

@@ -63,8 +63,8 @@ def arrivals(asker: Asked) -> tuple[dict[tuple[str, str], list[Event]], dict[int
     names: dict[int, str] = {}
     with asker.site.catalog.read() as view:
         last = view.last_event()
-        after = max(last - 20 * _LOOKED, view.oldest_event() - 1, 0)
-        for event in reversed(view.events(after, types=["registered"], limit=20 * _LOOKED)[-_LOOKED:]):
+        after = max(last - 4 * _LOOKED, view.oldest_event() - 1, 0)
+        for event in reversed(view.events(after, types=["registered"], limit=4 * _LOOKED)[-_LOOKED:]):
             if not event.item or not asker.sees(event.pipeline):
                 continue
             item = view.item(event.item)

@@ -114,6 +114,13 @@ class LeavingSuite(Base):
             assert view.events(limit=1)[0].seq == 1
             assert view.events(pipeline="other") == []
             assert view.events(pipeline=PIPELINE)[-1] == event
+            assert event.kind == registered.kind == view.item(item).kind
+            assert view.events(types=("rejected", "failed")) == [event]
+            assert view.events(types=("failed",)) == []
+            assert [one.seq for one in view.events(until=event.seq - 1)] == list(range(1, event.seq))
+            assert view.events(event.seq - 2, types=("registered",), until=event.seq) == (
+                [registered] if registered.seq == event.seq - 1 else []
+            )
 
     def test_a_transaction_gives_what_its_work_returns(self, bench: MakeBench) -> None:
         """And sees its own changes; a reader sees them after the commit."""

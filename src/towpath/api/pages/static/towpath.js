@@ -73,7 +73,7 @@ document.addEventListener("htmx:sse:before:message", (event) => {
 });
 document.addEventListener("htmx:sse:after:connection", () => pulse("on", "live"));
 document.addEventListener("htmx:sse:error", () => pulse("off", "reconnecting"));
-document.addEventListener("htmx:sse:close", () => pulse("off", "not live"));
+document.addEventListener("htmx:sse:close", ({ detail }) => (detail.reason === "message" ? pulse("", "ended") : pulse("off", "not live")));
 document.addEventListener("visibilitychange", plan);
 
 htmx.registerExtension("towpath", {
@@ -195,12 +195,23 @@ if (one("#token") && location.hash.startsWith("#twp_")) {
 }
 
 /* ---- previews: a picture, the head of a table, or text */
+const wanted = []; // two are fetched at once: a browser has six connections to a server, and the stream needs one
+let fetching = 0;
+
+async function next() {
+  if (fetching >= 2 || !wanted.length) return;
+  fetching += 1;
+  try { await preview(wanted.shift()); } finally { fetching -= 1; next(); }
+}
+
 const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) if (isIntersecting) { seen.unobserve(target); preview(target); }
+  for (const { target, isIntersecting } of entries) if (isIntersecting) { seen.unobserve(target); wanted.push(target); next(); }
 }, { rootMargin: "300px" });
 
 async function preview(place) {
   place.dataset.shown = place.dataset.preview;
+  const waiting = make("p", { class: "empty small" }, "…");
+  place.replaceChildren(waiting);
   try {
     const answer = await fetch(place.dataset.preview);
     const kind = answer.headers.get("Content-Type") ?? "";
@@ -221,6 +232,12 @@ function shown(told) {
   }
   if (told.text !== undefined) return make("pre", {}, told.text);
   return make("p", { class: "empty" }, told.none ?? told.error?.message ?? "There is no preview.");
+}
+
+/* A wide drawing is shown around what it is about. */
+for (const here of every(".scroll .here")) {
+  const place = here.closest(".scroll");
+  place.scrollLeft += here.getBoundingClientRect().left - place.getBoundingClientRect().left - place.clientWidth / 2;
 }
 
 function watch() { every("[data-preview]:not([data-shown])").forEach((place) => seen.observe(place)); }

@@ -7,7 +7,7 @@ output than a tile covers.
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 
 from . import coordinates
 from .beam import Pointings
-from .warp import INTERPOLATIONS, add_rows, weight_table
+from .warp import INTERPOLATIONS, add_rows, finish_rows, weight_table
 
 STEPS = (32, 16)  # pixels between exact coordinates, which are linear between them to better than 1e-3 pixel
 WIDEST_STEP = 2.0 / 60.0  # degrees between them, and between values of a primary beam
@@ -358,10 +358,20 @@ def mosaic(
     coverage = np.zeros(shape, np.int16)
     table = weight_table(INTERPOLATIONS[interpolation])
     with ThreadPoolExecutor(max(1, threads)) as pool:
+        begun: list[Future[None]] = []
         for ready in prepared:
-            _add(ready, wcs, pb_limit, table, (total, weight, coverage), pool, max(1, threads))
+            part = _part(ready, wcs, shape)  # its coordinates, while the tile before is added
+            _wait(begun)
+            if part is not None:
+                begun = _add(part, pb_limit, table, (total, weight, coverage), pool, max(1, threads))
+        _wait(begun)
         noise = np.empty(shape, np.float32)
-        list(pool.map(lambda rows: _finish(rows, total, weight, noise), _bands(shape[0], 64)))
+        _wait(
+            [
+                pool.submit(finish_rows, rows.start, rows.stop, total, weight, noise)
+                for rows in _bands(shape[0], 64)
+            ]
+        )
     return Mosaic(
         image=total,
         weight=weight,
@@ -392,48 +402,57 @@ def _bands(rows: int, height: int) -> list[slice]:
     return [slice(first, min(first + height, rows)) for first in range(0, rows, height)]
 
 
-def _finish(rows: slice, total: Single, weight: Single, noise: Single) -> None:
-    """Turn the sum into the mean, in place, and the weight into the noise."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        total[rows] /= weight[rows]
-        noise[rows] = np.where(weight[rows] > 0.0, 1.0 / np.sqrt(weight[rows]), np.nan)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """A tile with the box of the output that it covers, and its pixels at every `step`-th pixel of the box."""
+
+    ready: _Prepared
+    rows: slice
+    columns: slice
+    step: int
+    grid_x: Floats
+    grid_y: Floats
 
 
-def _add(
-    ready: _Prepared,
-    wcs: WCS,
-    pb_limit: float,
-    table: Single,
-    sums: tuple[Single, Single, npt.NDArray[np.int16]],
-    pool: ThreadPoolExecutor,
-    threads: int,
-) -> None:
-    """Add one tile to the part of the sums that it covers."""
-    box = _box(ready, wcs, sums[0].shape)
+def _part(ready: _Prepared, wcs: WCS, shape: tuple[int, ...]) -> _Part | None:
+    """The part of the output that a tile covers; None if it covers none."""
+    box = _box(ready, wcs, shape)
     if box is None:
-        return
-    tile, (rows, columns) = ready.tile, box
+        return None
+    rows, columns = box
     step = step_of(pixel_scale(wcs))
     x, y = np.meshgrid(
         columns.start + grid_of(columns.stop - columns.start, step),
         rows.start + grid_of(rows.stop - rows.start, step),
     )
-    grid_x, grid_y = tile.wcs.wcs_world2pix(*wcs.wcs_pix2world(x, y, 0), 0)
-    is_map = bool(np.ndim(tile.rms))
-    rms = np.ascontiguousarray(tile.rms if is_map else [[0.0]], np.float32)
-    total, weight, coverage = (one[rows, columns] for one in sums)
+    grid_x, grid_y = ready.tile.wcs.wcs_world2pix(*wcs.wcs_pix2world(x, y, 0), 0)
+    return _Part(ready, rows, columns, step, grid_x, grid_y)
+
+
+def _add(
+    part: _Part,
+    pb_limit: float,
+    table: Single,
+    sums: tuple[Single, Single, npt.NDArray[np.int16]],
+    pool: ThreadPoolExecutor,
+    threads: int,
+) -> list[Future[None]]:
+    """Begin to add a tile to the part of the sums that it covers."""
+    tile = part.ready.tile
+    rms = np.ascontiguousarray(tile.rms if np.ndim(tile.rms) else [[0.0]], np.float32)
     image = np.ascontiguousarray(tile.image, np.float32)
+    total, weight, coverage = (one[part.rows, part.columns] for one in sums)
 
     def work(band: slice) -> None:
         add_rows(
             image,
-            ready.response,
-            ready.step,
+            part.ready.response,
+            part.ready.step,
             rms,
             tile.noise**2,
-            grid_x,
-            grid_y,
-            step,
+            part.grid_x,
+            part.grid_y,
+            part.step,
             band.start,
             band.stop,
             pb_limit,
@@ -443,8 +462,14 @@ def _add(
             coverage,
         )
 
-    height = max(step, -(-total.shape[0] // (4 * threads)))
-    list(pool.map(work, _bands(total.shape[0], height)))
+    height = max(part.step, -(-total.shape[0] // (4 * threads)))
+    return [pool.submit(work, band) for band in _bands(total.shape[0], height)]
+
+
+def _wait(begun: Sequence[Future[None]]) -> None:
+    """Wait for all; the error of one is raised."""
+    for one in begun:
+        one.result()
 
 
 def _box(ready: _Prepared, wcs: WCS, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

@@ -43,10 +43,12 @@ def weight_table(interpolation: int) -> Single:
 
 @njit(cache=True, nogil=True, fastmath=SAFE, inline="always")  # type: ignore[untyped-decorator]  # numba has no types
 def _bilinear(image: Any, x: float, y: float) -> Any:
-    i, j = min(int(x), image.shape[1] - 2), min(int(y), image.shape[0] - 2)
-    fx, fy = x - i, y - j
-    low = image[j, i] + fx * (image[j, i + 1] - image[j, i])
-    high = image[j + 1, i] + fx * (image[j + 1, i + 1] - image[j + 1, i])
+    left, below = min(int(x), image.shape[1] - 2), min(int(y), image.shape[0] - 2)
+    fx, fy = np.float32(x - left), np.float32(y - below)
+    # Without a sign: an index that may be negative is looked at each time.
+    i, j, one = np.uintp(left), np.uintp(below), np.uintp(1)
+    low = image[j, i] + fx * (image[j, i + one] - image[j, i])
+    high = image[j + one, i] + fx * (image[j + one, i + one] - image[j + one, i])
     return low + fy * (high - low)
 
 
@@ -55,33 +57,34 @@ def _sample(image: Any, x: float, y: float, table: Any) -> Any:
     """Value at a fractional pixel; bilinear where the wider kernel would leave the image."""
     taps = table.shape[1]
     reach = taps // 2 - 1
-    i, j = int(x) - reach, int(y) - reach
-    if taps == 2 or i < 0 or j < 0 or i + taps > image.shape[1] or j + taps > image.shape[0]:
+    left, below = int(x) - reach, int(y) - reach
+    if taps == 2 or left < 0 or below < 0 or left + taps > image.shape[1] or below + taps > image.shape[0]:
         return _bilinear(image, x, y)
     steps = table.shape[0] - 1
     # The nearest row of the table: its step is far below what a pixel's noise shows.
-    across = table[int((x - int(x)) * steps + 0.5)]
-    along = table[int((y - int(y)) * steps + 0.5)]
+    across = table[np.uintp((x - int(x)) * steps + 0.5)]
+    along = table[np.uintp((y - int(y)) * steps + 0.5)]
+    i, j = np.uintp(left), np.uintp(below)
     total = np.float32(0.0)
     if taps == 4:
         for k in range(4):
-            line = image[j + k]
+            line = image[j + np.uintp(k)]
             total += along[k] * (
                 across[0] * line[i]
-                + across[1] * line[i + 1]
-                + across[2] * line[i + 2]
-                + across[3] * line[i + 3]
+                + across[1] * line[i + np.uintp(1)]
+                + across[2] * line[i + np.uintp(2)]
+                + across[3] * line[i + np.uintp(3)]
             )
         return total
     for k in range(6):
-        line = image[j + k]
+        line = image[j + np.uintp(k)]
         total += along[k] * (
             across[0] * line[i]
-            + across[1] * line[i + 1]
-            + across[2] * line[i + 2]
-            + across[3] * line[i + 3]
-            + across[4] * line[i + 4]
-            + across[5] * line[i + 5]
+            + across[1] * line[i + np.uintp(1)]
+            + across[2] * line[i + np.uintp(2)]
+            + across[3] * line[i + np.uintp(3)]
+            + across[4] * line[i + np.uintp(4)]
+            + across[5] * line[i + np.uintp(5)]
         )
     return total
 
@@ -137,9 +140,10 @@ def add_rows(
             right_x = grid_x[g, cell + 1] + fy * (grid_x[g + 1, cell + 1] - grid_x[g, cell + 1])
             left_y = grid_y[g, cell] + fy * (grid_y[g + 1, cell] - grid_y[g, cell])
             right_y = grid_y[g, cell + 1] + fy * (grid_y[g + 1, cell + 1] - grid_y[g, cell + 1])
+            slope_x, slope_y = (right_x - left_x) / step, (right_y - left_y) / step
             for k in range(min(step, columns - cell * step)):
-                x = left_x + k * (right_x - left_x) / step
-                y = left_y + k * (right_y - left_y) / step
+                x = left_x + k * slope_x
+                y = left_y + k * slope_y
                 if not (0.0 <= x <= nx - 1 and 0.0 <= y <= ny - 1):
                     continue
                 power = _bilinear(response, x * scale, y * scale)
@@ -154,7 +158,24 @@ def add_rows(
                     if not noise > 0.0:
                         continue
                     factor = power / (noise * noise)
-                column = cell * step + k
+                column = np.uintp(cell * step + k)
                 total[row, column] += factor * value
                 weight[row, column] += factor * power
                 coverage[row, column] += 1
+
+
+@njit(cache=True, nogil=True, fastmath=SAFE)  # type: ignore[untyped-decorator]  # numba has no types
+def finish_rows(first_row: int, last_row: int, total: Any, weight: Any, noise: Any) -> None:
+    """Turn sums into means, in place, and weights into noise, in rows `first_row` to `last_row` (exclusive).
+
+    Where nothing was added all are NaN but the weight. Shapes (ny, nx), float32.
+    """
+    for row in range(first_row, last_row):
+        for column in range(total.shape[1]):
+            found = weight[row, column]
+            if found > 0.0:
+                total[row, column] /= found
+                noise[row, column] = 1.0 / math.sqrt(found)
+            else:
+                total[row, column] = np.nan
+                noise[row, column] = np.nan
