@@ -47,7 +47,7 @@ def picture(place: Path, out: Path) -> None:
 # ---- FITS
 def fits(place: Path, out: Path) -> None:
     """The first image of a FITS file with its grid on the sky; the head of its first table if it has none."""
-    import warnings
+    import warnings  # optional
 
     from astropy.io import fits as files  # optional, and slow to load
 
@@ -67,7 +67,7 @@ def fits(place: Path, out: Path) -> None:
 
 
 def _fits_image(unit: Any, shape: tuple[int, ...], out: Path) -> None:
-    from astropy.wcs import WCS
+    from astropy.wcs import WCS  # optional
 
     steps = _steps(shape[-2:])
     lead = tuple(0 for _ in shape[:-2])
@@ -202,7 +202,7 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 # ---- drawing
 def draw(plane: Any, out: Path, title: str, *, unit: str = "", sky: Any = None, tree: str = "") -> None:
     """A slice as a picture with its colour bar: on the sky where that is known, beside its tree where there is one."""
-    import numpy as np
+    import numpy as np  # optional
 
     shown = np.asarray(plane)
     shown = np.abs(shown) if shown.dtype.kind == "c" else shown
@@ -222,7 +222,7 @@ def _plot(
     import matplotlib as mpl  # optional, and slow to load
 
     mpl.use("agg")
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional
 
     ratio = shown.shape[0] / shown.shape[1]
     is_square = 0.2 < ratio < 5
