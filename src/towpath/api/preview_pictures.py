@@ -6,6 +6,7 @@ Reads one slice, thinned to what a screen shows. Never follows what points out o
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,6 @@ def picture(place: Path, out: Path) -> None:
 # ---- FITS
 def fits(place: Path, out: Path) -> None:
     """The first image of a FITS file with its grid on the sky; the head of its first table if it has none."""
-    import warnings  # optional
-
     from astropy.io import fits as files  # optional, and slow to load
 
     warnings.simplefilter("ignore")  # of headers that are not quite as they should be
