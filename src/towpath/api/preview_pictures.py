@@ -66,7 +66,7 @@ def fits(place: Path, out: Path) -> None:
 
 
 def _fits_image(unit: Any, shape: tuple[int, ...], out: Path) -> None:
-    from astropy.wcs import WCS  # optional: an extra
+    from astropy.wcs import WCS  # optional
 
     steps = _steps(shape[-2:])
     lead = tuple(0 for _ in shape[:-2])
@@ -201,7 +201,7 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 # ---- drawing
 def draw(plane: Any, out: Path, title: str, *, unit: str = "", sky: Any = None, tree: str = "") -> None:
     """A slice as a picture with its colour bar: on the sky where that is known, beside its tree where there is one."""
-    import numpy as np  # optional: an extra
+    import numpy as np  # optional
 
     shown = np.asarray(plane)
     shown = np.abs(shown) if shown.dtype.kind == "c" else shown
@@ -221,7 +221,7 @@ def _plot(
     import matplotlib as mpl  # optional, and slow to load
 
     mpl.use("agg")
-    from matplotlib.figure import Figure  # optional: an extra
+    from matplotlib.figure import Figure  # optional
 
     ratio = shown.shape[0] / shown.shape[1]
     is_square = 0.2 < ratio < 5
