@@ -257,8 +257,12 @@ def needs(permission: Permission) -> Callable[..., Any]:
 
 async def refuse_early(request: Request, dependencies: Sequence[Any]) -> None:
     """Refuse who may not do what a route declares before its body is read: it may be a large one."""
-    asker = await asked(request)
-    for one in dependencies:
-        permission = getattr(one.dependency, "permission", None)
-        if permission is not None:
-            asker.need_anywhere(permission)
+    try:
+        asker = await asked(request)
+        for one in dependencies:
+            permission = getattr(one.dependency, "permission", None)
+            if permission is not None:
+                asker.need_anywhere(permission)
+    except Refused:
+        await request.close()  # what of a form was read
+        raise

@@ -3,6 +3,7 @@
 Promises that an error which nobody expected is logged with a number that the answer names, and tells nothing else.
 """
 
+import json
 import logging
 import secrets
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from towpath.base import errors
@@ -72,7 +74,7 @@ def refused(error: Exception) -> Refused:
     """An error as a refusal: one of ours by its class, any other as a defect with a number."""
     if isinstance(error, Refused):
         return error
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, RequestValidationError | ValidationError):
         return _wrong(error)
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
@@ -89,7 +91,7 @@ def refused(error: Exception) -> Refused:
     )  # fmt: skip
 
 
-def _wrong(error: RequestValidationError) -> Refused:
+def _wrong(error: RequestValidationError | ValidationError) -> Refused:
     """What is wrong with a request, place by place."""
     where = [
         {
@@ -106,7 +108,16 @@ def _wrong(error: RequestValidationError) -> Refused:
 
 def answer(error: Refused) -> JSONResponse:
     """A refusal as a response."""
-    return JSONResponse(error.document(), error.status, error.headers)
+    return _Answer(error.document(), error.status, error.headers)
+
+
+class _Answer(JSONResponse):
+    """JSON in which half characters, which a message may quote, are escaped."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
+            errors="backslashreplace"
+        )
 
 
 def add_to(app: FastAPI) -> None:

@@ -25,8 +25,15 @@ _POLICY = (
 )
 
 
+_CODES = {
+    HTTPStatus.BAD_REQUEST: "unreadable",
+    HTTPStatus.REQUEST_TIMEOUT: "too_slow",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+}
+
+
 class TooMuchError(Exception):
-    """A body is larger than it may be, or came too slowly; the status says which."""
+    """A body is larger than it may be, or came too slowly, or an address is none; the status says which."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -73,6 +80,8 @@ class Limits:
             await send(message)
 
         try:
+            if b"%00" in scope.get("query_string", b"") or "\0" in scope["path"]:
+                raise TooMuchError(HTTPStatus.BAD_REQUEST, "the address has a NUL; expected text")
             declared = headers.get(b"content-length", b"0")
             if not declared.isdigit() or int(declared) > most:
                 raise _too_large(most)
@@ -117,8 +126,7 @@ def _too_large(most: float) -> TooMuchError:
 
 
 async def _refuse(error: TooMuchError, send: Send) -> None:
-    code = "too_large" if error.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "too_slow"
-    document: dict[str, Any] = {"error": {"code": code, "message": str(error)}}
+    document: dict[str, Any] = {"error": {"code": _CODES[error.status], "message": str(error)}}
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(document).encode()})

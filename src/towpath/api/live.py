@@ -241,6 +241,8 @@ class Hub:
                 for listener in self._index.get(key, ()):
                     listener.take(event, told)
             self.at = event.seq
+            if event.type == "token":  # somebody may have lost what they had
+                self.streams.ask_all()
 
 
 class _Reader:

@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from towpath.app.people import EVERYBODY
 from towpath.app.settings import OidcTable
 from towpath.app.site import Site
 from towpath.base.errors import SiteError, UsageError
@@ -190,7 +191,7 @@ class Provider:
 
     def _person(self, claims: Mapping[str, Any]) -> Person:
         name = str(claims.get(self._table.name) or claims.get("email") or claims["sub"])
-        if not name.isprintable() or len(name) > 100:
+        if not name.isprintable() or len(name) > 100 or name.startswith(EVERYBODY):
             raise UsageError(f"found the name {name!r}; expected up to 100 characters that can be printed")
         told = claims.get(self._table.groups) or ()
         groups = [told] if isinstance(told, str) else [str(one) for one in told]

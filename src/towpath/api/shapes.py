@@ -3,21 +3,49 @@
 The fields are those of `--json` on the command line: times are ISO 8601 texts in UTC, hashes hexadecimal.
 """
 
+import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 T = TypeVar("T")
 _MOST = 1_000  # characters of a reason
+_DEEPEST = 50  # times that a value is nested
+_LARGEST = 2**63 - 1
 MOST = 2**62  # the largest number of anything
 
 Number = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Asked(BaseModel):
-    """Something that is sent: unknown fields are refused."""
+    """Something that is sent: unknown fields are refused, and values that no catalog can keep."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def can_be_kept(cls, value: Any) -> Any:
+        """Refuse texts that are none, numbers that are none or too large, and values nested too deeply."""
+        _check(value, _DEEPEST)
+        return value
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, str) and ("\0" in value or (not value.isprintable() and _is_torn(value))):
+        raise ValueError("found a text with a NUL or half a character; expected text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"found {value}; expected a finite number")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ValueError("found a number of more than 63 bits; expected a smaller one")
+    if isinstance(value, list | dict):
+        if not depth:
+            raise ValueError(f"found a value nested more than {_DEEPEST} times; expected a flatter one")
+        for one in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check(one, depth - 1)
+
+
+def _is_torn(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 # ---- errors
@@ -555,7 +583,7 @@ class NewToken(Asked):
 
     name: str = Field(min_length=1, max_length=100)
     grants: list[str] = Field(min_length=1, max_length=50, examples=[["operator@gam"]])
-    lasts: float | None = Field(default=None, gt=0, description="seconds")
+    lasts: float | None = Field(default=None, gt=0, le=1e10, description="seconds")
 
 
 class MadeToken(TokenShape):

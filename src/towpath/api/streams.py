@@ -101,6 +101,17 @@ class Streams:
         await asyncio.wait([self._minder, *self._asking, *self._reading], timeout=_LAST)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def ask_all(self) -> None:
+        """Ask for every stream now whether the person may still see it."""
+        for stream in list(self._open):
+            if stream.is_asked:
+                self._ask(stream)
+
+    def _ask(self, stream: "Stream") -> None:
+        task = self._loop.create_task(stream.ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
     def add(self, stream: "Stream") -> None:
         """A stream was opened."""
         self._open.add(stream)
@@ -115,9 +126,7 @@ class Streams:
             now = self._loop.time()
             for stream in list(self._open):
                 if stream.mind(now, self.timing):
-                    task = self._loop.create_task(stream.ask())
-                    self._asking.add(task)
-                    task.add_done_callback(self._asking.discard)
+                    self._ask(stream)
 
 
 class Stream(Response, ABC):
@@ -147,6 +156,11 @@ class Stream(Response, ABC):
     def is_over(self) -> bool:
         """Whether nothing more is to be sent."""
         return self._over is None or self._over.done()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody is to be asked for it."""
+        return self._still is not None and not self.is_over
 
     @abstractmethod
     async def more(self) -> bytes | None:

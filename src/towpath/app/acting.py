@@ -438,11 +438,13 @@ def submitted(plan: KindPlan, table: Mapping[str, Any], template: str = "") -> I
     try:
         times = [clock.seconds(one) for one in ([when] if isinstance(when, str | float | int) else when)]
         span = Span(times[0], times[-1]) if times else None
+        for one in times:
+            clock.text(one)  # one that is in no calendar cannot be told
         box = Box(*table["footprint"]) if table.get("footprint") else None
         item = Item(plan.pipeline, plan.name, key, dict(table.get("attributes") or {}), span, box)
         return plan.placed(item)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"item {table['key']!r}: {error}") from None
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"item {key!r}: {error}") from None
 
 
 def _key(template: str, table: Mapping[str, Any]) -> str:

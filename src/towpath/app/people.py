@@ -17,6 +17,7 @@ from towpath.contracts.auth import Grant, Person
 from towpath.contracts.catalog import Transaction
 from towpath.contracts.people import PERSON, SESSION, TokenRow
 
+EVERYBODY = "role:"  # of a role: what notices call those whom they are for
 _PREFIX = "twp_"
 _SESSION = 12 * 3600.0  # seconds that a login lasts
 _SEEN = 60.0  # seconds between two notes of when a token was last used
@@ -52,6 +53,8 @@ class People(Stock):
         """
         if not name.strip() or not name.isprintable() or len(name) > 100:
             raise UsageError(f"name: found {name!r}; expected up to 100 characters that can be printed")
+        if name.startswith(EVERYBODY):
+            raise UsageError(f"name: found {name!r}; what begins with {EVERYBODY} is everybody with a role")
         try:
             given = tuple(str(self._granted(text)) for text in grants)
         except ValueError as error:

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from towpath.base.errors import TowpathError
-from towpath.cli import declared, options
+from towpath.cli import declared, options, records
 from towpath.cli.exits import Exit, code_of
 
 # Each command: the module that has it, and its line in the list of commands (checked against the command by a test).
@@ -119,9 +119,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong becomes a message and an exit code."""
-        logging.basicConfig(
-            level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-        )
+        logging.basicConfig(level=logging.WARNING, handlers=[records.handler()])
         try:
             return super().invoke(ctx)
         except (TowpathError, OSError) as error:

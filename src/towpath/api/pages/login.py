@@ -8,7 +8,8 @@ from fastapi import Form, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from towpath.api.asking import COOKIE, Asked, Asker
+from towpath.api.asking import COOKIE, Asked, Asker, is_foreign
+from towpath.api.errors import Refused
 from towpath.api.pages.page import render, router
 from towpath.api.throttle import Throttle
 from towpath.base.errors import NotFoundError, SiteError, UsageError
@@ -55,6 +56,8 @@ async def sign_in(
 ) -> Response:
     """Sign in; the cookie is read by no script."""
     site = request.app.state.access.site
+    if is_foreign(request):
+        raise Refused(HTTPStatus.FORBIDDEN, "csrf", "another site sent this", "sign in on this page yourself")
     _throttle(request).check(request)
     person = await run_in_threadpool(site.person_of, token.strip())
     if person is None:

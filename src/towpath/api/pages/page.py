@@ -4,6 +4,7 @@ Promises that a page which changes something answers with the way to another pag
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -44,9 +45,21 @@ def _ticked(text: str) -> Markup:
     )
 
 
+# What would turn the text around it or steer a terminal is shown as a sign, not obeyed.
+_STEERING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def _tame(value: Any) -> Any:
+    """A value as it may stand on a page."""
+    if isinstance(value, str) and _STEERING.search(value):
+        return type(value)(_STEERING.sub("\N{REPLACEMENT CHARACTER}", value))
+    return value
+
+
 environment = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
+    finalize=_tame,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -91,6 +104,7 @@ class PageRoute(APIRoute):
                     (await asked(request)).need_anywhere(Permission.VIEW)
                 return await handler(request)
             except Exception as error:  # shown and, where nobody expected it, logged  # noqa: BLE001
+                await request.close()  # what of a form was read
                 return await _problem(request, refused(error))
 
         return shown
@@ -110,7 +124,7 @@ async def _problem(request: Request, problem: Refused) -> Response:
         asker = await asked(request)
     except Refused:
         asker = None
-    return await run_in_threadpool(
+    shown: Response = await run_in_threadpool(
         render,
         request,
         asker,
@@ -119,6 +133,8 @@ async def _problem(request: Request, problem: Refused) -> Response:
         title="That did not work",
         problem=problem,
     )
+    shown.headers.update(problem.headers)
+    return shown
 
 
 # ---- showing

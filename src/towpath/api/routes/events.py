@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -113,4 +114,4 @@ def _page(
 @routes.post("/tickets", response_model=shapes.Ticket, dependencies=may(Permission.VIEW))
 def tickets(asker: Asker, wanted: shapes.TicketFor) -> Any:
     """What lets a browser's EventSource, which cannot send a header, open a stream within a minute."""
-    return {"url": f"{wanted.path}?ticket={ticket(asker, wanted.path)}", "expires_in": 60}
+    return {"url": f"{wanted.path}?ticket={quote(ticket(asker, wanted.path), safe='')}", "expires_in": 60}

@@ -1,6 +1,7 @@
 """Items: lists by filter, one with all that is known of it, why it is as it is; submitting new ones."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -61,7 +62,8 @@ def _pair(text: str) -> tuple[str, Any]:
         found = json.loads(value)
     except ValueError:
         return name, value
-    return name, found if isinstance(found, str | int | float | bool) else value
+    is_one = isinstance(found, str | int) or (isinstance(found, float) and math.isfinite(found))
+    return name, found if is_one else value
 
 
 def _moment(name: str, text: str) -> float | None:

@@ -22,6 +22,8 @@ from towpath.contracts.auth import Permission
 
 routes = router("products")
 
+_BYTES = "application/octet-stream"
+_SHOWN = ("image/png", "image/jpeg", "text/plain", "application/json", "text/csv")  # what runs nothing
 _THERE = (State.CURRENT, State.SUPERSEDED, State.TRASH, State.SHED, State.CHANGED)
 
 
@@ -69,8 +71,8 @@ def lineage(
     "/products/{product}/content",
     response_class=Response,
     responses={
-        200: {"content": {"application/octet-stream": {}}},
-        206: {"content": {"application/octet-stream": {}}},
+        200: {"content": {kind: {} for kind in (_BYTES, *_SHOWN)}},
+        206: {"content": {kind: {} for kind in (_BYTES, *_SHOWN)}},
     },
     dependencies=may(Permission.READ),
 )
@@ -83,11 +85,11 @@ def content(
     """The bytes of a product, or of one file of a tree; ranges are answered."""
     found = find_product(asker, product, Permission.READ)
     file = within(asker, found, path)
-    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    is_shown = inline and kind in ("image/png", "image/jpeg", "text/plain", "application/json", "text/csv")
+    kind = mimetypes.guess_type(file.name)[0] or _BYTES
+    is_shown = inline and kind in _SHOWN
     return FileResponse(
         file,
-        media_type=kind if is_shown else "application/octet-stream",
+        media_type=kind if is_shown else _BYTES,
         filename=file.name,
         content_disposition_type="inline" if is_shown else "attachment",
         headers={
