@@ -1,6 +1,7 @@
 """The overview: each pipeline's routes with live counts, what was done lately, what is wrong, how sources fare."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -12,6 +13,7 @@ from towpath.api.asking import Asked
 from towpath.api.pages import drawing
 from towpath.api.pages.page import Viewer, render, router, stream_of
 from towpath.app.looking import Status
+from towpath.app.site import Site
 from towpath.base.errors import StateError
 from towpath.base.model import Item, WorkRow
 from towpath.base.states import Outcome, Publication, Work
@@ -23,26 +25,36 @@ _HOUR, _DAY = 3600.0, 86400.0
 _ENDS = (Outcome.DONE, Outcome.REJECTED, Outcome.HELD, Outcome.FAILED, Outcome.TRANSIENT, Outcome.LOST)
 _BAD = (Work.FAILED, Work.POISONED)
 _PUBLISHED = (Publication.COMMITTED, Publication.RELEASED)
+_LOOKED = 20  # pieces of the oldest work, among which one is looked for that somebody may view
 _SHOWN = 8  # publications of the day
 _EVENTS = 20_000  # the newest, among which publications are looked for
 
 
+Open = tuple[Item, WorkRow]
+
+
 @dataclass(slots=True)
 class _Glance:
-    """The counts of a site, counted for all who look at it: very many rows take longer, and are counted less often."""
+    """What is counted for all who look at a site, and its oldest work: where that takes long, it is asked for less often."""
 
-    status: Status | None = None
+    status: Status = field(default_factory=lambda: Status({}))
+    oldest: dict[str, list[Open]] = field(default_factory=dict)
     until: float = 0.0
     lock: Lock = field(default_factory=Lock)
 
-    def of(self, asker: Asked) -> Status:
+    def look(self, site: Site) -> None:
+        """Look again, if the last time was long enough ago."""
         with self.lock:
-            if self.status is None or time.monotonic() >= self.until:
-                began = time.monotonic()
-                self.status = asker.access.site.status()
-                now = time.monotonic()
-                self.until = now + min(10.0, 5 * (now - began))
-            return self.status
+            began = time.monotonic()
+            if began < self.until:
+                return
+            self.status = site.status()
+            with site.catalog.read() as view:
+                for name in site.definitions:
+                    rows = view.open_work(name, limit=_LOOKED)
+                    self.oldest[name] = [(view.item(row.item), row) for row in rows]
+            now = time.monotonic()
+            self.until = now + min(10.0, 5 * (now - began))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class PipelineGlance:
     failed: int
     bad: int
     held: int
-    oldest: tuple[Item, WorkRow] | None
+    oldest: Open | None
 
 
 @routes.get("/")
@@ -67,7 +79,9 @@ def overview(request: Request, asker: Viewer) -> HTMLResponse:
     state = request.app.state
     if not hasattr(state, "glance"):
         state.glance = _Glance()
-    status = sight.status(asker, state.glance.of(asker))
+    glance: _Glance = state.glance
+    glance.look(asker.access.site)
+    status = sight.status(asker, glance.status)
     names = asker.pipelines()
     with asker.site.catalog.read() as view:
         now = view.now()
@@ -81,7 +95,7 @@ def overview(request: Request, asker: Viewer) -> HTMLResponse:
         title="Overview",
         stream=stream,
         site=asker.site.settings.site.name or asker.site.folder.name,
-        pipelines=[_glance(asker, name, status, hour, day) for name in names],
+        pipelines=[_glance(asker, name, status, hour, day, glance.oldest.get(name, ())) for name in names],
         since=day.since,
         is_cut=day.since > now - _DAY + 1,
         glance=status,
@@ -91,7 +105,9 @@ def overview(request: Request, asker: Viewer) -> HTMLResponse:
     )
 
 
-def _glance(asker: Asked, name: str, status: Status, hour: Tally, day: Tally) -> PipelineGlance:
+def _glance(
+    asker: Asked, name: str, status: Status, hour: Tally, day: Tally, oldest: Iterable[Open]
+) -> PipelineGlance:
     definition = asker.site.definitions[name]
     counts: dict[str, dict[tuple[str, str], int]] = {}
     for (pipeline, kind, stage, state), count in status.counts.items():
@@ -111,7 +127,7 @@ def _glance(asker: Asked, name: str, status: Status, hour: Tally, day: Tally) ->
         _sum(day, name, ("failed", "lost")),
         sum(count for _, _, found in rows for state, count in found.items() if state in _BAD),
         sum(found.get(Work.HELD, 0) for _, _, found in rows),
-        _oldest(asker, name),
+        next((one for one in oldest if asker.sees(name, one[0])), None),
     )
 
 
@@ -123,16 +139,6 @@ def _sum(tally: Tally, pipeline: str, types: tuple[str, ...]) -> int:
     return sum(
         count for (name, _, _, type), count in tally.counts.items() if name == pipeline and type in types
     )
-
-
-def _oldest(asker: Asked, pipeline: str) -> tuple[Item, WorkRow] | None:
-    """The oldest item whose work goes on or waits, and that work."""
-    with asker.site.catalog.read() as view:
-        for row in view.open_work(pipeline, limit=20):
-            item = view.item(row.item)
-            if asker.sees(pipeline, item):
-                return item, row
-    return None
 
 
 def _published(asker: Asked, now: float) -> list[tuple[PublicationRow, Item]]:

@@ -51,12 +51,18 @@ async function refresh() {
   }
 }
 
-/* What changes without an event, such as progress, is asked for now and then while it is shown. */
+/* What changes without an event, such as progress, is asked for every data-poll seconds while it is shown. */
+const polled = new Map();
 setInterval(() => {
   if (!one("#stream")) return;
-  for (const part of every("[data-poll]")) live.parts.add(part.id);
+  const now = performance.now();
+  for (const part of every("[data-poll]")) {
+    if (now - (polled.get(part.id) ?? 0) < 1000 * Number(part.dataset.poll)) continue;
+    polled.set(part.id, now);
+    live.parts.add(part.id);
+  }
   plan();
-}, 3000);
+}, 1000);
 
 function pulse(word, words) {
   const shown = one("#pulse");
