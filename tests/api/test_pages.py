@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -275,6 +276,16 @@ def test_a_lineage_without_end_is_cut() -> None:
     )
     drawn = lineage.draw(trace, 5)
     assert drawn.is_cut and len(drawn.boxes) == 80 and any(box.is_here for box in drawn.boxes)
+
+
+def test_products_that_are_alike_are_drawn_as_one() -> None:
+    numbers = range(2, 18)
+    raw = {n: replace(_product(n), output="file", part=str(n)) for n in numbers}
+    trace = Trace(
+        {1: _product(1, (7, 1)), **raw}, {1: "p/k/i"}, [(n, "7.1", "x") for n in numbers], [("7.1", 1, "o")]
+    )
+    assert [box.name for box in lineage.draw(trace, 1).boxes] == ["16 × raw file", "s", "s out1"]
+    assert len(lineage.draw(trace, 5).boxes) == 18
 
 
 def _flag(value: str, **part: Any) -> Flag:

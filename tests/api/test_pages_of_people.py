@@ -1,13 +1,14 @@
 """The pages of orders, calibrations, publications, sources, inventory, configuration, events, people, notices, as HTML."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from towpath.api.pages import events, publications, timeline
+from towpath.api.pages import events, orders, publications, timeline
 from towpath.api.pages.sources import submission, table
 from towpath.base import clock
 from towpath.base.errors import UsageError
@@ -158,6 +159,34 @@ def test_a_gate_is_decided_once(site: Server) -> None:
     assert "Does a go out?" not in one.get("/orders")
     assert "Does a go out?" in one.get("/orders?over=true")
     assert "scientist" in one.get("/orders/1") and ">Approve<" not in one.get("/orders/1")
+
+
+def test_the_queue_is_paged_and_what_is_due_first_comes_first(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in "abcde":
+        server.sample(key)
+    server.run()
+    with server.site.catalog.read() as view:
+        rows = view.orders(limit=10)
+    due = {row.id: due for row, due in zip(rows, (None, 3e9, 2e9, None, 1e9), strict=True)}
+    monkeypatch.setattr(orders, "_PAGE", 2)
+    standing = orders._standing
+    monkeypatch.setattr(
+        orders,
+        "_standing",
+        lambda view, kind: orders._by_due([replace(row, due=due[row.id]) for row in standing(view, kind)]),
+    )
+    one = Browser(server, "viewer")
+    found: list[str] = []
+    path = "/orders"
+    while path:
+        page = one.get(path)
+        found += re.findall(r'data-main href="/orders/(\d+)"', page)
+        following = re.search(r'href="(/orders\?skip=\d+)" rel="next"', page)
+        path = following[1] if following else ""
+    assert found == ["5", "3", "2", "1", "4"]
+    assert "overdue" in one.get("/orders")
 
 
 def test_an_order_that_is_not_there_is_not_found(site: Server) -> None:

@@ -1,7 +1,11 @@
 """Previews of products: real small files of each kind, and files that are broken, endless or hostile."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -9,6 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +210,28 @@ def test_texts_show_their_head(shown: Callable[[Path], Made], tmp_path: Path) ->
     assert told(shown(Path("made.json"))) == {"text": '{\n  "a": [\n    1,\n    "é"\n  ]\n}', "is_cut": False}
 
 
+@pytest.mark.parametrize("opened", [gzip.open, lzma.open, bz2.open], ids=["gzip", "lzma", "bz2"])
+def test_packed_texts_show_their_head(
+    shown: Callable[[Path], Made], tmp_path: Path, opened: Callable[..., Any]
+) -> None:
+    with opened(tmp_path / "stations.txt", "wt") as file:
+        file.write("name lon lat\n" * 10_000)
+    document = told(shown(Path("stations.txt")))
+    assert document["text"].startswith("name lon lat\nname") and document["is_cut"]
+
+
+def test_a_database_shows_its_first_table(shown: Callable[[Path], Made], tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "candidates.gpkg")) as made, made:
+        made.execute("CREATE TABLE gpkg_contents (name TEXT)")
+        made.execute('CREATE TABLE "odd ""name" (id INTEGER, depth REAL, geom BLOB)')
+        made.executemany(
+            'INSERT INTO "odd ""name" VALUES (?, ?, ?)', [(n, n / 2, b"\0" * 21) for n in range(60)]
+        )
+    document = told(shown(Path("candidates.gpkg")))
+    assert (document["columns"], document["rows"][3]) == (["id", "depth", "geom"], [3, 1.5, "(21 bytes)"])
+    assert (len(document["rows"]), document["total"]) == (50, 60)
+
+
 def test_a_tree_shows_its_files(shown: Callable[[Path], Made], tmp_path: Path) -> None:
     (tmp_path / "image.ms" / "ANTENNA").mkdir(parents=True)
     (tmp_path / "image.ms" / "ANTENNA" / "table.dat").write_bytes(b"12345")
@@ -260,12 +287,12 @@ def test_an_endless_file_costs_one_attempt(tmp_path: Path) -> None:
 def test_a_maker_is_bounded_and_may_start_nothing(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys",
-        "from towpath.api import preview_maker as maker",
+        "from towpath.api import preview_maker as maker, previews",
         "maker.bound()",
         "try: bytearray(maker.MEMORY)",
         "except MemoryError: print('memory')",
         "try:",
-        "    with open(sys.argv[1], 'wb') as file: file.write(bytes(maker.LARGEST + 1))",
+        "    with open(sys.argv[1], 'wb') as file: file.write(bytes(previews.LARGEST + 1))",
         "except OSError: print('size')",
         "try: subprocess.run(['true'])",
         "except PermissionError: print('process')",

@@ -14,9 +14,10 @@ from typing import Any
 
 from towpath.api import preview_pictures as pictures
 from towpath.api import preview_tables as tables
+from towpath.api.previews import LARGEST, MISSING_LIBRARY
 
-SECONDS, MEMORY, LARGEST = 25, 6 << 30, 8_000_000
-_NONE, _MISSING = 3, 4
+SECONDS, MEMORY = 25, 6 << 30
+_NONE = 3
 _REFUSED = frozenset(
     {"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "urllib.Request", "subprocess.Popen",
      "os.exec", "os.posix_spawn", "os.fork", "os.system", "pickle.find_class"}
@@ -54,6 +55,7 @@ _BY_MAGIC: tuple[tuple[bytes, Maker], ...] = (
     (b"SIMPLE  =", pictures.fits),
     (b"\x89HDF\r\n\x1a\n", pictures.hdf5),
     (b"PAR1", tables.parquet),
+    (b"SQLite format 3\0", tables.sqlite),
 )
 
 
@@ -82,7 +84,7 @@ def make(place: Path, out: Path) -> int:
     except ModuleNotFoundError as error:
         package = (error.name or "a library").partition(".")[0]
         package = _PACKAGES.get(package, package)
-        return _tell(out, f"a preview of this needs {package}: pip install {package}", _MISSING)
+        return _tell(out, f"a preview of this needs {package}: pip install {package}", MISSING_LIBRARY)
     except tables.NoPreview as error:
         return _tell(out, str(error), _NONE)
     except MemoryError:

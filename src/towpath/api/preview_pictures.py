@@ -6,6 +6,7 @@ Reads one slice, thinned to what a screen shows. Never follows what points out o
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,6 @@ def picture(place: Path, out: Path) -> None:
 # ---- FITS
 def fits(place: Path, out: Path) -> None:
     """The first image of a FITS file with its grid on the sky; the head of its first table if it has none."""
-    import warnings
-
     from astropy.io import fits as files  # optional, and slow to load
 
     warnings.simplefilter("ignore")  # of headers that are not quite as they should be
@@ -67,7 +66,7 @@ def fits(place: Path, out: Path) -> None:
 
 
 def _fits_image(unit: Any, shape: tuple[int, ...], out: Path) -> None:
-    from astropy.wcs import WCS
+    from astropy.wcs import WCS  # optional: an extra
 
     steps = _steps(shape[-2:])
     lead = tuple(0 for _ in shape[:-2])
@@ -162,6 +161,7 @@ def _text(value: Any) -> str:
 
 
 def _largest(arrays: list[_Array], out: Path) -> None:
+    arrays = sorted(arrays, key=lambda one: one.name)
     tree = "\n".join(one.line() for one in arrays[:_LINES])
     tree += f"\n… and {len(arrays) - _LINES} more" if len(arrays) > _LINES else ""
     able = [
@@ -174,7 +174,7 @@ def _largest(arrays: list[_Array], out: Path) -> None:
             raise NoPreview("there is no array in it")
         out.write_text(json.dumps({"text": tree, "is_cut": len(arrays) > _LINES}), encoding="utf-8")
         return
-    one = max(able, key=lambda each: each.size)
+    one = min(able, key=lambda each: (-each.size, each.name))
     axes = _axes(one.shape)
     steps = _steps((one.shape[axes[0]], one.shape[axes[1]]))
     index: list[Any] = [0] * len(one.shape)
@@ -201,7 +201,7 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 # ---- drawing
 def draw(plane: Any, out: Path, title: str, *, unit: str = "", sky: Any = None, tree: str = "") -> None:
     """A slice as a picture with its colour bar: on the sky where that is known, beside its tree where there is one."""
-    import numpy as np
+    import numpy as np  # optional: an extra
 
     shown = np.asarray(plane)
     shown = np.abs(shown) if shown.dtype.kind == "c" else shown
@@ -221,7 +221,7 @@ def _plot(
     import matplotlib as mpl  # optional, and slow to load
 
     mpl.use("agg")
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # optional: an extra
 
     ratio = shown.shape[0] / shown.shape[1]
     is_square = 0.2 < ratio < 5

@@ -3,21 +3,30 @@
 Reads a bounded part of a file. Runs only in the process of `preview_maker`.
 """
 
+import bz2
 import csv as reader
+import gzip
 import io
 import json
+import lzma
 import math
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROWS, COLUMNS, FILES = 50, 60, 500
 _CELL = 200  # characters
 _TEXT = 64_000  # bytes
 _COUNTED = 100_000_000  # bytes of a file of which the rows are counted
+_UNPACKED: Mapping[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b\x08": gzip.open,
+    b"\xfd7z": lzma.open,
+    b"BZh": bz2.open,
+}
 _LARGEST = 200_000_000  # bytes of a table that can only be read whole
 
 
@@ -110,9 +119,29 @@ def parquet(place: Path, out: Path) -> None:
     table(out, columns, rows, file.metadata.num_rows)
 
 
+def sqlite(place: Path, out: Path) -> None:
+    """The head of the first table of an SQLite file (a GeoPackage is one)."""
+    with closing(sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
+        names = [
+            row[0]
+            for row in opened.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
+        ]
+        own = [name for name in names if not name.lower().startswith(("sqlite_", "gpkg_", "rtree_"))]
+        if not own:
+            raise NoPreview("there is no table in it")
+        quoted = own[0].replace('"', '""')
+        rows = opened.execute(f'SELECT * FROM "{quoted}" LIMIT {ROWS}')
+        columns = [one[0] for one in rows.description]
+        shown = [[f"({len(one)} bytes)" if isinstance(one, bytes) else one for one in row] for row in rows]
+        table(out, columns, shown, opened.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0])
+
+
 def text(place: Path, out: Path) -> None:
-    """The head of a text; JSON is set out in lines if it is small."""
+    """The head of a text, also of one that is packed; JSON is set out in lines if it is small."""
     with place.open("rb") as file:
+        magic = file.read(3)
+    opened: IO[bytes] = _UNPACKED.get(magic, Path.open)(place, "rb")
+    with opened as file:
         head = file.read(_TEXT + 1)
     if not head:
         raise NoPreview("it is empty")

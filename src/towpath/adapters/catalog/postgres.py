@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0  # seconds to wait for a server that was there before
 _GAP = 0.02  # seconds between two wake-ups by one process
 _TRIES = 20  # for a transaction that met another one
+_LOOK = 0.005  # seconds between two looks of a watch, each of which is a query
 _LIVELY = (
     1.0  # seconds after a change in which a watch that is to know sooner than writers tell looks by itself
 )
@@ -152,7 +153,7 @@ class _Watch:
     """Listens to what writers tell, at most once in `_GAP` seconds each; sooner is known by a look at the number of events."""
 
     def __init__(self, listen: Callable[[], Connection], every: float, open_ones: set["_Watch"]) -> None:
-        self._listen, self._every, self._open_ones = listen, every, open_ones
+        self._listen, self._every, self._open_ones = listen, max(every, _LOOK), open_ones
         self._lock = threading.Lock()
         self._connection: Connection | None = listen()
         self._told, self._last = time.monotonic() - _LIVELY, 0

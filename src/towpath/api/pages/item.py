@@ -19,7 +19,8 @@ from towpath.api.pages.work import VERBS, permission_of
 from towpath.api.routes import actions, flags, orders, people, publications
 from towpath.api.routes.items import etag
 from towpath.api.routes.routing import Number
-from towpath.api.sight import seen
+from towpath.api.sight import explained, seen
+from towpath.app.documents import plain
 from towpath.app.looking import Details
 from towpath.base import ids, words
 from towpath.base.errors import StateError, TowpathError, UsageError
@@ -106,7 +107,8 @@ def item(
             for each in view.groups_of([number])
             if asker.sees((group := view.item(each)).pipeline, group)
         ]
-        members = view.work([member.id for member in found.members[:_MEMBERS]])
+        members = [member for member in found.members if asker.sees(member.pipeline, member)]
+        works = view.work([member.id for member in members[:_MEMBERS]])
     parts = request.headers.get("X-Parts", "lineage").split()
     lines = _lines(asker, found)
     return render(
@@ -134,7 +136,8 @@ def item(
         gates=[row for row in asked if row.kind == "gate" and row.state is Order.OPEN],
         is_followed=is_followed,
         groups=groups,
-        members=[(member, members[member.id]) for member in found.members[:_MEMBERS]],
+        members=[(member, works[member.id]) for member in members[:_MEMBERS]],
+        more_members=max(0, len(members) - _MEMBERS),
         publishes=_publishes(asker, one, found.work),
         may={permission.value: asker.may(permission, one) for permission in Permission},
         is_running=any(row.state is Work.RUNNING for row in found.work),
@@ -211,14 +214,14 @@ def _lineage(asker: Asked, products: Sequence[Product], wanted: int) -> tuple[An
     return trace, lineage.draw(trace, start.id), start
 
 
-def _whys(asker: Asked, one: Item) -> list[Any]:
+def _whys(asker: Asked, one: Item) -> list[dict[str, Any]]:
     """Why each stage is as it is; those that a person asks about first."""
     try:
-        found = asker.site.explain(one.name)
+        found = explained(asker, [plain(each) for each in asker.site.explain(one.name)])
     except (TowpathError, KeyError):  # of a pipeline that left the site
         return []
     order = list(COLOURS)
-    return sorted(found, key=lambda each: order.index(Work(each.state)))
+    return sorted(found, key=lambda each: order.index(Work(each["state"])))
 
 
 def _publishes(asker: Asked, one: Item, rows: Iterable[WorkRow]) -> str:

@@ -1,5 +1,6 @@
 """Orders and gates: what waits for people, soonest due first; and one order, with all that is asked, given and delivered."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import File, Form, Query, Request, Response, UploadFile
@@ -24,6 +25,7 @@ routes = router()
 
 _MOST = 2000  # orders that are sorted by their due date
 _PAGE = 100
+_INPUTS, _PREVIEWS = 500, 12  # that are listed, and that are shown
 _FILES = 200  # of a tree that is given
 _TOPICS = ("order", "order reminder", "delivery")
 
@@ -40,8 +42,9 @@ def inbox(
     who: Literal["", "me", "nobody"] = "",
     over: bool = False,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    skip: Annotated[int, Query(ge=0, le=_MOST)] = 0,
 ) -> Response:
-    """What waits for people; with `over` every order there ever was, by number."""
+    """What waits for people, without the first that were seen; with `over` every order there ever was, by number."""
     stream = stream_of(asker, type=list(_TOPICS))
     with asker.site.catalog.read() as view:
         rows = view.orders(kind=kind, after=after, limit=_PAGE) if over else _standing(view, kind)
@@ -53,15 +56,22 @@ def inbox(
         and pipeline in ("", items[row.item].pipeline)
         and _is_with(row, who, asker)
     ]
-    following = rows[-1].id if over and len(rows) == _PAGE else 0
+    wanted = {"kind": kind, "pipeline": pipeline, "who": who, "over": "true" if over else ""}
+    following: dict[str, Any] = {}
+    if over and len(rows) == _PAGE:
+        following = {**wanted, "after": rows[-1].id}
+    elif not over and len(shown) > skip + _PAGE:
+        following = {**wanted, "skip": skip + _PAGE}
     return render(
         request,
         asker,
         "orders.html",
         stream=stream,
         title="Orders and gates",
-        shown=shown,
-        wanted={"kind": kind, "pipeline": pipeline, "who": who, "over": "true" if over else ""},
+        shown=shown if over else shown[skip : skip + _PAGE],
+        total=len(shown),
+        is_first=not (skip or after),
+        wanted=wanted,
         pipelines=asker.pipelines(),
         is_cut=not over and len(rows) == _MOST,
         following=following,
@@ -70,7 +80,7 @@ def inbox(
 
 
 def _standing(view: View, kind: str) -> list[OrderRow]:
-    """The orders that stand, soonest due first; those without a date by their age."""
+    """The orders that stand, soonest due first."""
     found: list[OrderRow] = []
     while len(found) < _MOST:
         page = view.orders(
@@ -79,7 +89,12 @@ def _standing(view: View, kind: str) -> list[OrderRow]:
         found += page
         if not page:
             break
-    return sorted(found, key=lambda row: (row.due is None, row.due or row.opened, row.id))
+    return _by_due(found)
+
+
+def _by_due(rows: list[OrderRow]) -> list[OrderRow]:
+    """Those with a date, soonest first; then those without, by their age."""
+    return sorted(rows, key=lambda row: (row.due is None, row.due or row.opened, row.id))
 
 
 def _is_with(row: OrderRow, who: str, asker: Asked) -> bool:
@@ -104,7 +119,7 @@ def one(request: Request, asker: Viewer, number: Number) -> Response:
             for each in found.row.body["inputs"]
             if asker.access.authorizer is None or rest.is_seen(asker, each["item"])
         ]
-        given = [_given(asker, view, each) for each in inputs]
+        given = _given(asker, view, inputs)
     return render(
         request,
         asker,
@@ -116,21 +131,36 @@ def one(request: Request, asker: Viewer, number: Number) -> Response:
         row=found.row,
         item=item,
         given=given,
+        pictured=[each for each in given if each["product"]][:_PREVIEWS],
         can=_allowed(asker, found, item),
         people=_people(found.row),
         now=clock.now(),
     )
 
 
-def _given(asker: Asked, view: View, told: dict[str, Any]) -> dict[str, Any]:
-    """One thing that is given, with its product if that is there and may be read, and the files of a tree."""
+def _given(asker: Asked, view: View, inputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is given, each with its product if that is there and may be read, and the files of a tree."""
+    known: dict[str, dict[tuple[str, str], Product]] = {}
+    given = []
+    for told in inputs[:_INPUTS]:
+        if told["item"] not in known:
+            known[told["item"]] = _readable(asker, view, told["item"])
+        products = known[told["item"]]
+        product = products.get((told["root"], told["path"]))
+        files = _files(asker, product) if product and product.tree else []
+        given.append({**told, "product": product, "files": files})
+    return given
+
+
+def _readable(asker: Asked, view: View, name: str) -> dict[tuple[str, str], Product]:
+    """The products of an item by root and path; none if the asker may not read them."""
     try:
-        item = asker.site.find(told["item"])
+        item = asker.site.find(name)
     except NotFoundError:
-        return {**told, "product": None, "files": []}
-    every = view.products([item.id], states=tuple(ProductState)) if asker.may(Permission.READ, item) else []
-    product = next((each for each in every if (each.root, each.path) == (told["root"], told["path"])), None)
-    return {**told, "product": product, "files": _files(asker, product) if product and product.tree else []}
+        return {}
+    if not asker.may(Permission.READ, item):
+        return {}
+    return {(one.root, one.path): one for one in view.products([item.id], states=tuple(ProductState))}
 
 
 def _files(asker: Asked, product: Product) -> list[tuple[str, int]]:

@@ -37,8 +37,8 @@ def details(asker: Asked, found: OrderDetails) -> dict[str, Any]:
     if asker.access.authorizer is None:
         return told
     given = [is_seen(asker, str(one.get("item", ""))) for one in found.row.body["inputs"]]
-    told["inputs"] = [one for one, is_seen in zip(told["inputs"], given, strict=True) if is_seen]
-    inputs = [one for one, is_seen in zip(told["body"]["inputs"], given, strict=True) if is_seen]
+    told["inputs"] = [one for one, is_shown in zip(told["inputs"], given, strict=True) if is_shown]
+    inputs = [one for one, is_shown in zip(told["body"]["inputs"], given, strict=True) if is_shown]
     return {**told, "body": {**told["body"], "inputs": inputs}}
 
 

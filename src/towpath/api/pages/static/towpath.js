@@ -238,6 +238,7 @@ function shown(told) {
 for (const here of every(".scroll .here")) {
   const place = here.closest(".scroll");
   place.scrollLeft += here.getBoundingClientRect().left - place.getBoundingClientRect().left - place.clientWidth / 2;
+  place.scrollTop += here.getBoundingClientRect().top - place.getBoundingClientRect().top - place.clientHeight / 2;
 }
 
 function watch() { every("[data-preview]:not([data-shown])").forEach((place) => seen.observe(place)); }
