@@ -105,13 +105,14 @@ def test_what_no_catalog_can_keep_is_refused_everywhere(server: Server) -> None:
         ):
             assert send(server, path, body).status_code == 422, (path, value)
     for name in IMPOSSIBLE:
-        for path, body in (
+        bodies: list[tuple[str, Any]] = [
             ("/items", {"kind": "lab/sample", "items": [{"key": name}]}),
             (f"/items/{item}/actions", {"action": "hold", "why": name}),
             ("/actions", {"action": "hold", "choice": {"text": name}}),
             ("/tokens", {"name": name, "grants": ["viewer"]}),
             ("/orders/1/assign", {"who": name}),
-        ):
+        ]
+        for path, body in bodies:
             assert send(server, path, body).status_code == 422, (path, name)
     for when in (1e300, -1e18, [0, 1e16]):
         told = send(server, "/items", {"kind": "lab/sample", "items": [{"key": "t", "time": when}]})
@@ -281,7 +282,7 @@ def signed_in(server: Server, *grants: str, headers: dict[str, str] | None = Non
     server.browser.cookies.clear()
     answer = server.browser.post("/login", data={"token": server.secret(*grants)}, headers=headers or {})
     assert answer.status_code == 303, answer.text
-    return re.findall(r'name="csrf" value="([0-9a-f]+)"', server.browser.get("/").text)[0]
+    return str(re.findall(r'name="csrf" value="([0-9a-f]+)"', server.browser.get("/").text)[0])
 
 
 def test_a_change_with_a_cookie_was_meant_by_its_page(server: Server) -> None:

@@ -27,6 +27,7 @@ _POLICY = (
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: "unreadable",
+    HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.REQUEST_TIMEOUT: "too_slow",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
 }
@@ -80,7 +81,9 @@ class Limits:
             await send(message)
 
         try:
-            if b"%00" in scope.get("query_string", b"") or "\0" in scope["path"]:
+            if "\0" in scope["path"]:
+                raise TooMuchError(HTTPStatus.NOT_FOUND, "there is nothing here: the address has a NUL")
+            if b"%00" in scope.get("query_string", b""):
                 raise TooMuchError(HTTPStatus.BAD_REQUEST, "the address has a NUL; expected text")
             declared = headers.get(b"content-length", b"0")
             if not declared.isdigit() or int(declared) > most:

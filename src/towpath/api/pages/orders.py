@@ -114,7 +114,12 @@ def one(request: Request, asker: Viewer, number: Number) -> Response:
     stream = stream_of(asker, item=found.row.item)
     with asker.site.catalog.read() as view:
         item = view.item(found.row.item)
-        given = _given(asker, view, found.row.body["inputs"])
+        inputs = [
+            each
+            for each in found.row.body["inputs"]
+            if asker.access.authorizer is None or rest.is_seen(asker, each["item"])
+        ]
+        given = _given(asker, view, inputs)
     return render(
         request,
         asker,

@@ -125,7 +125,10 @@ def document(asker: Viewer, number: Number, name: str) -> Response:
         row = next(iter(view.publications(after=number - 1, limit=1)), None)
     if row is None or row.id != number or name not in RESERVED or not row.folder or row.state not in _THERE:
         raise NotFoundError(f"publication {number} has no document {name!r}")
-    asker.item(row.item, Permission.READ)
+    try:
+        asker.item(row.item, Permission.READ)
+    except NotFoundError:
+        raise NotFoundError(f"publication {number} has no document {name!r}") from None
     folder = os.path.realpath(asker.site.storage.path(row.archive, row.target))
     file = Path(os.path.realpath(Path(folder) / name))
     if not file.is_file() or not str(file).startswith(folder + os.sep):

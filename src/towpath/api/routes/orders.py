@@ -31,6 +31,26 @@ def find_order(asker: Asked, number: int, permission: Permission = Permission.VI
     return asker.site.order(number)
 
 
+def details(asker: Asked, found: OrderDetails) -> dict[str, Any]:
+    """An order as it is told, without inputs of items that the asker may not view."""
+    told = telling.order_details(found)
+    if asker.access.authorizer is None:
+        return told
+    given = [is_seen(asker, str(one.get("item", ""))) for one in found.row.body["inputs"]]
+    told["inputs"] = [one for one, is_shown in zip(told["inputs"], given, strict=True) if is_shown]
+    inputs = [one for one, is_shown in zip(told["body"]["inputs"], given, strict=True) if is_shown]
+    return {**told, "body": {**told["body"], "inputs": inputs}}
+
+
+def is_seen(asker: Asked, name: str) -> bool:
+    """Whether there is an item of this name that the asker may view."""
+    try:
+        item = asker.site.find(name)
+    except NotFoundError:
+        return False
+    return asker.sees(item.pipeline, item)
+
+
 @routes.get("/orders", response_model=shapes.Page[shapes.OrderShape], dependencies=may(Permission.VIEW))
 def orders(  # type: ignore[no-untyped-def]
     asker: Asker,
@@ -58,14 +78,14 @@ def orders(  # type: ignore[no-untyped-def]
 @routes.get("/orders/{number}", response_model=shapes.OrderDetails, dependencies=may(Permission.VIEW))
 def one(asker: Asker, number: Number) -> Any:
     """An order: what was asked, what is given, where its drop box is, what was delivered."""
-    return telling.order_details(find_order(asker, number))
+    return details(asker, find_order(asker, number))
 
 
 @routes.post("/orders/{number}/claim", response_model=shapes.OrderDetails, dependencies=may(Permission.ORDER))
 def claim(asker: Asker, number: Number) -> Any:
     """Take an order: its delivery is awaited until its due date."""
     find_order(asker, number, Permission.ORDER)
-    return telling.order_details(asker.site.claim_order(number))
+    return details(asker, asker.site.claim_order(number))
 
 
 @routes.post(
@@ -74,7 +94,7 @@ def claim(asker: Asker, number: Number) -> Any:
 def give_back(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
     """Give an order back: anybody may take it."""
     find_order(asker, number, Permission.ORDER)
-    return telling.order_details(asker.site.return_order(number, why=wanted.why))
+    return details(asker, asker.site.return_order(number, why=wanted.why))
 
 
 @routes.post(
@@ -83,7 +103,7 @@ def give_back(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
 def assign(asker: Asker, number: Number, wanted: shapes.Assignment) -> Any:
     """Give an order to somebody, whoever has it."""
     find_order(asker, number, Permission.DECIDE)
-    return telling.order_details(asker.site.assign_order(number, wanted.who, why=wanted.why))
+    return details(asker, asker.site.assign_order(number, wanted.who, why=wanted.why))
 
 
 @routes.post("/orders/{number}/deliver", response_model=shapes.Examined, dependencies=may(Permission.ORDER))
@@ -141,7 +161,7 @@ def take(
 ) -> Any:
     """Take a delivery that was not accepted (the last one) as if it had been."""
     find_order(asker, number, Permission.DECIDE)
-    return telling.order_details(asker.site.take_delivery(number, why=wanted.why, delivery=delivery))
+    return details(asker, asker.site.take_delivery(number, why=wanted.why, delivery=delivery))
 
 
 # ---- gates
@@ -154,7 +174,7 @@ def take(
 def approve(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
     """Let an item go on at a gate."""
     found = _gate(asker, number)
-    return telling.order_details(asker.site.approve(found.item, found.row.stage, why=wanted.why))
+    return details(asker, asker.site.approve(found.item, found.row.stage, why=wanted.why))
 
 
 @routes.post(
@@ -166,7 +186,7 @@ def approve(asker: Asker, number: Number, wanted: shapes.Why) -> Any:
 def reject(asker: Asker, number: Number, wanted: shapes.Because) -> Any:
     """End an item's way at a gate, with the reason."""
     found = _gate(asker, number)
-    return telling.order_details(asker.site.reject(found.item, found.row.stage, why=wanted.why))
+    return details(asker, asker.site.reject(found.item, found.row.stage, why=wanted.why))
 
 
 def _gate(asker: Asked, number: int) -> OrderDetails:
