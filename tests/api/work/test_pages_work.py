@@ -246,7 +246,7 @@ def test_names_are_text_wherever_they_stand(visit: Visit, served: Any) -> None:
         page.goto(path)
         assert page.locator("main b", has_text="bold").filter(has_not_text="<").count() == 0
     page.goto(f"/items/{served.number(HOSTILE)}")
-    assert page.locator("h1").inner_text() == HOSTILE
+    assert page.locator("h1").inner_text() == HOSTILE.replace("\u202e", "\ufffd")  # what turns text around is shown, not obeyed
     assert page.title().startswith("sample/<b>bold</b>")
 
 
@@ -297,7 +297,7 @@ def test_previews_and_lineage_are_shown(visit: Visit, served: Any) -> None:
 
 def paths(served: Any) -> list[str]:
     """The pages of work."""
-    items = [f"/items/{served.number(key)}" for key in ("gold", "broken", "slow")]
+    items = [f"/items/{served.number(key)}" for key in ("gold", "broken")]
     return ["/", "/items", "/items?text=nothing-like-it", "/items?attribute=wrong", *items, "/runs/1.1"]
 
 
