@@ -246,7 +246,9 @@ def test_names_are_text_wherever_they_stand(visit: Visit, served: Any) -> None:
         page.goto(path)
         assert page.locator("main b", has_text="bold").filter(has_not_text="<").count() == 0
     page.goto(f"/items/{served.number(HOSTILE)}")
-    assert page.locator("h1").inner_text() == HOSTILE.replace("\u202e", "\ufffd")  # what turns text around is shown, not obeyed
+    assert page.locator("h1").inner_text() == HOSTILE.replace(
+        "\u202e", "\ufffd"
+    )  # what turns text around is shown, not obeyed
     assert page.title().startswith("sample/<b>bold</b>")
 
 
