@@ -53,7 +53,6 @@ class Served:
     host: str
     port: int
     context: ssl.SSLContext | None = None
-    said: str = ""
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """One request."""
@@ -88,8 +87,8 @@ class Served:
         """End it; all that it wrote."""
         if self.process.poll() is None:
             self.process.terminate()
-        self.said = "".join(self.process.communicate(timeout=20)) + self.said
-        return self.said
+        told, _ = self.process.communicate(timeout=20)
+        return told + (self.folder / "said.txt").read_text(errors="surrogateescape")
 
 
 def site_in(folder: Path, more: str = "") -> tuple[Path, str]:
@@ -112,13 +111,14 @@ def serve(folder: Path, *options: str, debug: bool = False, context: ssl.SSLCont
         "0",
         *options,
     ]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, errors="surrogateescape"
-    )
+    said = folder / "said.txt"  # a pipe that nobody reads would stop it some time
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True, errors="surrogateescape"
+        )
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, process.communicate()[1]
+    assert line, said.read_text()
     url = json.loads(line)["url"]
     return Served(folder, process, "127.0.0.1", int(url.rpartition(":")[2]), context)
 
