@@ -223,6 +223,7 @@ class Hub:
         try:
             self.at = await call(reader.open)
             self.is_ready = True
+            self.streams.ask_all()  # what somebody lost before now is told by no event that will be read
             for listener in self._inside:
                 listener.wake()
             left = None

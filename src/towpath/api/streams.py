@@ -105,9 +105,10 @@ class Streams:
         """Ask for every stream now whether the person may still see it."""
         for stream in list(self._open):
             if stream.is_asked:
-                self._ask(stream)
+                self.ask(stream)
 
-    def _ask(self, stream: "Stream") -> None:
+    def ask(self, stream: "Stream") -> None:
+        """Ask for one stream now."""
         task = self._loop.create_task(stream.ask())
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
@@ -126,7 +127,7 @@ class Streams:
             now = self._loop.time()
             for stream in list(self._open):
                 if stream.mind(now, self.timing):
-                    self._ask(stream)
+                    self.ask(stream)
 
 
 class Stream(Response, ABC):
@@ -178,6 +179,8 @@ class Stream(Response, ABC):
         self._asked = self._since = loop.time()
         hearing = asyncio.ensure_future(self._hear(receive))
         self._streams.add(self)
+        if self.is_asked:  # the right may have been lost since the request was looked at
+            self._streams.ask(self)
         try:
             await self._send(
                 send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers}

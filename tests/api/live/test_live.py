@@ -342,3 +342,34 @@ class TestPostgres:
         self, live: Any, tell: Tell, site: Site, monkeypatch: pytest.MonkeyPatch, page: int
     ) -> None:
         test_the_seam_has_no_hole_and_no_repeat(live, tell, site, monkeypatch, page)
+
+
+@pytest.mark.parametrize("path", ["/events", "/events?after=0"])
+def test_who_lost_the_right_before_the_stream_was_open_is_told_nothing_more(live: Any, path: str) -> None:
+    live.may = lambda: False  # between the look at the token and the stream
+    assert live.open(path).end().pings == 0
+
+
+def test_who_loses_the_right_before_the_hub_reads_is_asked_again(
+    live: Any, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, asked, lost = threading.Event(), threading.Event(), threading.Event()
+    before = module._Reader.open
+
+    def may() -> bool:
+        is_lost = lost.is_set()
+        asked.set()
+        return not is_lost
+
+    def open_later(reader: Any) -> int:
+        assert held.wait(20)
+        return before(reader)
+
+    monkeypatch.setattr(module._Reader, "open", open_later)
+    live.may = may
+    client = live.open("/events")
+    assert asked.wait(20)
+    lost.set()
+    tell("token")  # the hub begins to read after this one
+    held.set()
+    assert client.end().pings == 0
