@@ -1,6 +1,6 @@
 """Live events by the thousand clients: from a commit in one process to the socket of a client in another, through one server.
 
-A server process with the hub of `towpath.api.live`, a writer that commits one event at a time to a real site, and a process of
+`towpath serve`, asked by viewers with a token, a writer that commits one event at a time to a real site, and a process of
 raw sockets that reads. Each event carries the wall clock of the writer, taken inside its transaction: a latency holds the commit,
 the waking, the reading, the encoding, the sending and what the reading process needs itself.
 
@@ -16,29 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
-import uvicorn
 from rich.console import Console
 from rich.table import Table
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from towpath import Site
 from towpath.adapters.catalog.postgres import migrate
-from towpath.api.connections import Connection, Server
-from towpath.api.live import Hub, Topics
 from towpath.testing import postgres
 
 _AT = b'"at":'
+_TOKEN = "BENCH_TOKEN"  # the variable with the token of the viewers
 _SETTLE = 2.0  # seconds after the last client was let in, and after the last event
 
 
@@ -56,35 +51,6 @@ class Case:
 
 
 # ---- the processes
-def serve(folder: Path) -> None:
-    """Serve the events of a site; writes its port."""
-    with Site.open(folder) as site:
-        hub = Hub(site)
-
-        async def events(request: Request) -> Response:
-            return hub.stream(Topics(runs=tuple(request.query_params.getlist("run"))))
-
-        @asynccontextmanager
-        async def lifespan(app: Starlette) -> AsyncIterator[None]:
-            hub.start()
-            yield
-            await hub.stop()
-
-        app = Starlette(routes=[Route("/events", events)], lifespan=lifespan)
-        config = uvicorn.Config(app, port=0, http=Connection, log_config=None, access_log=False, backlog=4096)
-        server = Server(config, hub)
-
-        async def run() -> None:
-            serving = asyncio.ensure_future(server.serve())
-            while not server.started:
-                await asyncio.sleep(0.01)
-            print(server.servers[0].sockets[0].getsockname()[1], flush=True)
-            await serving
-
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(run())
-
-
 def write(folder: Path, topics: int, rate: float, seconds: float, size: int) -> None:
     """Commit events at a rate, about one topic after another."""
     text = "x" * size
@@ -107,7 +73,8 @@ class Reader(asyncio.Protocol):
         """Ask for the events of a run."""
         assert isinstance(transport, asyncio.Transport)
         query = f"?run={self._run}" if self._run else ""
-        transport.write(f"GET /events{query} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        head = f"Host: here\r\nAccept: text/event-stream\r\nAuthorization: Bearer {os.environ[_TOKEN]}"
+        transport.write(f"GET /api/v1/events{query} HTTP/1.1\r\n{head}\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         """Note how long the events took."""
@@ -144,10 +111,13 @@ async def listen(port: int, clients: int, topics: int, stuck: int) -> None:
 
 # ---- measuring
 @contextmanager
-def started(*words: object) -> Iterator[subprocess.Popen[str]]:
-    """Start this script in another process."""
+def started(*words: object, program: tuple[str, ...] = (__file__,)) -> Iterator[subprocess.Popen[str]]:
+    """Start this script (or another program) in another process."""
     process = subprocess.Popen(
-        [sys.executable, __file__, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *program, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process
@@ -173,8 +143,10 @@ def busy(process: psutil.Process) -> float:
 
 def measure(folder: Path, case: Case) -> list[str]:
     """One row: a server, its clients and a writer."""
-    with started("--as", "server", "--folder", folder) as server:
-        port, seen = int(line(server)), psutil.Process(server.pid)
+    with Site.open(folder) as made:
+        os.environ[_TOKEN] = made.make_token("bench", ["viewer"]).secret
+    with started("--json", "serve", "--port", 0, "--site", folder, program=("-m", "towpath")) as server:
+        port, seen = urlsplit(json.loads(line(server))["url"]).port, psutil.Process(server.pid)
         with started(
             "--as", "clients", "--port", port, "--clients", case.clients,
             "--topics", case.topics, "--stuck", case.stuck,
@@ -259,8 +231,6 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     match chosen.role:
-        case "server":
-            serve(chosen.folder)
         case "writer":
             write(chosen.folder, chosen.topics, chosen.rate, chosen.seconds, chosen.size)
         case "clients":
