@@ -120,7 +120,7 @@ newer:
 	if test -z "$$newer"; then echo "== Python 3.13: none found that runs, its tests are left out"; exit 0; fi; \
 	$(MAKE) --no-print-directory $(READY_NEWER) NEWER="$$newer" || exit 1; \
 	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow" \
-		--ignore tests/docs --ignore tests/pipelines -k "not postgres")
+		tests/unit tests/contracts tests/flow tests/app tests/api -k "not postgres")
 
 bench: $(READY_TEST)
 	@for script in benchmarks/bench_*.py; do \

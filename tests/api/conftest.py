@@ -40,7 +40,11 @@ class Server:
         (folder / "towpath.toml").write_text(site + more)
         self.folder = folder
         self.site = Site.open(folder)
-        self.app = make_app(self.site)
+        try:
+            self.app = make_app(self.site)
+        except BaseException:
+            self.site.close()
+            raise
         self.browser = TestClient(self.app, raise_server_exceptions=False, follow_redirects=False)
         self.browser.__enter__()
         self.tokens: dict[str, str] = {}
