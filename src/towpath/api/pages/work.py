@@ -27,6 +27,7 @@ from towpath.contracts.auth import Permission
 routes = router()
 
 _PAGE = 100
+_COUNTED, _COUNTED_BY_TEXT = 10_000, 1_000  # items that are counted at most: a text is looked for in each key
 _MOST = 1000  # items that a bulk action takes at once
 _LONGEST = 60  # letters of an attribute
 VERBS: Mapping[str, str] = {
@@ -90,8 +91,11 @@ def work(
         wanted = Filter(**asked)
         found, following = list_items(asker, wanted, after, limit)
         rows = _rows(asker, found)
-        counted = count(asker, wanted, 10_000)
-        number, is_more = counted["count"], counted["is_more"]
+        if following is None and not after:
+            number = len(found)  # all of them are here
+        else:
+            counted = count(asker, wanted, _COUNTED_BY_TEXT if text else _COUNTED)
+            number, is_more = counted["count"], counted["is_more"]
     except UsageError as error:
         problem = str(error)
     return render(
