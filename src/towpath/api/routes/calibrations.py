@@ -32,13 +32,13 @@ def told(one: CalibrationStatus) -> dict[str, Any]:
 
 
 @routes.get("/calibrations", response_model=list[shapes.CalibrationShape], dependencies=may(Permission.VIEW))
-def calibrations(  # type: ignore[no-untyped-def]
+def calibrations(
     asker: Asker,
     kind: str = "",
     selector: str | None = None,
     state: Annotated[str, Query(description="certified, superseded, decertified; empty: all")] = "certified",
     at: Annotated[str, Query(description="only those valid at this moment (ISO 8601), the best first")] = "",
-):
+) -> Any:
     """Calibrations, and what a look at the disk says of their bytes."""
     found = asker.site.calibrations(kind, selector=selector, state=state)
     if at:

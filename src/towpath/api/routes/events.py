@@ -36,7 +36,7 @@ _ABOUT_MANY = ("submitted", "problem")  # tell of items that somebody may not vi
     },
     dependencies=may(Permission.VIEW),
 )
-async def events(  # type: ignore[no-untyped-def]
+async def events(
     request: Request,
     asker: Asker,
     pipeline: str = "",
@@ -50,7 +50,7 @@ async def events(  # type: ignore[no-untyped-def]
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     last: Annotated[str, Header(alias="Last-Event-ID", description="where a stream was cut off")] = "",
     accept: Annotated[str, Header()] = "",
-):
+) -> Any:
     """What happened, in order. With `Accept: text/event-stream` it goes on as it happens, each event with its number as id."""
     if item:
         await run_in_threadpool(asker.item, item)

@@ -52,13 +52,13 @@ def is_seen(asker: Asked, name: str) -> bool:
 
 
 @routes.get("/orders", response_model=shapes.Page[shapes.OrderShape], dependencies=may(Permission.VIEW))
-def orders(  # type: ignore[no-untyped-def]
+def orders(
     asker: Asker,
     kind: Annotated[Literal["", "gate", "handoff"], Query()] = "",
     every: Annotated[bool, Query(description="also those that are over")] = False,
     after: After = 0,
     limit: Limit = 100,
-):
+) -> Any:
     """Orders that stand, oldest first."""
     sees = seen(asker)
     shown: list[OrderDetails] = []
@@ -107,12 +107,12 @@ def assign(asker: Asker, number: Number, wanted: shapes.Assignment) -> Any:
 
 
 @routes.post("/orders/{number}/deliver", response_model=shapes.Examined, dependencies=may(Permission.ORDER))
-def deliver(  # type: ignore[no-untyped-def]
+def deliver(
     asker: Asker,
     number: Number,
     files: Annotated[list[UploadFile], File(description="what is delivered")],
     comment: Annotated[str, Form(max_length=1000)] = "",
-):
+) -> Any:
     """Deliver files to an order that you have taken. They are verified; the answer tells what became of them and why."""
     find_order(asker, number, Permission.ORDER)
     with tempfile.TemporaryDirectory(prefix="towpath-delivery-") as folder:

@@ -20,13 +20,13 @@ routes = router("publications")
 @routes.get(
     "/publications", response_model=shapes.Page[shapes.PublicationShape], dependencies=may(Permission.VIEW)
 )
-def publications(  # type: ignore[no-untyped-def]
+def publications(
     asker: Asker,
     state: Annotated[str, Query(examples=["released"])] = "",
     item: Annotated[int, Query(ge=0, le=2**62)] = 0,
     after: After = 0,
     limit: Limit = 100,
-):
+) -> Any:
     """The publication journal."""
     if state and state not in tuple(Publication):
         raise UsageError(f"state: found {state!r}; expected one of {', '.join(Publication)}")

@@ -88,12 +88,12 @@ def one(asker: Asker, run: RunName) -> Any:
     },
     dependencies=may(Permission.READ),
 )
-def log(  # type: ignore[no-untyped-def]
+def log(
     asker: Asker,
     run: RunName,
     wanted: Annotated[str, Header(alias="Range", description="such as `bytes=1000-`")] = "",
     download: Annotated[bool, Query(description="as a file to keep")] = False,
-):
+) -> Any:
     """The log of a run as far as it is written, whole or a range of its bytes."""
     find_run(asker, run, Permission.READ)
     begin, end = _range(wanted)
@@ -139,13 +139,13 @@ def _range(text: str) -> tuple[int, int | None]:
     responses={200: {"content": {"text/event-stream": {}}}},
     dependencies=may(Permission.READ),
 )
-async def follow(  # type: ignore[no-untyped-def]
+async def follow(
     request: Request,
     asker: Asker,
     run: RunName,
     after: Annotated[int, Query(ge=0, le=2**62, description="from this byte on")] = 0,
     last: Annotated[str, Header(alias="Last-Event-ID")] = "",
-):
+) -> Any:
     """The log of a run as it is written, from its first byte, until the run has ended (Server-Sent Events)."""
     await run_in_threadpool(find_run, asker, run, Permission.READ)
     begin = int(last) if last.isascii() and last.isdigit() else after
