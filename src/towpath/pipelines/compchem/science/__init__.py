@@ -1,0 +1,1 @@
+"""Files of computational chemistry read into metadata, derived files and pictures; knows nothing of Towpath."""
