@@ -1,0 +1,1 @@
+"""Repositories of records: a folder of them, and InvenioRDM."""
