@@ -45,8 +45,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def arrivals_of(site: Site) -> Arrivals:
-    places = {name: f"{place}/" for name, place in site.settings.roots.items()}
-    return Arrivals(site.catalog, site.storage, definitions=lambda: site.definitions, places=lambda: places)
+    return site._parts.arrivals()
 
 
 def drop(site: Site, name: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from towpath.adapters.sources import fetch
 from towpath.adapters.sources.folder import Folder
 from towpath.app.health import Health
+from towpath.app.records import Records
 from towpath.base.errors import NotFoundError, TowpathError
 from towpath.base.hashing import digest
 from towpath.contracts.catalog import Catalog, Transaction
@@ -45,11 +46,12 @@ class Arrivals:
         self,
         catalog: Catalog,
         storage: Storage,
+        records: Records,
         *,
         definitions: Callable[[], Mapping[str, Definition]],
         places: Callable[[], Mapping[str, str]],
     ) -> None:
-        self._catalog, self._storage = catalog, storage
+        self._catalog, self._storage, self._records = catalog, storage, records
         self._definitions, self._places = definitions, places
         self._folders: dict[bytes, _Watched] = {}
         self._looked: dict[tuple[str, str], float] = {}
@@ -63,6 +65,7 @@ class Arrivals:
     def look(self, *, due_only: bool = False) -> int:
         """Look at every source (or those that are due); returns how many files have yet to settle."""
         unsettled = 0
+        self._records.look_anew()
         for definition in self._definitions().values():
             for plan in definition.sources.values():
                 if plan.kind == "submit" or self.health.is_paused(plan):
@@ -108,6 +111,8 @@ class Arrivals:
             return self._look_folder(definition, plan)
         if plan.kind == "fetch":
             return 0, self._look_fetch(definition, plan)
+        if plan.kind == "records":
+            return 0, self._look_records(plan)
         return 0, []
 
     # ---- folders
@@ -187,6 +192,15 @@ class Arrivals:
         self._count(plan, self._catalog.write(transact))
         self._tell(plan, problems)
         return list(problems)
+
+    # ---- records
+    def _look_records(self, plan: SourcePlan) -> list[str]:
+        count, problems = self._records.look(
+            plan, self._catalog.write, is_paused=lambda: self.health.is_paused(plan)
+        )
+        self._count(plan, count)
+        self._tell(plan, problems)
+        return problems
 
     def _tell(self, plan: SourcePlan, texts: Sequence[str]) -> None:
         for text in texts:

@@ -12,7 +12,16 @@ from towpath.app.stages import Made
 from towpath.app.tables import Key
 from towpath.contracts import stage as contract
 from towpath.contracts.definition import InputPlan
-from towpath.contracts.pipeline import CertifyTable, FetchSourceTable, GateTable, PipelineFile, PublishTable
+from towpath.contracts.pipeline import (
+    CertifyTable,
+    DeliverTable,
+    FetchSourceTable,
+    GateTable,
+    PipelineFile,
+    PublishTable,
+    RecordsTable,
+    RetrieveTable,
+)
 from towpath.contracts.route import Route
 
 _FACTS = {contract.Flags: "flags", contract.Verdicts: "verdicts", contract.Record: "record"}
@@ -58,6 +67,8 @@ class Makers:
             self._wrong((*key, "inputs", unknown), "an unknown input", choose(unknown, made.consumes))
         if isinstance(made.table, PublishTable):
             yield from self._published(key, kind, route, name, made.table)
+        elif isinstance(made.table, DeliverTable):
+            yield from self._delivered(key, kind, route.upstream(name), made.table)
         elif isinstance(made.table, GateTable):
             yield from self._shown(kind, route.upstream(name))
         elif isinstance(made.table, CertifyTable):
@@ -250,6 +261,25 @@ class Makers:
                 self._wrong(key, "nothing to publish", "a stage before it that makes a product")
         yield from (self._of(kind, stage, output) for stage, output in dict.fromkeys(chosen))
 
+    def _delivered(
+        self, key: Key, kind: str, upstream: Sequence[str], table: DeliverTable
+    ) -> Iterator[InputPlan]:
+        """What is put on a record: what is named, or all that was made of what was retrieved."""
+        chosen: list[Producer] = []
+        for number, said in enumerate(table.products):
+            chosen += self._named((*key, "products", number), kind, upstream, said)
+        if not table.products:
+            made = self.made[kind]
+            chosen = [
+                (stage, output)
+                for stage in reversed(upstream)
+                if not isinstance(made[stage].table, RetrieveTable)
+                for output in made[stage].produces
+            ]
+            if not chosen:
+                self._wrong(key, "nothing to deliver", "a stage before it that makes a product")
+        yield from (self._of(kind, stage, output) for stage, output in dict.fromkeys(chosen))
+
     def _shown(self, kind: str, upstream: Sequence[str]) -> Iterator[InputPlan]:
         """What whoever decides at a gate is shown, and decides for: all that the stages before it made, and judged."""
         for stage in upstream:
@@ -279,4 +309,6 @@ class Makers:
     def _raw_types(self, kind: str) -> list[str]:
         """The types of the raw files of a kind; what is fetched is made by the stage `fetch`."""
         sources = self.file.sources.values()
-        return [s.type for s in sources if s.item == kind and not isinstance(s, FetchSourceTable)]
+        return [
+            s.type for s in sources if s.item == kind and not isinstance(s, FetchSourceTable | RecordsTable)
+        ]

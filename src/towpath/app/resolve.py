@@ -18,8 +18,9 @@ from towpath.base.provenance import Fixed
 from towpath.base.template import names
 from towpath.contracts.definition import Definition, GroupPlan, Keep, KindPlan, SourcePlan, StagePlan
 from towpath.contracts.executor import Resources
-from towpath.contracts.pipeline import FetchSourceTable, FolderTable, ItemTable, PipelineFile
+from towpath.contracts.pipeline import FetchSourceTable, FolderTable, ItemTable, PipelineFile, RecordsTable
 from towpath.contracts.plugin import Plugin
+from towpath.contracts.records import LONGEST_KEY, LONGEST_NUMBER, LONGEST_RECORD
 from towpath.contracts.route import Route, parse
 
 _OWN_SETTINGS = {"kind", "item", "type", "complete", "timeout", "on_timeout", "join_within", "late"}
@@ -57,7 +58,8 @@ class _Resolver:
     def __init__(self, file: PipelineFile, plugin: Plugin, find: Callable[[str], Plugin]) -> None:
         self.file = file
         fetches = {s.item: s for s in file.sources.values() if isinstance(s, FetchSourceTable)}
-        self.finder = Finder(plugin, find, fetches)
+        records = {s.item: s for s in file.sources.values() if isinstance(s, RecordsTable)}
+        self.finder = Finder(plugin, find, fetches, records)
         self.problems = self.finder.problems
         self.routes = {kind: route for kind, item in file.items.items() if (route := self._route(kind, item))}
         self.made = {kind: self._stages(kind, route) for kind, route in self.routes.items()}
@@ -227,11 +229,33 @@ class _Resolver:
         if isinstance(source, FetchSourceTable):
             settings["provider"] = self.finder.provider((*key, "provider"), source.provider)
             self._repeated(key, source)
+        if isinstance(source, RecordsTable):
+            settings["per"] = source.per or next(iter(source.match))
+            self._records(key, name, source)
         shared = {n: getattr(source, n) for n in ("complete", "timeout", "on_timeout", "join_within", "late")
                   if n in type(source).model_fields}  # fmt: skip
+        raw_type = "" if isinstance(source, RecordsTable) else source.type
         return SourcePlan(
-            self.file.pipeline.name, name, source.kind, source.item, settings, source.type, **shared
+            self.file.pipeline.name, name, source.kind, source.item, settings, raw_type, **shared
         )
+
+    def _records(self, key: Key, name: str, source: RecordsTable) -> None:
+        """Check that keys of its items stay short enough, and that these come from nowhere else."""
+        room = LONGEST_KEY - LONGEST_RECORD - len("--") - LONGEST_NUMBER
+        if len(source.item) > room:
+            expected = f"a name of at most {room} characters: a key {{record}}-{{workflow}}-{{n}} has {LONGEST_KEY} at most"
+            self._wrong((*key, "item"), f"{source.item!r}, of {len(source.item)} characters", expected)
+        others = [
+            other for other, one in self.file.sources.items() if one.item == source.item and other != name
+        ]
+        if others:
+            self._wrong(
+                (*key, "item"), f"{source.item!r}, which {others[0]!r} gives too", "one source of such items"
+            )
+        if any(one.content for one in source.match.values()) and not self.finder.plugin.content_of:
+            role = next(role for role, one in source.match.items() if one.content)
+            expected = "no such key: the pipeline's plug-in cannot tell what files are (content_of)"
+            self._wrong((*key, "match", role, "content"), "kinds of content", expected)
 
     def _repeated(self, key: Key, source: FetchSourceTable) -> None:
         keys = [request.key for request in source.requests]

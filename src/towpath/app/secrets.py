@@ -189,18 +189,16 @@ class Resolver:
             raise SiteError(f"the reader {name!r} has no table [secrets.{name}] in the site file")
         maker: Maker = self._makers[name] if name in self._makers else attribute(points[name].value)
         try:
-            return maker(self._settings(name))
+            return maker(self.table(f"secrets.{name}", self._tables[name]))
         except DefinitionError as error:
             raise SiteError(f"[secrets.{name}]: {error}") from None
 
-    def _settings(self, name: str) -> dict[str, Any]:
-        """The table of a reader, in which secrets are functions that read them anew."""
-        return {
-            key: self._setting(f"secrets.{name}.{key}", value) for key, value in self._tables[name].items()
-        }
+    def table(self, dotted: str, table: Mapping[str, Any]) -> dict[str, Any]:
+        """A table of the site file, in which secrets are functions that read them anew."""
+        return {key: self._setting(f"{dotted}.{key}", value) for key, value in table.items()}
 
     def _setting(self, dotted: str, value: Any) -> Any:
-        if isinstance(value, Mapping) and len(value) == 1 and set(value) <= {ENV, FILE}:
-            return self.held(dotted, {key: str(one) for key, one in value.items()})
         is_secret = bool(_SECRET.search(dotted.rpartition(".")[2]))
+        if isinstance(value, Mapping) and len(value) == 1 and (is_secret or set(value) <= {ENV, FILE}):
+            return self.held(dotted, {key: str(one) for key, one in value.items()})
         return self.held(dotted, value) if is_secret and isinstance(value, str) else value

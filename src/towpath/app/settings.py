@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
 from towpath.app import outboxes, plugins, tables
 from towpath.app.definitions import Request
@@ -155,6 +155,14 @@ class AccessTable(Model):
     policy: dict[Name, dict[Permission, list[Role]]] = Field(default_factory=dict)
 
 
+class RepositoryTable(Model):
+    """A repository of records: its `kind`, ``folder``, ``invenio`` or a plug-in's; all else is for that."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = "folder"
+
+
 class SiteFile(Model):
     """A whole site file."""
 
@@ -164,6 +172,7 @@ class SiteFile(Model):
     outbox: dict[Name, Outbox] = Field(default_factory=dict)
     notify: dict[Name, NotifyTable] = Field(default_factory=dict)
     secrets: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    repositories: dict[Name, RepositoryTable] = Field(default_factory=dict)
     retention: RetentionTable = RetentionTable()
     server: ServerTable = ServerTable()
     access: AccessTable = AccessTable()
@@ -184,6 +193,7 @@ class Settings:
     outbox: Mapping[str, Outbox]
     notify: Mapping[str, NotifyTable]
     secrets: Mapping[str, Mapping[str, Any]]
+    repositories: Mapping[str, RepositoryTable]
     retention: RetentionTable
     server: ServerTable
     access: AccessTable
@@ -209,6 +219,9 @@ class Settings:
             },
             "notify": {name: entry.model_dump(mode="json") for name, entry in self.notify.items()},
             "secrets": dict(self.secrets),
+            "repositories": {
+                name: entry.model_dump(mode="json") for name, entry in self.repositories.items()
+            },
             "retention": self.retention.model_dump(mode="json"),
             "server": self.server.model_dump(mode="json"),
             "access": self.access.model_dump(mode="json"),
@@ -276,6 +289,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, assignments: Sequ
         content.outbox,
         content.notify,
         content.secrets,
+        content.repositories,
         content.retention,
         content.server,
         content.access,

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from towpath.app.gateway import Gateway
+from towpath.app.depositing import Depositing
 from towpath.app.looking import Details, Plan, Status
 from towpath.app.wiring import open_parts
 from towpath.app.worker import Summary, until_signalled
@@ -20,7 +20,7 @@ from towpath.base.errors import NotFoundError
 __all__ = ["Details", "Plan", "Progress", "Site", "Status"]
 
 
-class Site(Gateway):
+class Site(Depositing):
     """An installation of Towpath, opened.
 
     Examples

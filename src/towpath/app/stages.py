@@ -21,18 +21,21 @@ from towpath.contracts.pipeline import (
     CertifyTable,
     CodeTable,
     CommandTable,
+    DeliverTable,
     FetchSourceTable,
     FetchTable,
     GateTable,
     HandoffTable,
     PublishTable,
     QualifyTable,
+    RecordsTable,
+    RetrieveTable,
     SnapshotTable,
     StageTable,
 )
 from towpath.contracts.plugin import Plugin, snake
 from towpath.contracts.publication import PublishSettings
-from towpath.contracts.stage import Input, Many, One, Stage
+from towpath.contracts.stage import Input, Many, One, Record, Stage
 
 TARGETS = {
     "qualify": "towpath.flow.qualify:Qualify",
@@ -78,12 +81,18 @@ class Finder:
         Gives the plug-in of another pipeline by name.
     sources
         The fetch source of each kind that has one.
+    records
+        The source of record files of each kind that has one.
     """
 
     def __init__(
-        self, plugin: Plugin, find: Callable[[str], Plugin], sources: Mapping[str, FetchSourceTable]
+        self,
+        plugin: Plugin,
+        find: Callable[[str], Plugin],
+        sources: Mapping[str, FetchSourceTable],
+        records: Mapping[str, RecordsTable],
     ) -> None:
-        self.plugin, self.find, self.sources = plugin, find, sources
+        self.plugin, self.find, self.sources, self.records = plugin, find, sources, records
         self.problems: list[Problem] = []
 
     def make(self, kind: str, name: str, table: StageTable | None, upstream: Sequence[str]) -> Made | None:
@@ -107,6 +116,8 @@ class Finder:
             return Made(table, "gate", params=params, service="gate", unkeyed=_NOT_ASKED)
         if isinstance(table, HandoffTable):
             return self._handoff(key, table)
+        if isinstance(table, RetrieveTable | DeliverTable):
+            return self._carried(key, kind, table)
         if isinstance(table, CommandTable):
             return self._command(key, table)
         if isinstance(table, SnapshotTable):
@@ -132,6 +143,27 @@ class Finder:
             optional=frozenset(name for name, one in table.produces.items() if one.optional),
             service="handoff",
             unkeyed=_NOT_ASKED,
+        )
+
+    def _carried(self, key: Key, kind: str, table: RetrieveTable | DeliverTable) -> Made | None:
+        source = self.records.get(kind)
+        if source is None:
+            expected = "a source of kind records for these items"
+            self._wrong(key, f"{table.kind}, and no repository that the items come from", expected)
+            return None
+        where = {"repository": source.repository}
+        if isinstance(table, DeliverTable):
+            params = {**where, "products": list(table.products), "name": table.name}
+            return Made(table, "deliver", params=params, service="deliver", unkeyed=frozenset(where))
+        return Made(
+            table,
+            "retrieve",
+            params=where,
+            consumes={"record": Record()},
+            produces={role: f"deposit/{role}" for role in source.match},
+            optional=frozenset(role for role, one in source.match.items() if one.optional),
+            service="retrieve",
+            unkeyed=frozenset(where),
         )
 
     def _wrong(self, key: Key, found: str, expected: str) -> None:

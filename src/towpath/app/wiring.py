@@ -22,6 +22,8 @@ from towpath.adapters.executors.staging import take_in
 from towpath.adapters.notify.folder import Folder
 from towpath.adapters.notify.mail import Mail
 from towpath.adapters.notify.webhook import Webhook
+from towpath.adapters.repositories import folder as record_folder
+from towpath.adapters.repositories import invenio
 from towpath.adapters.secrets import vault
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
@@ -32,6 +34,8 @@ from towpath.app.arrivals import Arrivals
 from towpath.app.catalogs import open_catalog
 from towpath.app.outboxes import FolderOutbox, MailOutbox, Outbox
 from towpath.app.plugins import attribute
+from towpath.app.records import ContentOf, Records
+from towpath.app.repositories import Repositories
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.secrets import Resolver
@@ -40,6 +44,7 @@ from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
 from towpath.base.signing import Signer
+from towpath.contracts import repository
 from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Credentials, Executor
@@ -48,6 +53,7 @@ from towpath.contracts.plugin import Plugin
 from towpath.contracts.secrets import Maker
 from towpath.contracts.transfer import Transfer
 from towpath.flow import group, handoff, register
+from towpath.flow.carry import Carrier
 from towpath.flow.certify import Certifier
 from towpath.flow.handoff.receive import Check
 from towpath.flow.notify import Notifier
@@ -60,6 +66,7 @@ log = logging.getLogger(__name__)
 _COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
 INBOX = "inbox"  # the root of drop boxes
 SECRETS: Mapping[str, Maker] = {"vault": vault.make}  # readers of secrets that are built in
+REPOSITORIES: Mapping[str, repository.Maker] = {"folder": record_folder.make, "invenio": invenio.make}
 STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
 
 
@@ -91,11 +98,26 @@ class Parts:
             catalog, lambda: self.storage, self.logs, settings.retention, self.transfers
         )
         self.boxes = handoff.Boxes(catalog, lambda: self.places)
+        self._content_of: dict[str, ContentOf | None] = {}
+        self.records = Records(
+            catalog,
+            Repositories(settings.repositories, REPOSITORIES, self.secrets, settings.folder),
+            definitions=lambda: self.definitions,
+            content_of=self.content_of,
+        )
         self._load()
 
     def close(self) -> None:
-        """Close the catalog."""
+        """Close the catalog, and connections to repositories."""
+        self.records.repositories.close()
         self.catalog.close()
+
+    def content_of(self, pipeline: str) -> ContentOf | None:
+        """What tells from the first bytes of a file what it is; None if the pipeline's plug-in brings nothing."""
+        if pipeline not in self._content_of:
+            brought = site_files.request(self.settings, pipeline).plugin.content_of
+            self._content_of[pipeline] = attribute(brought) if isinstance(brought, str) else brought
+        return self._content_of[pipeline]
 
     # ---- roots
     def _set_roots(self) -> None:
@@ -252,7 +274,11 @@ class Parts:
     def arrivals(self) -> Arrivals:
         """What looks at the site's sources."""
         return Arrivals(
-            self.catalog, self.storage, definitions=lambda: self.definitions, places=lambda: self.places
+            self.catalog,
+            self.storage,
+            self.records,
+            definitions=lambda: self.definitions,
+            places=lambda: self.places,
         )
 
     @contextmanager
@@ -265,6 +291,13 @@ class Parts:
         session = Session(self.catalog, self.state / "sessions", attributable=executor.attributable)
         arrivals = self.arrivals()
         desk = self._desk()
+        carrier = self._carrier()
+        notifier = self._notifier()
+
+        def tell() -> bool:
+            self.records.warrants.end()
+            return notifier.tell()
+
         process = Process(
             self.catalog,
             executor,
@@ -279,6 +312,8 @@ class Parts:
                 "certify": Certifier(self.catalog),
                 "gate": desk,
                 "handoff": desk,
+                "retrieve": carrier.retrieve,
+                "deliver": carrier.deliver,
             },
             chores=chores,
             hooks=(gather, handoff.accepted),
@@ -295,7 +330,7 @@ class Parts:
             session.host,
             definitions=lambda: self.definitions,
             reload=self._look_around,
-            tell=self._notifier().tell,
+            tell=tell,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=lambda: self.no_room() or process.short,
             only=only,
@@ -355,6 +390,17 @@ class Parts:
             places=lambda: self.places,
             take=partial(take_in, durable=self.settings.site.durability == "power"),
             destinations=self._destinations(),
+        )
+
+    def _carrier(self) -> Carrier:
+        return Carrier(
+            self.catalog,
+            repositories=self.records.repositories,
+            warrant=self.records.warrants.of,
+            definitions=lambda: self.definitions,
+            places=lambda: self.places,
+            take=partial(take_in, durable=self.settings.site.durability == "power"),
+            scratch=self.state / "carried",
         )
 
     def _destinations(self) -> tuple[str, ...]:

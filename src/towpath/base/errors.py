@@ -5,6 +5,7 @@ TowpathError
 │   ├── DefinitionError   a pipeline or site file is wrong
 │   ├── NotFoundError     no such item, stage, product, root or run
 │   └── StateError        the thing is not in a state that allows it
+│       └── BusyError     other work holds it
 ├── SiteError             the site cannot work (file system, catalog, migrations)
 ├── StorageError          bytes could not be read, written or moved
 │   └── IntegrityError    bytes are not what the catalog says
@@ -47,6 +48,25 @@ class NotFoundError(UsageError):
 
 class StateError(UsageError):
     """The thing is not in a state that allows this. `towpath explain` tells the state and why."""
+
+
+class BusyError(StateError):
+    """Other work holds what was asked for. Wait until it ends, stop it, or force what was asked.
+
+    Parameters
+    ----------
+    message
+        What is held, and by what.
+    holder
+        The key of the item that holds it.
+    """
+
+    def __init__(self, message: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type["BusyError"], tuple[str, str]]:
+        return type(self), (str(self), self.holder)
 
 
 class SiteError(TowpathError):

@@ -619,6 +619,9 @@ class Transaction(PeopleTransaction, View, Protocol):
     def set_slot(self, slot: Slot, data: Mapping[str, Any]) -> None:
         """Note something in a locked slot."""
 
+    def drop_slot(self, slot: Slot) -> None:
+        """Forget a locked slot with what is noted in it."""
+
     # ---- arrival
     def add_items(self, plan: KindPlan, items: Sequence[Item], *, priority: int = 0) -> list[int]:
         """Register items of one kind with the work of their route; a known key gives its id and changes nothing.

@@ -276,6 +276,24 @@ class HandoffTable(StageTable):
     produces: dict[str, Expected] = Field(min_length=1)
 
 
+class RetrieveTable(StageTable):
+    """The built-in kind `retrieve`: get the item's files from the repository; each role's is a product ``deposit/ROLE``."""
+
+    kind: Literal["retrieve"]  # type: ignore[assignment]  # each kind narrows the one of its base
+
+
+class DeliverTable(StageTable):
+    """The built-in kind `deliver`: put what was made on the item's record.
+
+    `products` are stages or ``"stage.output"`` (default: all that the stages before it make, without what was retrieved);
+    `name` is the template of a file's name there, from {item.key}, {stage}, {output} and {file}.
+    """
+
+    kind: Literal["deliver"]  # type: ignore[assignment]  # each kind narrows the one of its base
+    products: Texts = ()
+    name: str = "{item.key}-{stage}-{file}"
+
+
 BUILTIN: dict[str, type[StageTable]] = {
     "qualify": QualifyTable,
     "assess": AssessTable,
@@ -286,6 +304,8 @@ BUILTIN: dict[str, type[StageTable]] = {
     "gate": GateTable,
     "handoff": HandoffTable,
     "publish": PublishTable,
+    "retrieve": RetrieveTable,
+    "deliver": DeliverTable,
 }
 
 
@@ -304,7 +324,9 @@ AnyStage = Annotated[
     | Annotated[CertifyTable, Tag("certify")]
     | Annotated[GateTable, Tag("gate")]
     | Annotated[HandoffTable, Tag("handoff")]
-    | Annotated[PublishTable, Tag("publish")],
+    | Annotated[PublishTable, Tag("publish")]
+    | Annotated[RetrieveTable, Tag("retrieve")]
+    | Annotated[DeliverTable, Tag("deliver")],
     Discriminator(_kind_of),
 ]
 
@@ -384,7 +406,63 @@ class SubmitTable(Model):
     type: str = "raw/file"
 
 
-AnySource = Annotated[FolderTable | FetchSourceTable | SubmitTable, Field(discriminator="kind")]
+class RoleTable(Model):
+    """Which files may play one role in a workflow: all that is said must hold, and of each list one entry.
+
+    `extension` is what a name ends with, without the dot; `glob` a pattern of the whole name; `content` what the pipeline's
+    plug-in says the first bytes are; `media_type` a pattern such as ``chemical/*``, which counts only where a type is told.
+    Extensions that stand earlier are preferred. With `optional` the workflow goes without such a file.
+    """
+
+    extension: Texts = ()
+    glob: Texts = ()
+    content: Texts = ()
+    media_type: Texts = ()
+    at_least: Memory = 0
+    at_most: Memory = 0
+    optional: bool = False
+
+    @field_validator("extension")
+    @classmethod
+    def _plain(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not one or one != one.lower() or one.startswith(".") for one in value):
+            raise ValueError('extensions in small letters without a dot before them, such as "tpr"')
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.extension or self.glob or self.content or self.media_type):
+            raise ValueError("at least one of extension, glob, content and media_type")
+        return self
+
+
+class RecordsTable(Model):
+    """Files of the records of a repository: what fits `match` becomes an item, one processing of these files.
+
+    `match` says by role which files belong together; there is one item for each file of the role `per` (default: the first
+    one). `title` is what people call the workflow. With `automatic`, a file that is new or has changed is processed without
+    being asked for. The repository is looked at every `scan_every`.
+    """
+
+    kind: Literal["records"]
+    item: Name
+    match: dict[Name, RoleTable] = Field(min_length=1)
+    per: str = ""
+    repository: Name = "records"
+    title: str = ""
+    automatic: bool = True
+    scan_every: Duration = 60.0
+
+    @model_validator(mode="after")
+    def _per_is_a_role(self) -> Self:
+        if self.per and (self.per not in self.match or self.match[self.per].optional):
+            raise ValueError(f"per = {self.per!r} to be a role that is not optional")
+        return self
+
+
+AnySource = Annotated[
+    FolderTable | FetchSourceTable | SubmitTable | RecordsTable, Field(discriminator="kind")
+]
 
 
 class GroupTable(Model):

@@ -27,6 +27,9 @@ class Plugin:
     ``/pipelines/PIPELINE/NAME``; its value is a function, or ``"module:name"`` of one, that gets the site, acting in the
     reader's name, and the query as keyword arguments, and returns the HTML of the page's body. Both are for people who
     may view the pipeline.
+
+    `content_of` tells from the first 64 kB of a file what it is, "" where it does not know: a function, or
+    ``"module:function"`` of one. Sources of kind ``records`` match by it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Plugin:
     commands: Mapping[str, Any] = field(default_factory=dict)
     routes: Mapping[str, Any] = field(default_factory=dict)
     pages: Mapping[str, Any] = field(default_factory=dict)
+    content_of: Callable[[bytes], str] | str | None = None
 
     def stage(self, name: str) -> type[Stage] | None:
         """The stage class of this name, written as a class (``GridFine``) or as in a route (``grid_fine``)."""

@@ -30,7 +30,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class RecordEntry:
-    """One record: its id, title and version (another text whenever its files may have changed).
+    """One record: its id, title and version: another text whenever its files may have changed, "" where they change now.
 
     `is_open` says whether files can be added: those of a published record cannot be changed.
     """
@@ -80,7 +80,10 @@ class Repository(Protocol):
     name: str
 
     def records(self, since: str = "") -> Iterable[RecordEntry]:
-        """The records that the site is to look after, the latest change first; those of version `since` or older may be left out."""
+        """The records that the site is to look after, the latest change first.
+
+        Those of version `since` or older may be left out.
+        """
 
     def record(self, record: str, by: Capability | None = None) -> RecordEntry:
         """One record."""
@@ -97,6 +100,9 @@ class Repository(Protocol):
         by: Capability | None = None,
     ) -> RecordFile:
         """Put a file's bytes at `target`, verified by its size and checksum; `progress` gets bytes. Returns what it is."""
+
+    def head(self, record: str, key: str, size: int, by: Capability | None = None) -> bytes:
+        """The first bytes of a file, at most `size`; not verified."""
 
     def write(
         self,

@@ -87,6 +87,10 @@ class Arrival(Completing):
             "UPDATE slots SET data = ? WHERE id = ?", (canonical(dict(data)).decode(), slot.id)
         )
 
+    def drop_slot(self, slot: Slot) -> None:
+        """Forget a locked slot with what is noted in it."""
+        self.cursor.execute("DELETE FROM slots WHERE id = ?", (slot.id,))
+
     # ---- items
     def add_items(self, plan: KindPlan, items: Sequence[Item], *, priority: int = 0) -> list[int]:
         """Register items of one kind with the work of their route; a known key gives its id and changes nothing."""

@@ -248,6 +248,16 @@ class FolderRepository:
             )
         return file
 
+    def head(self, record: str, key: str, size: int, by: Capability | None = None) -> bytes:
+        """The first bytes of a file. Raises `NotFoundError` if there is none."""
+        folder = self._folder(record, by)
+        if not is_key(key) or self._state(folder, key) is None:
+            raise no_file(self.name, record, key)
+        with self._troubles(folder / key):
+            number = os.open(folder / key, os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(number, "rb") as file:
+                return file.read(size)
+
     def write(
         self,
         record: str,

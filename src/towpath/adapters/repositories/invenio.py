@@ -151,7 +151,12 @@ class InvenioRepository:
     def _hits(self) -> Iterator[Mapping[str, Any]]:
         key, size = self._key(None), self._per_page
         for page in range(1, _DEEPEST // size + 1):
-            query = {"sort": "updated-desc", "size": size, "page": page, "allversions": "true"}
+            query: dict[str, str | int] = {
+                "sort": "updated-desc",
+                "size": size,
+                "page": page,
+                "allversions": "true",
+            }
             answer = self._server.ask("GET", self._listing, key, query=query)
             if not answer.is_done:
                 raise self._refused(answer, "list its records")
@@ -240,6 +245,27 @@ class InvenioRepository:
         finally:
             part.unlink(missing_ok=True)
         return file
+
+    def head(self, record: str, key: str, size: int, by: Capability | None = None) -> bytes:
+        """The first bytes of a file; the download ends with them.
+
+        Raises
+        ------
+        NotFoundError, Transient, SiteError
+            As the contract says.
+        """
+        check_record(self._where, record, by)
+        found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
+        if found is None or not _is_complete(found[1]):
+            raise no_file(self._where, record, key)
+        path = f"{self._place(record)}{found[0]}/files/{quote(key, safe='')}/content"
+        begun = bytearray()
+        with self._server.download(path, self._key(by)) as chunks:
+            for chunk in chunks:
+                begun += chunk
+                if len(begun) >= size:
+                    break
+        return bytes(begun[:size])
 
     def _verified(
         self,

@@ -1,0 +1,118 @@
+"""Depositing: what people and repositories have done with the files of a record."""
+
+from collections.abc import Sequence
+
+from towpath.app.gateway import Gateway
+from towpath.app.records import Begun, Listing
+from towpath.base.errors import StateError, UsageError
+from towpath.contracts.records import Matched, Seen, Workflow
+from towpath.contracts.repository import Access, Caller
+
+
+class Depositing(Gateway):
+    """The verbs of records."""
+
+    def workflows(self, pipeline: str = "") -> list[Workflow]:
+        """The workflows for files of records (of a pipeline)."""
+        return self._parts.records.workflows(pipeline)
+
+    def available(self, pipeline: str, files: Sequence[Seen]) -> Matched:
+        """Which workflows apply to files of which this is known, to which together, and why not to the others."""
+        return self._parts.records.available(pipeline, files)
+
+    def available_on(self, pipeline: str, record: str) -> tuple[Matched, Listing]:
+        """The same for the files that are on a record, which are looked into.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such record.
+        """
+        return self._parts.records.on(pipeline, record)
+
+    def access(self, repository: str, record: str, caller: Caller) -> frozenset[Access]:
+        """What the repository lets somebody do with a record, as it said within half a minute.
+
+        Raises
+        ------
+        Transient
+            If it cannot be asked now.
+        """
+        return self._parts.records.may(repository, record, caller)
+
+    def start(
+        self,
+        pipeline: str,
+        record: str,
+        workflow: str = "",
+        *,
+        files: Sequence[str] = (),
+        force: bool = False,
+        caller: Caller | None = None,
+        priority: int = 0,
+    ) -> Begun:
+        """Start a workflow, or all that apply, on files of a record (default: on all).
+
+        Parameters
+        ----------
+        pipeline, record, workflow
+            The pipeline, the record's id in its repository, and the workflow ("": all that apply).
+        files
+            Names of files of the record.
+        force
+            Take files too that are in work for the same workflow.
+        caller
+            Who asks, with what they brought for the repository: its permission to work on the record is got with that.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such record, file or workflow.
+        UsageError
+            If the workflow does not apply.
+        BusyError
+            If the workflow has the file in work.
+        StateError
+            If the workflow's source is paused.
+        """
+        for plan in self.definitions[pipeline].sources.values():
+            if plan.kind == "records" and workflow in ("", plan.item):
+                self._refuse_paused(plan)
+        return self._parts.records.start(
+            pipeline, record, workflow=workflow, files=files, force=force, caller=caller, priority=priority,
+            who=self.who, write=self._write,
+        )  # fmt: skip
+
+    def look_at_record(self, pipeline: str, record: str) -> Begun:
+        """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository."""
+        found = [plan for plan in self.definitions[pipeline].sources.values() if plan.kind == "records"]
+        parts = [
+            self._parts.records.look_at(plan, record, self._write)
+            for plan in found
+            if plan.settings["automatic"]
+        ]
+        return Begun(
+            tuple(one for part in parts for one in part.started),
+            tuple(one for part in parts for one in part.refused),
+        )
+
+    def restart(self, name: str, *, caller: Caller | None = None) -> Begun:
+        """Start the same workflow on the same files of a record anew, as they are now, under the next number.
+
+        Raises
+        ------
+        UsageError
+            If the item is no processing of a record's files.
+        BusyError
+            If it has not ended.
+        """
+        item = self.find(name)
+        if "files" not in item.attributes or "record" not in item.attributes:
+            raise UsageError(f"{item.name} is no processing of files of a record")
+        files = [str(file["key"]) for file in item.attributes["files"].values()]
+        begun = self.start(
+            item.pipeline, str(item.attributes["record"]), item.kind, files=files, caller=caller
+        )
+        if not begun.started and not begun.refused:
+            raise StateError(f"{item.name}: its files are not there any more")
+        return begun

@@ -1,0 +1,141 @@
+"""Start: files of a record become an item of a workflow, ``{record}-{workflow}-{n}``, with all of its route's work.
+
+Promises that numbers follow one another without a gap for each record and workflow, whoever starts at once; that a file in
+work is not taken a second time unless that is forced; and that an automatic start of the same bytes happens once. What was
+started before is read from the items themselves. Never touches the repository.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from towpath.base.errors import BusyError, UsageError
+from towpath.base.model import Item
+from towpath.base.states import Work
+from towpath.contracts.catalog import Transaction, View
+from towpath.contracts.definition import KindPlan
+from towpath.contracts.records import LONGEST_KEY
+from towpath.contracts.repository import RecordFile
+
+RULE = "records"  # of the slots that are locked while a number is taken
+OPEN = frozenset({Work.WAITING, Work.READY, Work.RUNNING, Work.HELD})
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A start that is asked for: the files by role, the one that leads, and why; `once`: not if it was started before.
+
+    With `force` a file that is in work is taken too.
+    """
+
+    files: Mapping[str, RecordFile]
+    lead: str
+    why: str = ""
+    force: bool = False
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An item that was begun: its number in the catalog, and its key."""
+
+    item: int
+    key: str
+
+
+def start(
+    tx: Transaction, kind: KindPlan, record: str, asked: Sequence[Asked], who: str, *, priority: int = 0
+) -> list[Started | BusyError | None]:
+    """Begin the processing of files of a record, each with its number.
+
+    Returns for each what was begun; None if that was done `once`, and an error, not raised, if its leading file is in work
+    for the same workflow.
+
+    Raises
+    ------
+    UsageError
+        If the record's name is too long.
+    """
+    tx.slot(f"{RULE}:{kind.pipeline}/{kind.name}", record)
+    before = list(_items(tx, kind, record))
+    held = _held(tx, before)
+    marks = [fingerprint_of(item) for item in before]
+    number = max((int(item.attributes["n"]) for item in before), default=0)
+    told: list[Started | BusyError | None] = []
+    fresh: list[Item] = []
+    for one in asked:
+        mark, lead = fingerprint(one.files), one.files[one.lead].key
+        if one.once and mark in marks:
+            told.append(None)
+        elif not one.force and lead in held:
+            told.append(_busy(kind, lead, held[lead]))
+        else:
+            number += 1
+            fresh.append(_item(kind, record, number, one, who))
+            marks.append(mark)
+            held[lead] = fresh[-1].key
+            told.append(Started(0, fresh[-1].key))
+    numbers = dict(
+        zip(
+            [item.key for item in fresh],
+            tx.add_items(kind, fresh, priority=priority) if fresh else (),
+            strict=True,
+        )
+    )
+    for item in fresh:
+        tx.event("started", item=numbers[item.key], who=who, record=record, why=item.attributes["why"])
+    return [Started(numbers[one.key], one.key) if isinstance(one, Started) else one for one in told]
+
+
+def _item(kind: KindPlan, record: str, number: int, asked: Asked, who: str) -> Item:
+    key = f"{record}-{kind.name}-{number}"
+    if len(key) > LONGEST_KEY:
+        raise UsageError(f"found the key {key!r}, of {len(key)} characters; expected at most {LONGEST_KEY}")
+    attributes: dict[str, Any] = {
+        "record": record,
+        "n": number,
+        "file": asked.files[asked.lead].key,
+        "files": {role: asdict(file) for role, file in asked.files.items()},
+        "by": who,
+        "why": asked.why,
+    }
+    return Item(kind.pipeline, kind.name, key, attributes)
+
+
+def _busy(kind: KindPlan, lead: str, holder: str) -> BusyError:
+    text = f"{lead} is in work for {kind.name}: {holder}; wait until it ends, stop it, or force the start"
+    return BusyError(text, holder)
+
+
+def fingerprint(files: Mapping[str, RecordFile]) -> Mapping[str, tuple[str, str]]:
+    """What tells whether the same bytes are meant: name and checksum by role (the size where none is told)."""
+    return {role: (file.key, file.checksum or str(file.size)) for role, file in files.items()}
+
+
+def fingerprint_of(item: Item) -> Mapping[str, tuple[str, str]]:
+    """The same of what was started."""
+    return fingerprint({role: RecordFile(**file) for role, file in item.attributes["files"].items()})
+
+
+def _items(view: View, kind: KindPlan, record: str) -> Iterator[Item]:
+    """All items of a workflow on a record."""
+    after = 0
+    while True:
+        page: Sequence[Item] = view.items(
+            pipeline=kind.pipeline, kind=kind.name, attributes={"record": record}, after=after, limit=_PAGE
+        )
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
+
+
+def _held(view: View, items: Sequence[Item]) -> dict[str, str]:
+    """The files that lead items which have not ended, with the keys of these."""
+    works = view.work([item.id for item in items]) if items else {}
+    return {
+        str(item.attributes["file"]): item.key
+        for item in items
+        if any(row.state in OPEN for row in works[item.id])
+    }
