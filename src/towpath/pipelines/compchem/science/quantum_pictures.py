@@ -165,7 +165,7 @@ def _spectrum(axis: Floats, curve: Floats, places: Floats, heights: Floats) -> t
     left.fill_between(axis, curve, color=COLOURS[0], alpha=0.12, lw=0.0)
     right.vlines(places, 0.0, heights, color=COLOURS[1], lw=1.2, alpha=0.85)
     left.set_ylim(0.0, 1.08 * float(curve.max()))
-    right.set_ylim(0.0, 1.08 * float(heights.max()))
+    right.set_ylim(0.0, 1.6 * float(heights.max()))  # sticks lower than the curve, so that both are seen
     left.yaxis.label.set_color(COLOURS[0])
     right.yaxis.label.set_color(COLOURS[1])
     _tidy(left)
@@ -263,6 +263,8 @@ def _tidy(axes: Axes, *, grid: bool = True) -> None:
         spine.set_linewidth(0.6)
     axes.tick_params(labelsize=9, colors=MUTED, length=3)
     axes.xaxis.label.set_color(MUTED)
+    if axes.yaxis.label.get_color() == "black":
+        axes.yaxis.label.set_color(MUTED)
     if grid:
         axes.grid(color=INK, alpha=0.08, lw=0.6)
 
