@@ -208,6 +208,9 @@ def draw_optimisation(path: Path, geometry: Mapping[str, Any], name: str) -> boo
         panels[-1].axhline(1.0, c=INK, lw=0.9, ls="--")
     panels[-1].set_ylabel("criterion / target" if targeted else "criterion")
     panels[-1].set_xlabel("step")
+    panels[-1].set_xlim(
+        0.7, max(len(history), len(energies)) + 0.3
+    )  # ORCA computes the last energy once more
     end = "converged" if geometry.get("converged") else "not converged"
     note = f"{len(history)} steps, {end}" + (" · dashed: target" if targeted else "")
     _finish(figure, path, f"Geometry optimisation · {name}", note)
