@@ -22,7 +22,7 @@ MOST_ORDERED = 100  # atoms for which bond orders are sought
 MOST_CONNECTED = 2000  # atoms for which connections are sought
 MOST_TRIES = 20_000
 MOST_DRAWN = 200  # atoms that are legible in a drawing
-PICTURE = (900, 700)  # pixels
+PICTURE = (840, 560)  # pixels
 ELEMENTS = Chem.GetPeriodicTable()
 HEAVIEST = 118
 ANY_BOND = Chem.MolFromSmarts("*~*").GetBondWithIdx(0)
@@ -231,8 +231,8 @@ def draw_structure(mol: Path, picture: Path) -> bool:
         rdDepictor.Compute2DCoords(molecule)
         canvas = rdMolDraw2D.MolDraw2DCairo(*PICTURE)
         options: Any = canvas.drawOptions()
-        options.padding = 0.08
-        options.fixedBondLength = 70
+        options.padding = 0.06
+        options.fixedBondLength = 80
         options.prepareMolsBeforeDrawing = whole
         if not whole:
             molecule.UpdatePropertyCache(strict=False)

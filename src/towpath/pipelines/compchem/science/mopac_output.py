@@ -10,16 +10,16 @@ from typing import Any
 MOST_LINES, MOST_CYCLES, LINE = 5_000_000, 5_000, 4096
 METHOD = re.compile(r"^\s+(\S+) CALCULATION RESULTS")
 NUMBERS = {
-    "heat_of_formation_kcal_per_mol": re.compile(r"FINAL HEAT OF FORMATION =\s*(-?[\d.]+) KCAL"),
-    "total_ev": re.compile(r"^\s+TOTAL ENERGY\s+=\s*(-?[\d.]+) EV"),
-    "gradient_norm_kcal_per_mol_angstrom": re.compile(r"^\s+GRADIENT NORM\s+=\s*([\d.]+)"),
-    "ionisation_potential_ev": re.compile(r"IONIZATION POTENTIAL\s+=\s*(-?[\d.]+) EV"),
-    "wall_time_s": re.compile(r"WALL-CLOCK TIME\s+=\s*([\d.]+) SECONDS"),
-    "cpu_time_s": re.compile(r"COMPUTATION TIME\s+=\s*([\d.]+) SECONDS"),
+    "heat_of_formation_kcal_per_mol": re.compile(r"FINAL HEAT OF FORMATION =\s*(-?\d+\.?\d*) KCAL"),
+    "total_ev": re.compile(r"^\s+TOTAL ENERGY\s+=\s*(-?\d+\.?\d*) EV"),
+    "gradient_norm_kcal_per_mol_angstrom": re.compile(r"^\s+GRADIENT NORM\s+=\s*(\d+\.?\d*)"),
+    "ionisation_potential_ev": re.compile(r"IONIZATION POTENTIAL\s+=\s*(-?\d+\.?\d*) EV"),
+    "wall_time_s": re.compile(r"WALL-CLOCK TIME\s+=\s*(\d+\.?\d*) SECONDS"),
+    "cpu_time_s": re.compile(r"COMPUTATION TIME\s+=\s*(\d+\.?\d*) SECONDS"),
 }
 POINT_GROUP = re.compile(r"MOLECULAR POINT GROUP\s+:\s+(\w+)")
-LEVELS = re.compile(r"HOMO LUMO ENERGIES \(EV\) =\s*(-?[\d.]+)\s*(-?[\d.]+)")
-CYCLE = re.compile(r"^ CYCLE:\s*\d+ TIME:.*GRAD\.:\s*([\d.]+) HEAT:\s*(-?[\d.]+)")
+LEVELS = re.compile(r"HOMO LUMO ENERGIES \(EV\) =\s*(-?\d+\.?\d*)\s*(-?\d+\.?\d*)")
+CYCLE = re.compile(r"^ CYCLE:\s*\d+ TIME:.*GRAD\.:\s*(\d+\.?\d*) HEAT:\s*(-?\d+\.?\d*)")
 SATISFIED = re.compile(
     r"TEST WAS SATISFIED|GRADIENT TEST PASSED|GRADIENTS OF OPTIMIZED|OPTIMIZATION COMPLETE"
 )

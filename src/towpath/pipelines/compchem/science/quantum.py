@@ -107,12 +107,24 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     facts = collect_facts(data, program)
     if program == "mopac":
         _add_mopac(facts, path)
+    if program == "orca" and ending.scf_failed:
+        facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
+        facts["notes"] = ["The energy is left out: the SCF did not converge."]
     if not facts.get("n_atoms") and not facts.get("energies"):
-        raise Unreadable(
-            f"The file is a {facts['format']} that stops at line {ending.lines:,}, before the first geometry and energy. "
-            "Upload the whole output."
-        )
+        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
     return _deliver(data, facts, ending, trouble, folder)
+
+
+def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:
+    """Why a file gives nothing although its program is known."""
+    if ending.error and not ending.whole:
+        return f"{form}: the program stopped before the first geometry and energy, {ending.error}. Mend its input."
+    if trouble or ending.whole:
+        return (
+            f"{form}: neither a geometry nor an energy could be read, since a part of the file is damaged or of a kind "
+            "that the parser does not know. Upload it again as the program wrote it."
+        )
+    return f"{form}: it stops at line {ending.lines:,}, before the first geometry and energy. Upload the whole file."
 
 
 def _deliver(data: Any, facts: dict[str, Any], ending: Ending, trouble: bool, folder: Path) -> Outcome:

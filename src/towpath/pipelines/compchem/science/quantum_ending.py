@@ -140,7 +140,7 @@ def _last_places(path: Path, words: list[bytes]) -> tuple[dict[bytes, int], int]
                     last[word] = start - len(kept) + at
             start += len(piece)
             kept = seen[-OVERLAP:]
-    return last, lines
+    return last, lines + (bool(kept) and not kept.endswith(b"\n"))
 
 
 def _ending_of_checkpoint(path: Path) -> Ending:

@@ -215,12 +215,10 @@ def collect_scf(data: Any, program: str) -> dict[str, Any]:
     history = np.atleast_2d(np.asarray(values[-1], float))
     if history.size == 0:
         return {}
-    if program == "orca" and history.shape[1] == 3:
-        # ORCA 6 prints the RMS first in its table and the maximum first below it; a maximum is never the smaller.
-        density = np.sort(np.abs(history[:, 1:]), axis=1)[:, ::-1]
-        history = np.column_stack([history[:, 0], density])
     targets = getattr(data, "scftargets", None)
     last = list(np.ravel(targets[-1])) if targets is not None and len(targets) else []
+    if program == "orca":
+        history = _cycles_of_orca(history, summarised=targets is not None and len(targets) == len(values))
     return {
         "steps": len(values),
         "cycles": len(history),
@@ -229,14 +227,32 @@ def collect_scf(data: Any, program: str) -> dict[str, Any]:
     }
 
 
-def _criteria(names: Sequence[tuple[str, str]], count: int, targets: Sequence[float]) -> list[dict[str, Any]]:
+def _cycles_of_orca(history: Floats, *, summarised: bool) -> Floats:
+    """The cycles that ORCA counts, with the maximum before the RMS.
+
+    cclib adds the summary below a finished SCF as one more cycle; and ORCA 6 prints the RMS first in its table, but a
+    maximum is never the smaller.
+    """
+    if summarised and len(history) > 1:
+        history = history[:-1]
+    if history.shape[1] != 3:
+        return history
+    density = np.sort(np.abs(history[:, 1:]), axis=1)[:, ::-1]
+    return np.column_stack([history[:, 0], density])
+
+
+def _criteria(names: Sequence[tuple[str, str]], count: int, targets: Sequence[Any]) -> list[dict[str, Any]]:
     """Names, units and targets of columns; a target that is absent or infinite is None."""
     told = []
     for k in range(count):
         name, unit = names[k] if len(names) == count else (f"criterion {k + 1}", "")
-        target = float(targets[k]) if k < len(targets) and np.isfinite(targets[k]) else None
-        told.append({"name": name, "unit": unit, "target": target})
+        told.append({"name": name, "unit": unit, "target": _finite(targets[k]) if k < len(targets) else None})
     return told
+
+
+def _finite(value: Any) -> float | None:
+    """A number, or None where it is none or not finite."""
+    return float(value) if isinstance(value, int | float | np.number) and np.isfinite(value) else None
 
 
 def collect_geometry(data: Any, program: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
         )
     if ending.scf_failed:
         return (
-            f"{name}: the program ended, but the SCF did not converge, so its energy is not to be relied on."
+            f"{name}: the program ended, but the SCF did not converge. {_kept(facts)} {_advice(facts, True)}"
         )
     if trouble:
         return (
