@@ -83,5 +83,5 @@ def _missing(head: bytes, at: int, size: int, real: int, tpx: int, generation: i
     if tpx < SIZED or generation < SIZED_GENERATION:
         return 0
     at += 4 + real + 6 * 4
-    (body,) = struct.unpack_from(">q", head, at)
+    body: int = struct.unpack_from(">q", head, at)[0]
     return max(at + 8 + body - size, 0)
