@@ -199,11 +199,15 @@ def _trr_frame(head: bytes) -> tuple[int, int, float, bool]:
 
 def _open_dcd(path: Path, folder: Path, atoms: int) -> Frames:
     from MDAnalysis.coordinates.DCD import DCDReader
+    from MDAnalysis.lib.formats.libdcd import DCDFile
 
     with path.open("rb") as file:
         head = file.read(12)
     order = "<" if struct.unpack_from("<i", head)[0] == 84 else ">"
     promised = struct.unpack_from(order + "i", head, 8)[0]
+    DCDFile(
+        str(path)
+    ).close()  # what is damaged is refused here: a reader that could not start complains when it goes
     reader = DCDReader(str(path))
     return LibraryFrames(reader, "dcd", cut=reader.n_frames < promised)
 

@@ -18,8 +18,8 @@ from .sniff_gromacs import sniff_gromacs
 
 # What MDAnalysis raises on files that are newer, cut or damaged: it unpacks without checking.
 UNREADABLE = (
-    OSError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, AttributeError, AssertionError,
-    ArithmeticError, MemoryError, struct.error,
+    OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, AssertionError,
+    ArithmeticError, MemoryError, StopIteration, RuntimeError, struct.error,
 )  # fmt: skip
 WATERS = frozenset(
     re.findall(

@@ -85,6 +85,7 @@ def read_trajectory(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcom
     choice = choose(universe)
     numbers = sample(frames.count, atoms)
     course = _follow(frames, numbers, choice, universe, folder)
+    (folder / "cut.nc").unlink(missing_ok=True)
     if not course.rows:
         raise Unreadable("Not one frame of the trajectory could be read: it is damaged. Upload it again.")
     _write_table(folder / MADE["table"], course.rows)
@@ -183,7 +184,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         times = table[:, 1]
     first, last = float(times[0]), float(times[-1])
     steps = np.diff(times) / (1 if len(times) == frames.count else numbers.step)
-    step = float(np.median(steps)) if len(steps) else None
+    step = float(f"{np.median(steps):.7g}") if len(steps) else None  # xtc has times of seven digits
     return {
         "format": f"trajectory ({frames.kind})",
         "program": "",
@@ -197,7 +198,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         "first_damaged_frame": course.damaged,
         "time_first_ps": first,
         "time_last_ps": last,
-        "length_ns": (last - first) / 1000.0,
+        "length_ns": round((last - first) / 1000.0, 9),
         "time_between_frames_ps": step,
         "is_evenly_spaced": bool(step is None or np.allclose(steps, step, rtol=1e-3, atol=1e-6)),
         "described_atoms": {
@@ -253,7 +254,10 @@ def _told(facts: Mapping[str, Any], given: int) -> tuple[Status, str]:
     if facts["first_damaged_frame"] is not None:
         wrong.append(f"Frame {facts['first_damaged_frame']} is damaged, so only frames before it were used.")
     elif facts["is_cut"]:
-        wrong.append("The trajectory is cut within a frame, so only whole frames before that were used.")
+        wrong.append(
+            "The trajectory ends within a frame, or before the frames that its header promises, so only whole frames "
+            "were used."
+        )
     if given > 1:
         wrong.append(f"Only the first of {given} trajectories was read; join them with gmx trjcat.")
     elif wrong:
