@@ -2,7 +2,6 @@
 
 import importlib.resources
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -202,7 +201,7 @@ def test_a_program_that_misbehaves_is_left(
 
 def test_a_program_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gmx").write_text("not a program")
-    os.chmod(tmp_path / "gmx", 0o755)
+    (tmp_path / "gmx").chmod(0o755)
     monkeypatch.setenv("TOWPATH_GMX", str(tmp_path / "gmx"))
     outcome = read(MDA / "tprs/Linear_Angle.tpr", tmp_path)
     assert outcome.status is Status.PARTIAL
@@ -281,7 +280,7 @@ def test_boxes_are_described() -> None:
 @pytest.mark.slow
 def test_every_run_input_of_the_collection(tmp_path: Path) -> None:
     """Released GROMACS 4.0 to 2022 whole, 2023 to 2026 in part, 3.3 and a beta of 2020 by the header only."""
-    counted = {status: 0 for status in Status}
+    counted = dict.fromkeys(Status, 0)
     for path in sorted(MDA.rglob("*.tpr")):
         outcome = read(path, tmp_path)
         counted[outcome.status] += 1
