@@ -6,6 +6,7 @@ of its key (`_ns`, `_ps`, `_k`, `_bar`, `_nm`); words that GROMACS chooses from 
 list of mdp options. What a file does not say is absent, never guessed: a run input names no force field.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -319,10 +320,16 @@ def _electrostatics(values: Mapping[str, str]) -> dict[str, Any]:
         coulomb_modifier=_word(values, "coulomb-modifier"),
         rcoulomb_nm=_number(values.get("rcoulomb")),
         epsilon_r=_number(values.get("epsilon-r")),
-        epsilon_rf=_number(values.get("epsilon-rf")),
+        epsilon_rf=_dielectric(values.get("epsilon-rf")),
         pme_order=_integer(values, "pme-order"),
         fourier_grid=grid if any(grid) else None,
     )
+
+
+def _dielectric(text: str | None) -> float | None:
+    """The constant of the reaction field: as in mdp options, 0 stands for infinity."""
+    number = _number(text)
+    return 0.0 if number == math.inf else number
 
 
 def _present(**told: Any) -> dict[str, Any]:

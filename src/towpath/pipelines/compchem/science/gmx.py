@@ -23,7 +23,14 @@ _PROGRAM = re.compile(r"^GROMACS version:\s*(\S+)", re.M)
 
 
 class DumpFailed(Exception):
-    """No annotation came of `gmx dump`; the text is a clause that says why ("this GROMACS reads tpx up to 127")."""
+    """No annotation came of `gmx dump`; the text is a clause that says why ("this GROMACS reads tpx up to 127").
+
+    `is_of_version` is True where the file may be sound and only the program is too old or too new for it.
+    """
+
+    def __init__(self, why: str, *, is_of_version: bool = False) -> None:
+        super().__init__(why)
+        self.is_of_version = is_of_version
 
 
 def find_gmx() -> str | None:
@@ -75,7 +82,7 @@ def dump_run_input(path: Path, folder: Path, *, program: str) -> Dump:
             finally:
                 ended = _end(running)
         if not dump.complete:
-            raise DumpFailed(_why(errors, ended))
+            raise _why(errors, ended)
         return dump
 
 
@@ -126,14 +133,16 @@ def _end(running: "subprocess.Popen[bytes]") -> int | None:
     return running.wait()
 
 
-def _why(errors: Path, ended: int | None) -> str:
+def _why(errors: Path, ended: int | None) -> DumpFailed:
     text = errors.read_bytes()[-20_000:].decode("utf-8", "replace")
     if too_new := _TOO_NEW.search(text):
         wrote, reads = too_new.groups()
         if int(wrote) < int(reads):
-            return f"the installed GROMACS, of tpx version {reads}, no longer reads {wrote}"
-        return f"the installed GROMACS reads tpx versions up to {reads}"
+            why = f"the installed GROMACS, of tpx version {reads}, no longer reads {wrote}"
+        else:
+            why = f"the installed GROMACS reads tpx versions up to {reads}"
+        return DumpFailed(why, is_of_version=True)
     if "Fatal error:" in text:
         said = " ".join(text.split("Fatal error:", 1)[1].split("For more information")[0].split())
-        return f"gmx dump stopped with “{said[:160]}”"
-    return f"gmx dump ended with code {ended} and printed no box"
+        return DumpFailed(f"gmx dump stopped with “{said[:160].rstrip('.')}”")
+    return DumpFailed(f"gmx dump ended with code {ended} and printed no box")

@@ -8,7 +8,6 @@ never writes beside the input.
 import hashlib
 import itertools
 import json
-import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,17 +20,13 @@ from .annotation import annotate, describe_box, describe_molecules
 from .gmx import DumpFailed, dump_run_input, find_gmx, gmx_version
 from .outcome import Outcome, Status, Unreadable, plain
 from .sniff_gromacs import sniff_gromacs
+from .topology import UNREADABLE
 from .tpr_header import TprHeader, read_tpr_header
 
 MOST_ATOMS = 400_000  # of which MDAnalysis is asked: it reads atom by atom
 MOLECULES_TOLD = 4
 ARTICLE = {"molecular dynamics": "", "energy minimization": "an "}
 INSTEAD = "Upload the .mdp beside it, so that the record has the parameters, or have a newer GROMACS installed here."
-# What MDAnalysis raises on files that are newer, cut or damaged: it unpacks without checking.
-UNREADABLE = (
-    OSError, ValueError, EOFError, IndexError, KeyError, TypeError, NotImplementedError, AttributeError,
-    AssertionError, OverflowError, MemoryError, struct.error,
-)  # fmt: skip
 
 
 def read_tpr(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
@@ -61,17 +56,17 @@ def read_tpr(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     parser = {"name": "gmx dump", "version": gmx_version(program) if program else ""}
     try:
         if program is None:
-            raise DumpFailed("no GROMACS is installed where files are read")
+            raise DumpFailed("no GROMACS is installed where files are read", is_of_version=True)
         facts |= annotate(dump_run_input(path, folder, program=program))
         status, sentence = Status.SUCCESS, _sentence(facts)
     except DumpFailed as failed:
         parser = {"name": "MDAnalysis", "version": _mdanalysis_version()}
-        status, sentence = _by_topology(path, header, facts, str(failed))
+        status, sentence = _by_topology(path, header, facts, failed)
     if status is not Status.FAILURE and _write_start(path, header, folder / "start.gro"):
         made["start"] = "start.gro"
-    facts["parser"] = parser
+    facts = plain({**facts, "parser": parser})
     for name in ("metadata.json", "annotation.json"):
-        (folder / name).write_text(json.dumps(plain(facts), indent=1, allow_nan=False), encoding="utf-8")
+        (folder / name).write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
     return Outcome(status, sentence, made, facts, parser)
 
 
@@ -121,28 +116,36 @@ def _molecules_told(molecules: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(named) + (f" and {more} kinds more" if more > 0 else "") if named else "no molecules"
 
 
-def _by_topology(path: Path, header: TprHeader, facts: dict[str, Any], why: str) -> tuple[Status, str]:
+def _by_topology(
+    path: Path, header: TprHeader, facts: dict[str, Any], failed: DumpFailed
+) -> tuple[Status, str]:
     """Add what MDAnalysis reads, and say how far that went."""
     written = f"written by GROMACS {header.gromacs_version} (tpx {header.tpx_version})"
-    cut = (
-        f" The file is cut: {header.missing_bytes} bytes are missing; upload it again."
-        if header.missing_bytes
-        else ""
-    )
     found = _topology(path, header)
+    advice = _advice(header, failed)
+    why = f"; {failed}" if failed.is_of_version else ""
     if found is None:
         facts["main_information"] = {"number_of_atoms": header.atoms}
-        advice = cut or " Upload it again if it may be cut, or write it anew with a released GROMACS."
         return (
             Status.FAILURE,
-            f"Only the header of this run input could be read: {header.atoms} atoms, {written}; {why}, and "
-            f"MDAnalysis cannot read it either.{advice}",
+            f"Only the header of this run input could be read: {header.atoms} atoms, {written}{why}. {advice}",
         )
     facts["main_information"] = found
     return (
         Status.PARTIAL,
         f"Only molecules and atoms of this run input could be read ({_molecules_told(found['molecules'])}), not the "
-        f"parameters of the simulation: it was {written}; {why}.{cut or ' ' + INSTEAD}",
+        f"parameters of the simulation: it was {written}{why}. {advice}",
+    )
+
+
+def _advice(header: TprHeader, failed: DumpFailed) -> str:
+    if header.missing_bytes:
+        return f"The file is cut: {header.missing_bytes} bytes are missing. Upload the whole file."
+    if failed.is_of_version:
+        return INSTEAD
+    return (
+        f"It seems to be cut or damaged, or of an unreleased GROMACS ({failed}). Upload it again, or write it anew with "
+        "gmx grompp."
     )
 
 
