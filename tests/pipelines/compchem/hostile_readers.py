@@ -25,7 +25,7 @@ def well(files: Files, folder: Path) -> Outcome:
         "pid": os.getpid(),
         "server": os.getppid(),
         "group": os.getpgrp(),
-        "cwd": os.getcwd(),
+        "cwd": str(Path.cwd()),
         "threads": os.environ["OMP_NUM_THREADS"],
         "told": sorted(name for name in os.environ if name.startswith("TOWPATH_RUN")),
         "preloaded": "colorsys" in sys.modules,
@@ -87,7 +87,7 @@ def killed(files: Files, folder: Path) -> Outcome:
 
 def one_large_file(files: Files, folder: Path) -> Outcome:
     """Floods one file."""
-    with open(folder / "flood", "wb") as file:
+    with (folder / "flood").open("wb") as file:
         while True:
             file.write(bytes(1 << 20))
 
