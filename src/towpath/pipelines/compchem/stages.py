@@ -34,7 +34,8 @@ _FACTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("program_version", "", ("program_version",)),
     ("n_atoms", "", ("n_atoms",)),
     ("n_atoms", "", ("number_of_atoms",)),
-    ("n_frames", "", ("n_frames",)),
+    ("n_atoms", "", ("main_information", "number_of_atoms")),
+    ("n_frames", "", ("frames",)),
     ("energy", "hartree", ("energies", "total_hartree")),
 )
 
@@ -199,7 +200,12 @@ _STRUCTURE = {
     "sequence": "chem/fasta",
     "xyz": "chem/xyz",
 }
-_TRAJECTORY = {"metadata": "chem/metadata", "table": "table/csv", "thinned": "chem/trajectory"}
+_TRAJECTORY = {
+    "metadata": "chem/metadata",
+    "table": "table/csv",
+    "thinned": "chem/trajectory",
+    "view": "chem/view",
+}
 _ENERGIES = {"metadata": "chem/metadata", "table": "table/csv"}
 
 
@@ -284,12 +290,12 @@ class DrawSimulation(Drawing):
 
 
 class DrawStructure(Drawing):
-    """The structure, and what it is made of."""
+    """The structure: its atoms, chains or cell."""
 
     kind = "structure"
     version = versioned("1", *PAINTERS["structure"])
     consumes = _drawn(_STRUCTURE, "view", "xyz")
-    produces = _pictures("structure", "composition")
+    produces = _pictures("picture")
     optional_outputs = frozenset(produces)
 
 
@@ -299,7 +305,7 @@ class DrawTrajectory(Drawing):
     kind = "trajectory"
     version = versioned("1", *PAINTERS["trajectory"])
     consumes = _drawn(_TRAJECTORY, "table")
-    produces = _pictures("rmsd", "rg", "box")
+    produces = _pictures("course")
     optional_outputs = frozenset(produces)
 
 
