@@ -109,7 +109,6 @@ def test_what_a_child_prints_is_printed_by_this_process(read: Read, capfd: Any) 
         ("wrong_status", {}, "Reading this file ended in a crash (it ended without saying what came of it)"),
         ("sys_exits", {}, "Reading this file failed (SystemExit: enough): the file is not what it seems"),
         ("nothing", {}, "Reading this file failed (TypeError: hostile_readers:nothing gave NoneType;"),
-        ("no_such_reader", {}, "Reading this file failed (AttributeError: module 'hostile_readers' has no"),
         ("unreadable", {}, "The file is a picture. Upload the output itself."),
     ],
 )
@@ -151,6 +150,18 @@ def test_the_crash_of_a_parser_leaves_its_stack_in_the_log(read: Read) -> None:
 def test_a_full_disk_is_no_fault_of_the_file(read: Read, capfd: Any) -> None:
     with pytest.raises(OSError, match="No space left on device"):
         read("disk_full")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("needs", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("no_such_reader", "ImportError: cannot import name 'no_such_reader' from 'hostile_readers'"),
+    ],
+)
+def test_what_is_not_installed_is_no_fault_of_the_file(name: str, error: str, read: Read, capfd: Any) -> None:
+    with pytest.raises(sandbox.NotLoaded, match=f"what reading this file needs is not installed: {error}"):
+        read(name)
 
 
 def test_what_was_promised_and_is_not_there_is_told(read: Read) -> None:
