@@ -2,6 +2,8 @@
 
 import ctypes
 import errno
+import importlib
+import json
 import os
 import subprocess
 import sys
@@ -25,14 +27,37 @@ def well(files: Files, folder: Path) -> Outcome:
         "pid": os.getpid(),
         "server": os.getppid(),
         "group": os.getpgrp(),
-        "cwd": os.getcwd(),
+        "cwd": str(Path.cwd()),
         "threads": os.environ["OMP_NUM_THREADS"],
         "told": sorted(name for name in os.environ if name.startswith("TOWPATH_RUN")),
         "preloaded": "colorsys" in sys.modules,
+        "program": str(os.getppid()),
+        "n_atoms": 3,
+        "energies": {"total_hartree": -1.5},
     }
     return Outcome(
         Status.SUCCESS, "All was read.", {"metadata": "metadata.json"}, facts, {"name": "own", "version": "1"}
     )
+
+
+def names(files: Files, folder: Path) -> Outcome:
+    """Tells how the file is called."""
+    (path,) = files["file"]
+    told = {"name": path.name, "text": path.read_text()}
+    (folder / "metadata.json").write_text(json.dumps(told))
+    return Outcome(Status.SUCCESS, "All was read.", {"metadata": "metadata.json"})
+
+
+def partly(files: Files, folder: Path) -> Outcome:
+    """Reads a half."""
+    (folder / "metadata.json").write_text("{}")
+    return Outcome(Status.PARTIAL, "Half was read. Upload the whole file.", {"metadata": "metadata.json"})
+
+
+def draws_unknown(files: Files, folder: Path) -> Outcome:
+    """Makes what nobody declared."""
+    (folder / "unknown.txt").write_text("")
+    return Outcome(Status.SUCCESS, "All was read.", {"unknown": "unknown.txt"})
 
 
 def promises(files: Files, folder: Path) -> Outcome:
@@ -87,7 +112,7 @@ def killed(files: Files, folder: Path) -> Outcome:
 
 def one_large_file(files: Files, folder: Path) -> Outcome:
     """Floods one file."""
-    with open(folder / "flood", "wb") as file:
+    with (folder / "flood").open("wb") as file:
         while True:
             file.write(bytes(1 << 20))
 
@@ -175,6 +200,15 @@ def disk_full(files: Files, folder: Path) -> Outcome:
         raise RuntimeError("could not write") from error
 
 
+def needs(files: Files, folder: Path) -> Outcome:
+    """Needs what is not installed, and wraps the error."""
+    try:
+        importlib.import_module("no_such_library")
+    except ImportError as error:
+        raise ValueError("no") from error
+    raise AssertionError
+
+
 def nothing(files: Files, folder: Path) -> None:
     """Is no reader."""
 
@@ -189,6 +223,13 @@ def kills_server(files: Files, folder: Path) -> Outcome:
         time.sleep(600)
     left = sorted(one.name for one in folder.iterdir())
     return Outcome(Status.SUCCESS, "All was read.", facts={"left": left})
+
+
+def always_kills_server(files: Files, folder: Path) -> Outcome:
+    """Kills the server that forked it."""
+    os.kill(os.getppid(), 9)
+    time.sleep(600)
+    raise AssertionError
 
 
 def draws(made: Mapping[str, Path], folder: Path) -> Outcome:

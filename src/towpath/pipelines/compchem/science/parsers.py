@@ -4,6 +4,7 @@ Imports none of them.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 
@@ -42,7 +43,7 @@ PARSERS = MappingProxyType(
     {
         "quantum": ("cclib", "rdkit"),
         "simulation": ("MDAnalysis",),
-        "structure": ("gemmi", "MDAnalysis"),
+        "structure": ("gemmi",),
         "trajectory": ("MDAnalysis",),
         "energies": ("pyedr",),
     }
@@ -51,7 +52,7 @@ PAINTERS = MappingProxyType(
     {
         "quantum": ("matplotlib", "rdkit"),
         "simulation": ("matplotlib",),
-        "structure": ("matplotlib", "rdkit"),
+        "structure": ("matplotlib",),
         "trajectory": ("matplotlib",),
         "energies": ("matplotlib",),
     }
@@ -59,25 +60,20 @@ PAINTERS = MappingProxyType(
 ABSENT = "absent"
 
 
+# What the module of a reader imports only when it is called; a picture's fonts are looked up on the first import.
+_LATE = MappingProxyType(
+    {
+        READERS["simulation"]: ("MDAnalysis.topology.TPRParser", "MDAnalysis.coordinates.TPR"),
+        READERS["trajectory"]: ("MDAnalysis",),
+        READERS["energies"]: ("pyedr.pyedr",),
+        **dict.fromkeys(DRAWERS.values(), ("matplotlib.font_manager",)),
+    }
+)
+
+
 def preload(target: str) -> tuple[str, ...]:
     """The modules to import before the first child that calls `target`."""
-    return (target.partition(":")[0], *_SLOW.get(target, ()))
-
-
-_FIGURES = ("matplotlib.figure", "matplotlib.backends.backend_agg")
-# What a module imports only when it is called, or may.
-_SLOW = {
-    READERS["quantum"]: ("cclib.io", "rdkit.Chem", "rdkit.Chem.rdDetermineBonds"),
-    READERS["simulation"]: ("MDAnalysis",),
-    READERS["structure"]: ("gemmi", "MDAnalysis"),
-    READERS["trajectory"]: ("MDAnalysis",),
-    READERS["energies"]: ("pyedr",),
-    DRAWERS["quantum"]: (*_FIGURES, "rdkit.Chem.Draw"),
-    DRAWERS["simulation"]: _FIGURES,
-    DRAWERS["structure"]: _FIGURES,
-    DRAWERS["trajectory"]: _FIGURES,
-    DRAWERS["energies"]: _FIGURES,
-}
+    return (target.partition(":")[0], *_LATE.get(target, ()))
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
@@ -85,6 +81,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return {name: _version(name) for name in names}
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return version(name)
