@@ -28,6 +28,7 @@ _WAIT = 3600.0  # seconds; no Retry-After is taken for longer
 _HOPS = 5
 _MOVED = {301, 302, 303, 307, 308}
 _FOR_GOOD = {301, 308}
+_BARE = {204, 401, 403, 413}  # whoever says no, in whatever form: it is no
 _LATER = {408, 423, 425, 429}
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,8192}")
 
@@ -208,8 +209,8 @@ class Server:
             raise SiteError(f"invenio: {self.where} has moved; give as url the address where it is now")
         if 300 <= status < 400:
             raise Transient(f"invenio: {self.where} answered {status} at {path}, a redirect to another page")
-        if status in (401, 403) or status == 204:
-            return Answer(status)  # whoever says no: it is no
+        if status in _BARE:
+            return Answer(status)
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise Transient(
