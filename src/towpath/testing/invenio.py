@@ -125,6 +125,8 @@ class InvenioServer:
         Where it listens, and where its store does.
     requests, stored
         What it was asked, and what its store was.
+    store_sends
+        What the store makes of the bytes that it sends.
     """
 
     def __init__(
@@ -141,7 +143,9 @@ class InvenioServer:
         self.requests: list[Seen] = []
         self.stored: list[Seen] = []
         self.url = self.store_url = ""
+        self.store_sends: Callable[[bytes], bytes] = lambda content: content
         self._faults: dict[str, list[_Fault]] = {}
+        self._acts: dict[str, list[Callable[[], object]]] = {}
         self._signed: dict[str, bytes] = {}
         self._lock = threading.RLock()
         self._servers: list[ThreadingHTTPServer] = []
@@ -195,6 +199,22 @@ class InvenioServer:
             raise ValueError(f"kind: found {kind!r}; expected one of {', '.join(FAULTS)}")
         self._faults.setdefault(route, []).append(_Fault(kind, times, value))
 
+    def before(self, route: str, act: Callable[[], object]) -> None:
+        """Let something happen just before the next request of a route is answered."""
+        self._acts.setdefault(route, []).append(act)
+
+    def forget(self) -> None:
+        """Forget faults, requests and what was to happen."""
+        self._faults.clear()
+        self._acts.clear()
+        self.requests.clear()
+        self.stored.clear()
+        self.clock, self.store_sends = time.time, lambda content: content
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """What answers requests, for a listener of another kind."""
+        return _handler(self._answer)
+
     def count(self, *routes: str) -> int:
         """How many requests of these routes were made; of all, if none is named."""
         return sum(seen.route in routes or not routes for seen in self.requests)
@@ -218,6 +238,8 @@ class InvenioServer:
         with self._lock:
             route, found = self._route(seen)
             self.requests.append(Seen(route, seen.method, seen.path, seen.query, seen.headers))
+            for act in self._acts.pop(route, []):
+                act()
             fault = self._fault(route)
             if fault is not None and (reply := _failed(fault, self.url)) is not None:
                 return reply
@@ -425,6 +447,7 @@ class InvenioServer:
                 return _Reply(403, b"<Error><Code>AccessDenied</Code></Error>", {}, "application/xml")
             if fault is not None and fault.kind == "stale":
                 content = content[::-1]
+            content = self.store_sends(content)
             return _Reply(200, content, {}, "binary/octet-stream", fault)
 
 

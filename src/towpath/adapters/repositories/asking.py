@@ -7,6 +7,7 @@ No cookie is kept: what one caller is given is never sent for another. (For both
 """
 
 import email.utils
+import functools
 import ipaddress
 import json
 import re
@@ -82,7 +83,7 @@ class Server:
         if not timeout > 0:
             raise DefinitionError(f"timeout: found {timeout} s; expected more than 0")
         try:
-            trusted = ssl.create_default_context(cafile=ca or None)
+            trusted = ssl.create_default_context(cafile=ca) if ca else _systems()
         except OSError as error:
             raise DefinitionError(
                 f"ca: {ca} cannot be read as certificates: {error.strerror or 'no certificate in it'}"
@@ -280,6 +281,12 @@ class Server:
             raise Transient(
                 f"invenio: the connection to {self.where} broke at {path} ({type(error).__name__})"
             ) from None
+
+
+@functools.cache
+def _systems() -> ssl.SSLContext:
+    """The system's certificates, which take a while to read."""
+    return ssl.create_default_context()
 
 
 def is_loopback(host: str) -> bool:
