@@ -136,9 +136,10 @@ class Server:
         url = self._address(path, key, None)
         bearer = key.bearer
         for _ in range(_HOPS + 1):
-            with self._troubles(path), self._response("GET", url, bearer, None, {}) as response:
+            where = f"{url.scheme}://{url.netloc.decode()}"
+            with self._troubles(path, where), self._response("GET", url, bearer, None, {}) as response:
                 if response.status_code == 200:
-                    yield self._parts(response, path)
+                    yield self._parts(response, path, where)
                     return
                 if response.status_code not in _MOVED:
                     raise self._no_bytes(response, path)
@@ -236,8 +237,8 @@ class Server:
         return b"".join(parts)
 
     # ---- downloads
-    def _parts(self, response: httpx.Response, path: str) -> Iterator[bytes]:
-        with self._troubles(path):
+    def _parts(self, response: httpx.Response, path: str, where: str) -> Iterator[bytes]:
+        with self._troubles(path, where):
             yield from response.iter_raw()
 
     def _next(self, url: httpx.URL, response: httpx.Response, key: Key) -> httpx.URL:
@@ -267,19 +268,20 @@ class Server:
         )
 
     @contextmanager
-    def _troubles(self, path: str) -> Iterator[None]:
+    def _troubles(self, path: str, where: str = "") -> Iterator[None]:
         """Say what a broken connection means; never in the library's words, which may hold a header."""
+        where = where or self.where
         try:
             yield
         except httpx.TimeoutException:
-            raise Transient(f"invenio: {self.where} did not answer in time at {path}") from None
+            raise Transient(f"invenio: {where} did not answer in time at {path}") from None
         except httpx.ConnectError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise SiteError(f"invenio: the certificate of {self.where} is not trusted; see ca") from None
-            raise Transient(f"invenio: {self.where} cannot be reached") from None
+                raise SiteError(f"invenio: the certificate of {where} is not trusted; see ca") from None
+            raise Transient(f"invenio: {where} cannot be reached") from None
         except httpx.HTTPError as error:
             raise Transient(
-                f"invenio: the connection to {self.where} broke at {path} ({type(error).__name__})"
+                f"invenio: the connection to {where} broke at {path} ({type(error).__name__})"
             ) from None
 
 
