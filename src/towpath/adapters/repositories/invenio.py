@@ -241,7 +241,7 @@ class InvenioRepository:
         """
         check_record(self._where, record, by)
         found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
-        if found is None or not _is_complete(found[1]):
+        if found is None or not is_complete(found[1]):
             raise no_file(self._where, record, key)
         path = f"{self._place(record)}{found[0]}/files/{quote(key, safe='')}/content"
         begun = bytearray()
