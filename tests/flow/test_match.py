@@ -14,11 +14,16 @@ def workflow(name: str, *roles: Role, per: str = "") -> Workflow:
     return Workflow("chem", name, name, roles, per or roles[0].name, title=name.capitalize())
 
 
-QUANTUM = workflow("quantum", Role("output", extension=("out", "log"), content=("gaussian", "orca"), at_most=1000))
+QUANTUM = workflow(
+    "quantum", Role("output", extension=("out", "log"), content=("gaussian", "orca"), at_most=1000)
+)
 LOGS = workflow("mdlog", Role("log", extension=("log",), content=("gromacs log",)))
 TPR = workflow("simulation", Role("tpr", extension=("tpr",), content=("tpr",)))
 PAIR = workflow(
-    "trajectory", Role("topology", extension=("tpr", "gro")), Role("trajectory", extension=("xtc",)), per="trajectory"
+    "trajectory",
+    Role("topology", extension=("tpr", "gro")),
+    Role("trajectory", extension=("xtc",)),
+    per="trajectory",
 )
 ALL = [QUANTUM, LOGS, TPR, PAIR]
 
@@ -53,12 +58,18 @@ def test_where_nobody_has_looked_inside_the_ending_decides() -> None:
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        (Seen("notes"), "no workflow takes files without an ending; there are workflows for .out, .log, .tpr or .xtc"),
+        (
+            Seen("notes"),
+            "no workflow takes files without an ending; there are workflows for .out, .log, .tpr or .xtc",
+        ),
         (Seen("a.zip"), "no workflow takes .zip files; there are workflows for .out, .log, .tpr or .xtc"),
         (Seen("a.out", 5000, content="orca"), "no workflow: it has 5 kB, more than 1 kB"),
         (Seen("a.gro"), "it is a topology for Trajectory, which needs a trajectory (.xtc)"),
         (Seen("a.xtc"), "Trajectory: it needs a topology beside it (.tpr or .gro)"),
-        (Seen(".out"), "no workflow takes files without an ending; there are workflows for .out, .log, .tpr or .xtc"),
+        (
+            Seen(".out"),
+            "no workflow takes files without an ending; there are workflows for .out, .log, .tpr or .xtc",
+        ),
     ],
 )
 def test_what_has_no_workflow_says_why(file: Seen, told: str) -> None:
@@ -81,9 +92,13 @@ def test_a_lone_one_of_another_name_will_do_and_several_will_not() -> None:
 
 
 def test_an_optional_role_may_be_empty() -> None:
-    table = workflow("table", Role("data", extension=("csv",)), Role("notes", extension=("txt",), optional=True))
+    table = workflow(
+        "table", Role("data", extension=("csv",)), Role("notes", extension=("txt",), optional=True)
+    )
     assert offered(Seen("a.csv"), known=[table]) == [("table", {"data": "a.csv"})]
-    assert offered(Seen("a.csv"), Seen("a.txt"), known=[table]) == [("table", {"data": "a.csv", "notes": "a.txt"})]
+    assert offered(Seen("a.csv"), Seen("a.txt"), known=[table]) == [
+        ("table", {"data": "a.csv", "notes": "a.txt"})
+    ]
 
 
 def test_a_media_type_counts_where_one_is_told() -> None:
@@ -100,7 +115,7 @@ def test_the_longest_ending_counts() -> None:
     assert extension_of("tar.gz", ["tar.gz"]) is None
 
 
-@given(st.lists(st.sampled_from("a.out b.log c.tpr c.xtc d.gro e.zip f".split()), unique=True))
+@given(st.lists(st.sampled_from(["a.out", "b.log", "c.tpr", "c.xtc", "d.gro", "e.zip", "f"]), unique=True))
 def test_every_file_is_in_an_offer_or_has_a_reason(keys: list[str]) -> None:
     found = match(ALL, [Seen(key) for key in keys])
     used = {key for offer in found.offers for key in offer.files.values()}
