@@ -2,7 +2,10 @@
 
 import ctypes
 import errno
+import importlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,10 +32,33 @@ def well(files: Files, folder: Path) -> Outcome:
         "threads": os.environ["OMP_NUM_THREADS"],
         "told": sorted(name for name in os.environ if name.startswith("TOWPATH_RUN")),
         "preloaded": "colorsys" in sys.modules,
+        "program": str(os.getppid()),
+        "n_atoms": 3,
+        "energies": {"total_hartree": -1.5},
     }
     return Outcome(
         Status.SUCCESS, "All was read.", {"metadata": "metadata.json"}, facts, {"name": "own", "version": "1"}
     )
+
+
+def names(files: Files, folder: Path) -> Outcome:
+    """Tells how the file is called."""
+    (path,) = files["file"]
+    told = {"name": path.name, "text": path.read_text()}
+    (folder / "metadata.json").write_text(json.dumps(told))
+    return Outcome(Status.SUCCESS, "All was read.", {"metadata": "metadata.json"})
+
+
+def partly(files: Files, folder: Path) -> Outcome:
+    """Reads a half."""
+    (folder / "metadata.json").write_text("{}")
+    return Outcome(Status.PARTIAL, "Half was read. Upload the whole file.", {"metadata": "metadata.json"})
+
+
+def draws_unknown(files: Files, folder: Path) -> Outcome:
+    """Makes what nobody declared."""
+    (folder / "unknown.txt").write_text("")
+    return Outcome(Status.SUCCESS, "All was read.", {"unknown": "unknown.txt"})
 
 
 def promises(files: Files, folder: Path) -> Outcome:
@@ -44,23 +70,31 @@ def promises(files: Files, folder: Path) -> Outcome:
 
 def endless(files: Files, folder: Path) -> Outcome:
     """Never ends, and has said so."""
-    print("begun", flush=True)
     (folder / "begun").write_text(str(os.getpid()))
+    print("begun", flush=True)
     while True:
         pass
 
 
 def waits(files: Files, folder: Path) -> Outcome:
-    """Never ends, without using the CPU, and does not listen to signals that can be ignored."""
-    import signal  # only here
+    """Never ends, without using the CPU, and has a child in a session of its own."""
+    _begin_family(folder)
+    time.sleep(600)
+    raise AssertionError
 
+
+def waits_then_floods(files: Files, folder: Path) -> Outcome:
+    """The same, with more in its folder than it may have."""
+    _begin_family(folder)
+    return many_files(files, folder)
+
+
+def _begin_family(folder: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     family = [os.getpid(), subprocess.Popen(["sleep", "600"], start_new_session=True).pid]
     unfinished = folder / ".begun"
     unfinished.write_text(" ".join(map(str, family)))
     unfinished.rename(folder / "begun")
-    time.sleep(600)
-    raise AssertionError
 
 
 def memory(files: Files, folder: Path) -> Outcome:
@@ -175,6 +209,15 @@ def disk_full(files: Files, folder: Path) -> Outcome:
         raise RuntimeError("could not write") from error
 
 
+def needs(files: Files, folder: Path) -> Outcome:
+    """Needs what is not installed, and wraps the error."""
+    try:
+        importlib.import_module("no_such_library")
+    except ImportError as error:
+        raise ValueError("no") from error
+    raise AssertionError
+
+
 def nothing(files: Files, folder: Path) -> None:
     """Is no reader."""
 
@@ -189,6 +232,13 @@ def kills_server(files: Files, folder: Path) -> Outcome:
         time.sleep(600)
     left = sorted(one.name for one in folder.iterdir())
     return Outcome(Status.SUCCESS, "All was read.", facts={"left": left})
+
+
+def always_kills_server(files: Files, folder: Path) -> Outcome:
+    """Kills the server that forked it."""
+    os.kill(os.getppid(), 9)
+    time.sleep(600)
+    raise AssertionError
 
 
 def draws(made: Mapping[str, Path], folder: Path) -> Outcome:

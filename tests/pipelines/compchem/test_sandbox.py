@@ -109,7 +109,6 @@ def test_what_a_child_prints_is_printed_by_this_process(read: Read, capfd: Any) 
         ("wrong_status", {}, "Reading this file ended in a crash (it ended without saying what came of it)"),
         ("sys_exits", {}, "Reading this file failed (SystemExit: enough): the file is not what it seems"),
         ("nothing", {}, "Reading this file failed (TypeError: hostile_readers:nothing gave NoneType;"),
-        ("no_such_reader", {}, "Reading this file failed (AttributeError: module 'hostile_readers' has no"),
         ("unreadable", {}, "The file is a picture. Upload the output itself."),
     ],
 )
@@ -153,6 +152,18 @@ def test_a_full_disk_is_no_fault_of_the_file(read: Read, capfd: Any) -> None:
         read("disk_full")
 
 
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("needs", "ModuleNotFoundError: No module named 'no_such_library'"),
+        ("no_such_reader", "ImportError: cannot import name 'no_such_reader' from 'hostile_readers'"),
+    ],
+)
+def test_what_is_not_installed_is_no_fault_of_the_file(name: str, error: str, read: Read, capfd: Any) -> None:
+    with pytest.raises(sandbox.NotLoaded, match=f"what reading this file needs is not installed: {error}"):
+        read(name)
+
+
 def test_what_was_promised_and_is_not_there_is_told(read: Read) -> None:
     outcome = read("promises").outcome
     assert (outcome.status, outcome.files) == (Status.PARTIAL, {})
@@ -165,11 +176,13 @@ def test_children_that_go_on_are_ended(read: Read) -> None:
     assert living(pids) == []
 
 
-def test_all_of_what_takes_too_long_is_ended(read: Read, tmp_path: Path) -> None:
-    outcome = read("waits", seconds=1.0).outcome
-    assert outcome.sentence.startswith("Reading this file did not end within 1 s")
+def test_all_of_what_is_stopped_is_ended(read: Read, tmp_path: Path) -> None:
+    outcome = read("waits_then_floods").outcome
+    assert outcome.sentence.startswith("Reading this file wrote more than 1 MB and was stopped.")
     (begun,) = tmp_path.glob("made-*/begun")
-    assert living([int(pid) for pid in begun.read_text().split()]) == []
+    family = [int(pid) for pid in begun.read_text().split()]
+    assert len(family) == 2
+    assert living(family) == []
 
 
 def test_a_server_that_was_killed_is_started_again(read: Read) -> None:

@@ -7,7 +7,8 @@ Science runs in a child with limits (`science.sandbox`), never in this process. 
     FAILURE   of a reading stage: rejected, with the sentence as the reason; nothing follows
               of a drawing stage: done, with the sentence as a caveat, since what was read stands without pictures
 
-A full disk or a system without memory is no fault of the file: the run is tried again.
+A full disk or a system without memory is no fault of the file: the run is tried again. A parser that is not installed
+fails the run.
 """
 
 import time

@@ -21,7 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from .outcome import Outcome, Status
-from .sandbox_child import OF_DISK, OUTCOME, Limits, crashed, size_in_words, too_large, too_long, too_much
+from .sandbox_child import (
+    NOT_LOADED,
+    OF_DISK,
+    OUTCOME,
+    Limits,
+    crashed,
+    size_in_words,
+    too_large,
+    too_long,
+    too_much,
+)
 from .sandbox_server import OUTPUT, SECONDS
 
 Log = Callable[[str], None]
@@ -48,6 +58,10 @@ _SIGNALS = {
 
 class ServerLost(Exception):
     """The server ended twice in a call, which no file can bring about by itself: the system may be short of memory."""
+
+
+class NotLoaded(Exception):
+    """Something that a reader needs is not installed; no file is to blame."""
 
 
 class _Lost(Exception):
@@ -103,6 +117,8 @@ def run_limited(
     ------
     OSError
         If the disk is full or away.
+    NotLoaded
+        If the target, or a library that it needs, cannot be imported.
     ServerLost
         If the server was ended twice; it may work later.
     """
@@ -163,6 +179,8 @@ def _told(ended: _Ended, doing: str, limits: Limits, folder: Path) -> Ran:
     if ended.status > OF_DISK:
         number = ended.status - OF_DISK
         raise OSError(number, os.strerror(number))
+    if ended.status == NOT_LOADED:
+        raise NotLoaded(f"what {doing} needs is not installed: {_left(folder, doing).sentence}")
     sentence = _sentence(ended, doing, limits)
     outcome = Outcome(Status.FAILURE, sentence) if sentence else _left(folder, doing)
     return Ran(outcome, ended.seconds, ended.cpu)

@@ -24,6 +24,9 @@ from .outcome import Outcome, Status, Unreadable
 
 OUTCOME = "outcome.json"
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
+NOT_LOADED = (
+    99  # exit status: something that reading needs is not installed, which the outcome's sentence names
+)
 OF_DISK = 100  # exit status: this and the number of an error of the disk
 _PDEATHSIG = 1
 _LENGTH = 300  # characters of an exception's text that are told
@@ -194,6 +197,9 @@ def _act(request: Request) -> int:
         number = _disk_error(error)
         if number:
             return OF_DISK + number
+        if missing := next((one for one in _chain(error) if isinstance(one, ImportError)), None):
+            _leave(Outcome(Status.FAILURE, f"{type(missing).__name__}: {missing}"), folder)
+            return NOT_LOADED
         sentence = error.sentence if isinstance(error, Unreadable) else _understood(request, error)
         _leave(Outcome(Status.FAILURE, sentence), folder)
     return 0
@@ -209,7 +215,10 @@ def _given(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _call(target: str, given: Mapping[str, Any], folder: Path) -> Outcome:
     module, _, name = target.partition(":")
-    outcome = getattr(importlib.import_module(module), name)(given, folder)
+    function = getattr(importlib.import_module(module), name, None)
+    if function is None:
+        raise ImportError(f"cannot import name {name!r} from {module!r}")
+    outcome = function(given, folder)
     if not isinstance(outcome, Outcome):
         raise TypeError(f"{target} gave {type(outcome).__name__}; expected an Outcome")
     return outcome
