@@ -33,9 +33,7 @@ UV_WIDTH = (
     0.4 * 8065.543937
 )  # cm⁻¹ where a band of the UV has fallen to 1/e: 0.4 eV, usual for spectra in solution
 ABSORPTION_PER_INTENSITY = 100.0 / math.log(10.0)  # L/(mol cm²) in km/mol, decadic
-ABSORPTION_PER_STRENGTH = (
-    2.315e8  # L/(mol cm²): 1/4.319e-9, Turro, Modern Molecular Photochemistry (1991), 5.2
-)
+ABSORPTION_PER_STRENGTH = 2.315e8  # L/(mol cm²): 1/4.319e-9, Mulliken, J. Chem. Phys. 7, 14 (1939)
 SHORTEST, LONGEST = 50.0, 2000.0  # nm that are drawn
 NAMES = {
     "structure": "the structure",
@@ -108,7 +106,7 @@ def draw_infrared(path: Path, table: Table, name: str) -> bool:
     left.set_ylabel("ε in L mol⁻¹ cm⁻¹")
     right.set_ylabel("intensity in km mol⁻¹")
     hidden = int((~real).sum())
-    note = f"{len(places)} modes, harmonic, half width {HALF_WIDTH:g} cm⁻¹"
+    note = f"{len(places)} harmonic modes, half width {HALF_WIDTH:g} cm⁻¹"
     _finish(
         figure,
         path,
@@ -210,6 +208,9 @@ def draw_optimisation(path: Path, geometry: Mapping[str, Any], name: str) -> boo
         panels[-1].axhline(1.0, c=INK, lw=0.9, ls="--")
     panels[-1].set_ylabel("criterion / target" if targeted else "criterion")
     panels[-1].set_xlabel("step")
+    panels[-1].set_xlim(
+        0.7, max(len(history), len(energies)) + 0.3
+    )  # ORCA computes the last energy once more
     end = "converged" if geometry.get("converged") else "not converged"
     note = f"{len(history)} steps, {end}" + (" · dashed: target" if targeted else "")
     _finish(figure, path, f"Geometry optimisation · {name}", note)
@@ -239,10 +240,13 @@ def _draw_criteria(
         label = one["name"] + (f" in {one['unit']}" if one["unit"] and not relative else "")
         axes.semilogy(steps, size, "o-", c=colour, ms=3.5, lw=1.2, label=label)
         lowest = min(lowest, float(np.nanmin(np.where(size > 1e-12, size, np.nan), initial=math.inf)))
+        if target:
+            lowest = min(lowest, 1.0 if relative else target)
         if target and not relative:
             axes.axhline(target, c=colour, lw=0.9, ls="--", alpha=0.8)
     if math.isfinite(lowest):
         axes.set_ylim(bottom=max(lowest / 5.0, 1e-13))
+    axes.set_xlim(0.7, len(history) + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axes)
     if axes.get_legend_handles_labels()[0]:
@@ -261,7 +265,7 @@ def _tidy(axes: Axes, *, grid: bool = True) -> None:
     for spine in axes.spines.values():
         spine.set_color(MUTED)
         spine.set_linewidth(0.6)
-    axes.tick_params(labelsize=9, colors=MUTED, length=3)
+    axes.tick_params(which="both", labelsize=9, colors=MUTED, length=3)
     axes.xaxis.label.set_color(MUTED)
     if axes.yaxis.label.get_color() == "black":
         axes.yaxis.label.set_color(MUTED)
@@ -271,6 +275,6 @@ def _tidy(axes: Axes, *, grid: bool = True) -> None:
 
 def _finish(figure: Figure, path: Path, title: str, note: str) -> None:
     """Put the title on and write the picture."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=INK)
+    figure.suptitle(title.removesuffix(" · "), x=0.01, ha="left", fontsize=12, color=INK)
     figure.text(0.995, 0.985, note, ha="right", va="top", fontsize=8.5, color=MUTED)
     figure.savefig(path, metadata={"Software": None})
