@@ -28,7 +28,7 @@ LIPID = "lipid"
 OTHER = "other"
 POLYMERS = (AMINO, NUCLEIC)
 MOST_NAMES = 60  # kinds of residue that are listed
-LARGEST_FORMULA = 2000  # atoms up to which a formula says something
+LARGEST_FORMULA = 600  # atoms up to which a formula says something
 
 
 def _names(text: str) -> frozenset[str]:
@@ -191,6 +191,8 @@ def _guess(name: str, resname: str, alone: bool) -> str:
     if alone and (resname.upper() in _IONS or name.upper() in _IONS):
         return _IONS.get(resname.upper()) or _IONS[name.upper()]
     kind = kind_of(resname)
+    if alone and len(letters) == 2 and letters == resname.upper() and gemmi.Element(letters).atomic_number:
+        return str(gemmi.Element(letters).name)
     if kind == OTHER and letters[:2] in _TWO_LETTERS:
         return letters[:2].capitalize()
     if resname.upper() == "MSE" and letters == "SE":
