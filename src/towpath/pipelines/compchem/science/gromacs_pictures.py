@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .outcome import Outcome, Status, Unreadable
 
@@ -74,11 +75,14 @@ def draw_tpr(made: Mapping[str, Path], folder: Path) -> Outcome:
 def _bars(axes: Axes, bars: Sequence[tuple[str, int]], left_out: int) -> None:
     """A bar for every kind of molecule on a logarithmic scale, its count written beside it."""
     _tidy(axes)
-    places = np.arange(len(bars))
+    places = list(range(len(bars)))
     counts = [count for _, count in bars]
     axes.barh(places, counts, color=COLOURS[0], height=0.62, left=0.0)
     top = max(counts)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(visible=False, axis="y")
     axes.set(xlim=(0.6, max(top, 2) * 6.0), yticks=places, ylim=(len(bars) - 0.4, -0.6))
     axes.set_yticklabels([name[:24] for name, _ in bars], fontsize=9, color=INK)
     for place, count in zip(places, counts, strict=True):
@@ -113,6 +117,8 @@ def _key_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("atoms", f"{main['number_of_atoms']:,}" if "number_of_atoms" in main else None),
         ("box", _box_told(box)),
     ]
+    if not more:
+        rows.append(("simulation", "parameters could not be read"))
     return [(name, value) for name, value in rows if value]
 
 
@@ -124,7 +130,7 @@ def _box_told(box: Mapping[str, Any]) -> str | None:
     lengths = box.get("lengths_nm")
     if not lengths:
         return None
-    return f"{box['shape']}, {' × '.join(f'{one:.3g}' for one in lengths)} nm"
+    return f"{box['shape']}, {' × '.join(f'{one:.4g}' for one in lengths)} nm"
 
 
 def _fact_table(axes: Axes, rows: Sequence[tuple[str, str]]) -> None:
@@ -204,12 +210,12 @@ def _small_multiples(facts: Mapping[str, Any], values: Floats) -> Figure:
     for axes, name in zip(grid.flat, chosen, strict=False):
         term = terms[place[name] - 1]
         _curves(axes, time, [("", values[:, place[name]])])
-        if term["mean"] is not None:
+        if term["mean"] is not None and len(values) > 1:
             axes.axhline(term["mean"], color=COLOURS[1], linewidth=1.0, linestyle="--")
         axes.set_ylabel(f"{name} ({term['unit']})" if term["unit"] else name, fontsize=9, color=MUTED)
     for axes in grid[-1]:
         axes.set_xlabel(f"time ({unit})", fontsize=9, color=MUTED)
-    _title(figure, f"Energies: {len(chosen)} of {len(terms)} terms, means dashed")
+    _title(figure, f"Energies: {len(chosen)} of {len(terms)} terms" + ", means dashed" * (len(values) > 1))
     return figure
 
 
@@ -241,6 +247,8 @@ def _scaled(picoseconds: Floats) -> tuple[Floats, str]:
     for unit, size in (("µs", 1e6), ("ns", 1e3), ("ps", 1.0)):
         if most >= size:
             return picoseconds / size, unit
+    if not most:
+        return picoseconds, "ps"
     return picoseconds * 1e3, "fs"
 
 
@@ -261,7 +269,8 @@ def _curves(axes: Axes, x: Floats, curves: Sequence[tuple[str, Floats]]) -> None
             label=name[:48] or None,
         )
     if len(curves) > 1 or curves[0][0]:
-        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(curves) > 3 else {"loc": "best"}
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK, **beside)
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
     axes.margins(y=0.12)
 

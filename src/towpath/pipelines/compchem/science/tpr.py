@@ -122,7 +122,7 @@ def _by_topology(
     """Add what MDAnalysis reads, and say how far that went."""
     written = f"written by GROMACS {header.gromacs_version} (tpx {header.tpx_version})"
     found = _topology(path, header)
-    advice = _advice(path, header, failed)
+    advice = _advice(header, failed)
     why = f"; {failed}" if failed.is_of_version else ""
     if found is None:
         facts["main_information"] = {"number_of_atoms": header.atoms}
@@ -138,18 +138,15 @@ def _by_topology(
     )
 
 
-def _advice(path: Path, header: TprHeader, failed: DumpFailed) -> str:
+def _advice(header: TprHeader, failed: DumpFailed) -> str:
     if header.missing_bytes:
         return f"The file is cut: {header.missing_bytes} bytes are missing. Upload the whole file."
     if failed.is_of_version:
         return INSTEAD
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            _start(path)
-        except UNREADABLE:
-            return f"It seems to be cut or damaged ({failed}). Upload it again, or write it anew with gmx grompp."
-    return f"The annotation needs more than could be read ({failed}). {INSTEAD}"
+    return (
+        f"It seems to be cut or damaged, or of an unreleased GROMACS ({failed}). Upload it again, or write it anew with "
+        "gmx grompp."
+    )
 
 
 def _topology(path: Path, header: TprHeader) -> dict[str, Any] | None:

@@ -79,9 +79,9 @@ def _text(head: bytes, at: int) -> tuple[str, int]:
 
 
 def _missing(head: bytes, at: int, size: int, real: int, tpx: int, generation: int) -> int:
-    """The bytes of the body that are not there: after a state, lambda and six marks its size is told."""
+    """The bytes of the body that are not there: after a state, lambda and six marks its size is told; xdr pads it."""
     if tpx < SIZED or generation < SIZED_GENERATION:
         return 0
     at += 4 + real + 6 * 4
     body: int = struct.unpack_from(">q", head, at)[0]
-    return max(at + 8 + body - size, 0)
+    return max(at + 8 + (body + 3) // 4 * 4 - size, 0)

@@ -174,7 +174,7 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
         out.writerow(COLUMNS)
         for number, time, *rest in rows:
             told = ("" if math.isnan(one) else f"{one:.6f}" for one in rest)
-            out.writerow((int(number), f"{time:.10g}", *told))
+            out.writerow((int(number), f"{time:.9g}", *told))
 
 
 def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atoms: int) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         times = table[:, 1]
     first, last = float(times[0]), float(times[-1])
     steps = np.diff(times) / (1 if len(times) == frames.count else numbers.step)
-    step = float(f"{np.median(steps):.7g}") if len(steps) else None  # xtc has times of seven digits
+    step = _seven(float(np.median(steps))) if len(steps) else None
     return {
         "format": f"trajectory ({frames.kind})",
         "program": "",
@@ -198,7 +198,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         "first_damaged_frame": course.damaged,
         "time_first_ps": first,
         "time_last_ps": last,
-        "length_ns": round((last - first) / 1000.0, 9),
+        "length_ns": _seven((last - first) / 1000.0),
         "time_between_frames_ps": step,
         "is_evenly_spaced": bool(step is None or np.allclose(steps, step, rtol=1e-3, atol=1e-6)),
         "described_atoms": {
@@ -212,6 +212,11 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         "radius_of_gyration_nm": _course(table[:, 3]),
         "box": _box_facts(table),
     }
+
+
+def _seven(number: float) -> float:
+    """Seven digits, which is what times have in an xtc file."""
+    return float(f"{number:.7g}")
 
 
 def _course(values: Floats) -> dict[str, float]:

@@ -72,11 +72,10 @@ def read_xvg(path: Path) -> Xvg:
                 more = _has_row(file.read(LONGEST_LINE))
                 break
             elif text and not text.startswith("#"):
-                if (
-                    (row := _row(text)) is None
-                    or (rows and len(row) != len(rows[0]))
-                    or len(rows) == MOST_ROWS
-                ):
+                row = _row(text)
+                unfinished = not line.endswith(b"\n") and bool(told or legends)  # GROMACS ends every line
+                uneven = row is not None and bool(rows) and len(row) != len(rows[0])
+                if row is None or uneven or unfinished or len(rows) == MOST_ROWS:
                     bad = number
                     break
                 rows.append(row)
