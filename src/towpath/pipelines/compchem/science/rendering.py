@@ -14,6 +14,8 @@ from .composition import FloatArray
 
 ImageArray = NDArray[np.float32]
 Colour = tuple[float, float, float]
+_MOST_PIXELS = 8e7  # of all spheres together, hidden ones too
+_MOST_RODS = 60_000
 _FINER = 2  # canvas pixels per picture pixel
 _LAMP = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
 _MIDDLE = np.array([-0.22, 0.29, 0.93]) / np.linalg.norm([-0.22, 0.29, 0.93])  # between lamp and eye
@@ -114,6 +116,7 @@ def render(spheres: Spheres, rods: Rods, width: int, height: int, *, margin: flo
     free = 1.0 - 2.0 * margin
     scale = float(min(width * free / extent[0], height * free / extent[1], 90.0))
     middle = (low + high)[:2] / 2.0
+    spheres, rods = affordable(spheres, rods, scale * _FINER)
     canvas = _Canvas(width * _FINER, height * _FINER, scale * _FINER, middle)
     for centre, radius, colour in zip(spheres.centres, spheres.radii.tolist(), spheres.colours, strict=True):
         _paint_sphere(canvas, centre, radius, colour)
@@ -122,6 +125,21 @@ def render(spheres: Spheres, rods: Rods, width: int, height: int, *, margin: flo
     ):
         _paint_rod(canvas, begin, end, radius, colour)
     return Picture(_light(canvas, float(low[2]), float(high[2])), scale, middle)
+
+
+def affordable(spheres: Spheres, rods: Rods, scale: float) -> tuple[Spheres, Rods]:
+    """Thin spheres and rods where painting all would take too long, as where they lie in one place.
+
+    `scale` is in pixels per ångström; the orders are kept.
+    """
+    area = float(((2.0 * spheres.radii * scale + 2.0) ** 2).sum())
+    every = int(np.ceil(area / _MOST_PIXELS))
+    if every > 1:
+        spheres = Spheres(spheres.centres[::every], spheres.radii[::every], spheres.colours[::every])
+    every = int(np.ceil(len(rods.radii) / _MOST_RODS))
+    if every > 1:
+        rods = Rods(rods.begins[::every], rods.ends[::every], rods.radii[::every], rods.colours[::every])
+    return spheres, rods
 
 
 def _bounds(spheres: Spheres, rods: Rods) -> tuple[FloatArray, FloatArray]:

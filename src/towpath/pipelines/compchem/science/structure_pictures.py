@@ -102,16 +102,7 @@ def _box(facts: Mapping[str, Any]) -> FloatArray | None:
 def _without_water(atoms: Atoms) -> Atoms:
     """Leave out water, unless there is little else to see."""
     keep = np.array([kind_of(str(name)) != WATER for name in atoms.resnames.tolist()])
-    if keep.all() or keep.sum() < 2 or atoms.positions is None:
-        return atoms
-    return Atoms(
-        atoms.elements[keep],
-        atoms.names[keep],
-        atoms.resnames[keep],
-        atoms.resids[keep],
-        atoms.chains[keep],
-        atoms.positions[keep],
-    )
+    return atoms if keep.all() or keep.sum() < 2 else atoms.only(keep)
 
 
 def _with_chains(atoms: Atoms) -> Atoms:
