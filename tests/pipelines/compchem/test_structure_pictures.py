@@ -179,7 +179,7 @@ def test_a_cubic_salt_is_drawn_with_the_atoms_of_all_its_faces(tmp_path: Path) -
 # --- pictures and views ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["mol2/Molecule.mol2", "mmcif/1YJP.cif", "1hvr.pdb"])
+@pytest.mark.parametrize("name", ["mol2/Molecule.mol2", "1hvr.pdb"])
 def test_a_picture_shows_something_and_is_drawn_alike_twice(name: str, tmp_path: Path) -> None:
     first = draw(real(name), tmp_path)
     assert draw(real(name), tmp_path) == first
