@@ -215,7 +215,7 @@ def _facts_told(facts: Mapping[str, Any]) -> list[str]:
     if water := facts.get("n_water_molecules"):
         only = len(facts.get("composition", {})) == 1
         told.append(f"{water:,} molecules of water" + ("" if only else ", not drawn"))
-    if "every" in str((facts.get("view") or {}).get("left_out")):
+    if "all but one in" in str((facts.get("view") or {}).get("left_out")):
         told.append("too large to draw every atom")
     if cell := facts.get("cell"):
         told.append("a, b, c  " + ", ".join(f"{cell[f'{name}_angstrom']:.3f}" for name in "abc") + " Å")
