@@ -184,7 +184,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         times = table[:, 1]
     first, last = float(times[0]), float(times[-1])
     steps = np.diff(times) / (1 if len(times) == frames.count else numbers.step)
-    step = _seven(float(np.median(steps))) if len(steps) else None
+    step = _six(float(np.median(steps))) if len(steps) else None
     return {
         "format": f"trajectory ({frames.kind})",
         "program": "",
@@ -198,7 +198,7 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
         "first_damaged_frame": course.damaged,
         "time_first_ps": first,
         "time_last_ps": last,
-        "length_ns": _seven((last - first) / 1000.0),
+        "length_ns": _six((last - first) / 1000.0),
         "time_between_frames_ps": step,
         "is_evenly_spaced": bool(step is None or np.allclose(steps, step, rtol=1e-3, atol=1e-6)),
         "described_atoms": {
@@ -214,9 +214,9 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
     }
 
 
-def _seven(number: float) -> float:
-    """Seven digits, which is what times have in an xtc file."""
-    return float(f"{number:.7g}")
+def _six(number: float) -> float:
+    """Six digits: times in an xtc file have seven, and differences fewer."""
+    return float(f"{number:.6g}")
 
 
 def _course(values: Floats) -> dict[str, float]:
