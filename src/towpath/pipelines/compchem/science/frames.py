@@ -130,7 +130,8 @@ class LibraryFrames:
             one = self._reader[number]
             vectors = one.triclinic_dimensions
         box = None if vectors is None else np.asarray(vectors, dtype=float) / 10.0
-        positions = np.asarray(one.positions, dtype=float) / 10.0
+        with np.errstate(invalid="ignore"):  # damaged numbers are found by who reads the frame
+            positions = np.asarray(one.positions, dtype=float) / 10.0
         return Frame(float(one.time), positions, box if box is not None and _is_box(box) else None)
 
 

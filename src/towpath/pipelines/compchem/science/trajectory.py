@@ -9,6 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ COLUMNS = (
     "volume_nm3",
 )
 WIDTH = len(COLUMNS) + 1  # of a row while it is made: the columns, and whether a molecule lay across a wall
+TRIES = 4
 DEADLY = ("SIGFPE", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL")  # what decoders die of
 MADE = {"metadata": "metadata.json", "table": "table.csv", "thinned": "thinned.xtc", "view": "view.pdb"}
 
@@ -100,25 +102,28 @@ def sample(count: int, atoms: int) -> range:
 def _rows(frames: Frames, numbers: range, choice: Choice, universe: Any, folder: Path) -> list[Row]:
     """A row for every chosen frame before the first that is damaged, and on the way the other files.
 
-    The decoder of xtc dies of damaged frames, so it works in a process of its own; where it died, what could be
-    decoded is done again here.
+    The decoder of xtc dies of damaged frames, at once or of what it overwrote later, so it works in a process of its
+    own; where that died, the work is done again with fewer frames.
     """
-    rows: list[Row] = []
-    if frames.kind == "xtc":
-        rows, ended = follow_apart(
-            lambda tell: _follow(frames, numbers, choice, universe, folder, tell), WIDTH
-        )
+    work = partial(_follow, frames, numbers, choice, universe, folder)
+    tries = TRIES if frames.kind == "xtc" else 0
+    while tries and numbers:
+        rows, ended = follow_apart(work, WIDTH)
         if not ended:
             return rows
-        if ended not in ("error", *DEADLY):
+        if ended == "error":  # of what Python knows: it is raised again below, where it can be told
+            break
+        if ended not in DEADLY:
             raise Unreadable(
                 f"Reading the trajectory was ended by {ended}, as where time or memory run out. Upload a thinner one "
                 "(gmx trjconv -skip, or fewer atoms)."
             )
-        numbers = numbers if ended == "error" else numbers[: len(rows)]
-        rows = []
-    _follow(frames, numbers, choice, universe, folder, rows.append)
-    return rows
+        numbers = numbers[: min(len(rows), len(numbers) - 1)] if tries > 1 else numbers[:0]
+        work = partial(_follow, frames, numbers, choice, universe, folder)
+        tries -= 1
+    told: list[Row] = []
+    work(told.append)
+    return told
 
 
 def _follow(
