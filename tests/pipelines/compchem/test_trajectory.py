@@ -252,7 +252,7 @@ def test_a_damaged_frame_that_kills_the_decoder_keeps_those_before_it(tmp_path: 
     """The library's decoder divides by zero here: without care the whole process ends."""
     whole = bytearray((MDA / "cobrotoxin.xtc").read_bytes())
     middle = 100_000  # within the second frame
-    whole[middle : middle + 2000] = RANDOM.bytes(2000)
+    whole[middle : middle + 2000] = np.random.default_rng(0).bytes(2000)
     (tmp_path / "in").write_bytes(whole)
     outcome = read(MDA / "cobrotoxin.tpr", tmp_path / "in", tmp_path)
     assert outcome.status is Status.PARTIAL

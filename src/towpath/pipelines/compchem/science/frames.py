@@ -140,7 +140,7 @@ def _is_box(box: Floats) -> bool:
 
 
 def _xdr_file(path: Path, kind: str) -> Any:
-    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile  # optional: slow to load
 
     return (XTCFile if kind == "xtc" else TRRFile)(str(path))
 
@@ -200,8 +200,8 @@ def _trr_frame(head: bytes) -> tuple[int, int, float, bool]:
 
 
 def _open_dcd(path: Path, folder: Path) -> Frames:
-    from MDAnalysis.coordinates.DCD import DCDReader
-    from MDAnalysis.lib.formats.libdcd import DCDFile
+    from MDAnalysis.coordinates.DCD import DCDReader  # optional: slow to load
+    from MDAnalysis.lib.formats.libdcd import DCDFile  # optional: slow to load
 
     with path.open("rb") as file:
         head = file.read(12)
@@ -215,7 +215,7 @@ def _open_dcd(path: Path, folder: Path) -> Frames:
 
 
 def _open_netcdf(path: Path, folder: Path) -> Frames:
-    from MDAnalysis.coordinates.TRJ import NCDFReader
+    from MDAnalysis.coordinates.TRJ import NCDFReader  # optional: slow to load
 
     whole = _whole_netcdf(path, folder)
     reader = NCDFReader(str(whole))
@@ -251,7 +251,7 @@ def _promise(path: Path, records: int) -> None:
 
 
 def _can_open(path: Path) -> bool:
-    from scipy.io import netcdf_file
+    from scipy.io import netcdf_file  # optional: slow to load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of arrays that still point into the closed map: none is kept

@@ -154,7 +154,7 @@ def _advice(header: TprHeader, failed: DumpFailed) -> str:
 
 def _topology(path: Path, header: TprHeader) -> dict[str, Any] | None:
     """Molecules and box as MDAnalysis reads them, or None."""
-    from MDAnalysis.topology.TPRParser import TPRParser
+    from MDAnalysis.topology.TPRParser import TPRParser  # optional: slow to load
 
     if header.atoms > MOST_ATOMS:
         return None
@@ -188,7 +188,7 @@ def _blocks(
 
 
 def _box(path: Path) -> dict[str, Any] | None:
-    from MDAnalysis.lib.mdamath import triclinic_vectors
+    from MDAnalysis.lib.mdamath import triclinic_vectors  # optional: slow to load
 
     with warnings.catch_warnings(), suppress(*UNREADABLE):
         warnings.simplefilter("ignore")
@@ -200,14 +200,14 @@ def _box(path: Path) -> dict[str, Any] | None:
 
 def _start(path: Path) -> Any:
     """The coordinates of the start, as MDAnalysis reads them since its version 2.10."""
-    from MDAnalysis.coordinates.TPR import TPRReader
+    from MDAnalysis.coordinates.TPR import TPRReader  # optional: slow to load
 
     return TPRReader(str(path)).ts
 
 
 def _write_start(path: Path, header: TprHeader, target: Path) -> bool:
     """Write the coordinates of the start as a .gro; False where they cannot be read."""
-    import MDAnalysis
+    import MDAnalysis  # optional: slow to load
 
     if header.atoms > MOST_ATOMS:
         return False
@@ -222,6 +222,6 @@ def _write_start(path: Path, header: TprHeader, target: Path) -> bool:
 
 
 def _mdanalysis_version() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import version  # optional: slow to load
 
     return version("MDAnalysis")

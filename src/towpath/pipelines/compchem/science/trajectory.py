@@ -135,7 +135,7 @@ def _follow(
     tell: Callable[[Row], None],
 ) -> None:
     """Read the chosen frames one after another, up to a damaged one; all that is made of them is made on the way."""
-    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile  # optional: slow to load
 
     reference, apart = None, None
     kept = min(MOST_KEPT, max(2, MOST_KEPT_ATOMS // frames.atoms))
