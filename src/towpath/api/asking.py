@@ -171,6 +171,15 @@ class Asked:
         except Refused:
             return False
 
+    def sees_definition(self, pipeline: str) -> bool:
+        """Whether they may view how a pipeline is defined; one that works on records of others tells it to nobody unknown."""
+        return self.sees(pipeline) and (self.is_known or not self.access.site.workflows(pipeline))
+
+    def sees_sources(self, pipeline: str) -> bool:
+        """Whether they may view how its sources fare, which may tell of any record."""
+        is_ours = not (self.person.bearer or self.person.panel)
+        return self.sees_definition(pipeline) and (is_ours or not self.access.site.workflows(pipeline))
+
     def pipelines(self) -> list[str]:
         """The pipelines that they may view."""
         return [name for name in self.access.site.definitions if self.sees(name)]

@@ -77,6 +77,7 @@ def seer(asker: Asked, *, is_whole: bool = True) -> Callable[[Event], bool]:
     """
     every = not asker.is_asked_singly
     sees = {name: asker.sees(name) for name in asker.site.definitions}
+    tells = {name: asker.sees_sources(name) for name in asker.site.definitions}
     known, until = seen(asker, is_whole=is_whole), time.monotonic() + _FRESH
 
     def visible(event: Event) -> bool:
@@ -84,6 +85,8 @@ def seer(asker: Asked, *, is_whole: bool = True) -> Callable[[Event], bool]:
         if event.pipeline and not sees.get(event.pipeline, False):
             return False
         if not event.pipeline and not all(sees.values()):
+            return False
+        if not event.item and not tells.get(event.pipeline, True):
             return False
         if every:
             return True
