@@ -1,5 +1,6 @@
 """Who may see and do what with items of records: asked of the repository, with the token that people have there."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from jinja2 import ChoiceLoader, DictLoader
 
 from towpath.api.asking import Asked, Asker
@@ -174,8 +175,8 @@ def test_garbage_is_nobody_and_is_asked_about_once(world: World) -> None:
     assert world.invenio.count() == 1
     for odd in ("", "two words", "x" * 5000, "twp_of-nobody", "twr_1.1~~0", "twe_e30~~0", '"twp_quoted"'):
         assert world.as_(odd).ask("GET", "/me").status_code == 401
-    odd = {"Authorization": "Bearer b\xe9arer".encode("latin-1")}
-    assert world.server.browser.get("/api/v1/me", headers=odd).status_code == 401
+    latin = {"Authorization": "Bearer b\xe9arer".encode("latin-1")}
+    assert world.server.browser.get("/api/v1/me", headers=latin).status_code == 401
     assert world.invenio.count() == 1
 
 
@@ -540,8 +541,6 @@ def test_a_stream_goes_with_a_panel_s_token(world: World) -> None:
 
 def _first_bytes(server: Server, path: str, headers: dict[str, str]) -> dict[str, Any]:
     """What a stream tells first: a client that goes away when it has read an event."""
-    import asyncio
-
     told: dict[str, Any] = {"body": b""}
 
     async def ask() -> None:
@@ -611,12 +610,14 @@ def test_a_login_of_the_same_browser_is_not_theirs_to_use(world: World) -> None:
 def test_only_frames_stand_in_pages_of_others(
     world: World, monkeypatch: pytest.MonkeyPatch, make_server: Callable[..., Server]
 ) -> None:
-    loader = ChoiceLoader([DictLoader({"frame.html": "<p>{{ title }}</p>"}), page.environment.loader])
+    loader = ChoiceLoader(
+        [DictLoader({"frame.html": "<p>{{ title }}</p>"}), page.environment.loader or DictLoader({})]
+    )
     monkeypatch.setattr(page.environment, "loader", loader)
     shown = page.router()
 
     @shown.get("/framed")
-    def framed_page(request: page.Request) -> Any:
+    def framed_page(request: Request) -> Any:
         return page.render(request, None, page.FRAME, title="Processing")
 
     viewer = {"Authorization": f"Bearer {world.server.secret('viewer')}"}
