@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from towpath.adapters.repositories import asking
+from towpath.adapters.repositories import asking, invenio
 from towpath.adapters.repositories.invenio import InvenioRepository, make
 from towpath.base.errors import (
     DefinitionError,
@@ -20,6 +20,7 @@ from towpath.base.errors import (
     NotFoundError,
     SiteError,
     StateError,
+    StorageError,
     TowpathError,
     Transient,
 )
@@ -115,7 +116,7 @@ def test_what_may_work_later_is_tried_later(lab: Lab, ask: str, kind: str, after
     is_page = kind == "page" and route in ("store", "draft-content")
     with pytest.raises(IntegrityError if is_page else Transient) as caught:
         call(lab)
-    assert after - 2.0 <= getattr(caught.value, "after", 0.0) <= after
+    assert after - 5.0 <= getattr(caught.value, "after", 0.0) <= after
     assert "t" not in lab.leftovers()
     call(lab)
 
@@ -166,6 +167,30 @@ def test_an_answer_without_end_is_cut_off(lab: Lab, monkeypatch: pytest.MonkeyPa
     lab.server.fail("draft-files", "endless")
     with pytest.raises(SiteError, match="more than 1 MiB"):
         lab.repository.files(lab.record)
+
+
+@pytest.mark.parametrize("ask", ["listing", "draft-files", "commit", "probe"])
+def test_broken_json_is_tried_later(lab: Lab, ask: str) -> None:
+    route, call = ASKS[ask]
+    lab.server.fail(route, "garbled")
+    with pytest.raises(Transient, match="broken JSON"):
+        call(lab)
+
+
+def test_an_answer_that_trickles_is_not_waited_for(lab: Lab) -> None:
+    """Though each part of it comes in time."""
+    lab.repository = lab.make(timeout=0.05)
+    lab.server.fail("draft-files", "trickle", value=0.01)
+    with pytest.raises(Transient, match="did not answer in time"):
+        lab.repository.files(lab.record)
+
+
+@pytest.mark.parametrize("ask", ["mint", "init", "probe", "draft"])
+def test_what_is_refused_for_another_reason_is_said(lab: Lab, ask: str) -> None:
+    route, call = ASKS[ask]
+    lab.server.fail(route, "invalid")
+    with pytest.raises(Transient if ask == "probe" else SiteError, match="answered 400"):
+        call(lab)
 
 
 @pytest.mark.parametrize("ask", ["draft-files", "store", "commit"])
@@ -574,6 +599,38 @@ def test_a_draft_that_is_not_saved_is_looked_into_for_a_while(tmp_path: Path) ->
         assert list(lab.repository.records(after.version)) == []
         assert len(list(lab.make(watch=0.0).records())) == 1
         lab.close()
+
+
+def test_a_draft_that_goes_while_it_is_looked_at_is_left_out(lab: Lab) -> None:
+    lab.server.before("draft-files", lambda: lab.server.records.clear())
+    assert list(lab.repository.records()) == []
+
+
+def test_a_draft_that_may_not_be_looked_into_hides_no_other(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = lab.server.add_record("site")
+    lab.server.fail("draft-files", "forbidden")
+    lab.server.fail("files", "forbidden")
+    assert [entry.id for entry in lab.repository.records()] == [other, lab.record]
+    assert "record is not looked into" in caplog.text
+
+
+def test_a_list_is_as_deep_as_a_search(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(invenio, "_DEEPEST", 4)
+    for _ in range(5):
+        lab.server.add_record("site")
+    assert len(list(lab.make(per_page=2, watch=0.0).records())) == 4
+    assert "lists no more records" in caplog.text
+
+
+def test_what_cannot_be_kept_is_said(lab: Lab) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        lab.repository.read(lab.record, "a.out", lab.folder / "away" / "t", lambda _: None)
+    with pytest.raises(ValueError, match="made_by: found nothing"):
+        lab.repository.write(lab.record, "a.json", lab.folder, made_by="")
 
 
 def test_files_of_other_shapes_are_left_out(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ hook of the repository) gets the same answer. Promises that what is said to be s
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from towpath.flow.warrant import Warrants
 FRESH = 30.0  # seconds for which what somebody may is not asked again
 _MOST = 500  # records for which it is asked in that time what one person may
 _PAUSE = 2.0  # seconds until a repository that did not answer for somebody is asked again for them
+_WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
 _AT_ONCE = 200  # items that are begun in one transaction
 _KEPT = 10_000  # files whose content is remembered
 
@@ -102,6 +104,7 @@ class Records:
         self.keepers: Fresh[str] = Fresh(FRESH)
         self.pace = Pace(_MOST, FRESH, _PAUSE)
         self._entries: dict[str, list[RecordEntry]] = {}
+        self._since: dict[str, tuple[str, float]] = {}  # the latest version seen, and when all were asked for
         self._done: dict[tuple[str, str, str], str] = {}
         self._lock = threading.Lock()
 
@@ -364,7 +367,11 @@ class Records:
 
     def _records(self, repository: str) -> list[RecordEntry]:
         if repository not in self._entries:
-            self._entries[repository] = list(self.repositories(repository).records())
+            since, asked = self._since.get(repository, ("", 0.0))
+            if time.monotonic() - asked > _WHOLE:
+                since, asked = "", time.monotonic()
+            found = self._entries[repository] = list(self.repositories(repository).records(since))
+            self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
 
 

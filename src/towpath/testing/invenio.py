@@ -44,10 +44,30 @@ _ROUTES = [
         ("unmint", "DELETE", f"{_RECORD}/access/links/(?P<link>[^/]+)"),
     )
 ]
+_PAGES = {"proxy": 503, "page": 200, "gone": 404, "refuse": 413}
+_MOVED = {"moved": 301, "login": 302}
+_SAID = {
+    "busy": (429, "Rate limit exceeded."),
+    "broken": (500, "The server encountered an internal error."),
+    "invalid": (400, "A validation error occurred."),
+    "forbidden": (403, "Permission denied."),
+    "unauthorised": (401, "The access token is invalid."),
+}
+# What a request can be let fail by; the last ones do their work, or a part of it, and then lose or spoil the answer.
 FAULTS = (
-    "busy", "broken", "proxy", "page", "forbidden", "unauthorised", "moved", "login", "slow", "cut", "refuse", "lost",
-    "lost-500", "wrong-checksum", "stale", "endless", "gone",
-)  # fmt: skip
+    *_PAGES,
+    *_MOVED,
+    *_SAID,
+    "garbled",
+    "slow",
+    "trickle",
+    "cut",
+    "lost",
+    "lost-500",
+    "wrong-checksum",
+    "stale",
+    "endless",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +213,7 @@ class InvenioServer:
     def fail(self, route: str, kind: str, times: int = 1, value: float = 0.0) -> None:
         """Let the next requests of a route fail in one of the ways of `FAULTS`; `store` is the route of the store.
 
-        `value` is a number of seconds (busy, slow).
+        `value` is a number of seconds (Retry-After; between parts of what is slow).
         """
         if kind not in FAULTS:
             raise ValueError(f"kind: found {kind!r}; expected one of {', '.join(FAULTS)}")
@@ -453,29 +473,17 @@ class InvenioServer:
 
 def _failed(fault: _Fault, url: str) -> _Reply | None:
     """What a fault answers in place of the route; None if the route is to do its work."""
-    page = b"<!doctype html><html><title>Sorry</title>"
-    match fault.kind:
-        case "busy":
-            return _said(429, "Rate limit exceeded.", {"Retry-After": f"{fault.value:.0f}"})
-        case "broken":
-            return _said(500, "The server encountered an internal error.")
-        case "proxy":
-            when = {"Retry-After": formatdate(time.time() + fault.value, usegmt=True)} if fault.value else {}
-            return _Reply(503, page, when, "text/html; charset=utf-8")
-        case "page":
-            return _Reply(200, page, {}, "text/html; charset=utf-8")
-        case "gone":
-            return _Reply(404, page, {}, "text/html; charset=utf-8")
-        case "forbidden":
-            return _said(403, "Permission denied.")
-        case "unauthorised":
-            return _said(401, "The access token is invalid.")
-        case "moved":
-            return _Reply(301, b"", {"Location": f"{url}/elsewhere"})
-        case "login":
-            return _Reply(302, b"", {"Location": f"{url}/login"})
-        case "refuse":
-            return _Reply(413, page, {}, "text/html; charset=utf-8")
+    if fault.kind in _PAGES:
+        status = _PAGES[fault.kind]
+        when = {"Retry-After": formatdate(time.time() + fault.value, usegmt=True)} if fault.value else {}
+        return _Reply(status, b"<!doctype html><html><title>Sorry</title>", when, "text/html; charset=utf-8")
+    if fault.kind in _SAID:
+        status, message = _SAID[fault.kind]
+        return _said(status, message, {"Retry-After": f"{fault.value:.0f}"} if fault.value else {})
+    if fault.kind in _MOVED:
+        return _Reply(_MOVED[fault.kind], b"", {"Location": f"{url}/elsewhere"})
+    if fault.kind == "garbled":
+        return _Reply(200, b'{"id": ')
     return None
 
 
@@ -553,11 +561,12 @@ def _handler(answer: Callable[[Seen, bytes], _Reply]) -> type[BaseHTTPRequestHan
                 return
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if kind == "slow":
-                self.wfile.write(content[:1])
-                self.wfile.flush()
-                time.sleep(reply.fault.value if reply.fault is not None else 0.0)
-                content = content[1:]
+            if kind in ("slow", "trickle"):
+                slow = 1 if kind == "slow" else len(content)
+                for place in range(slow):
+                    self.wfile.write(content[place : place + 1])
+                    time.sleep(reply.fault.value if reply.fault is not None else 0.0)
+                content = content[slow:]
             if kind == "cut":
                 content = content[: len(content) // 2]
                 self.close_connection = True

@@ -134,6 +134,10 @@ class InvenioRepository:
                     entry = self._with_files(entry, None)
                 except NotFoundError:
                     continue  # gone since it was listed
+                except SiteError as error:  # one record is not to hide the others
+                    _LOG.warning(
+                        "record is not looked into", extra={"record": entry.id, "reason": str(error)}
+                    )
             elif changed < last:
                 continue
             told.add(entry.id)
