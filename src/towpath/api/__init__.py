@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from towpath.api.errors import Refused
     from towpath.api.followed import item_events, item_log
     from towpath.api.once import Route
+    from towpath.api.panels import panel_token
     from towpath.api.shapes import Asked as Sent
     from towpath.api.telling import moment
     from towpath.app.records import Begun
@@ -37,6 +38,7 @@ __all__ = [
     "item_log",
     "moment",
     "needs",
+    "panel_token",
 ]
 
 _OF = {
@@ -57,6 +59,7 @@ _OF = {
     "item_log": "towpath.api.followed",
     "moment": "towpath.api.telling",
     "needs": "towpath.api.asking",
+    "panel_token": "towpath.api.panels",
 }
 
 
