@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 
 RULE = "warrant"
 LASTS = 6 * 3600.0  # seconds that a warrant holds at least; a longer processing gets another
-_OPEN = (Work.WAITING, Work.READY, Work.RUNNING)
+_GOES_ON = (
+    Work.READY,
+    Work.RUNNING,
+)  # what waits for a person or another item gets a new one when it goes on
 _AGAIN = 30.0  # seconds before a warrant is revoked again, after that failed; doubled each time
 _LONGEST = 3600.0
 
@@ -61,7 +64,7 @@ class Warrants:
             now = view.now()
         left = 0
         for item, data in noted.items():
-            goes_on = any(row.state in _OPEN for row in works.get(item, ()))
+            goes_on = any(row.state in _GOES_ON for row in works.get(item, ()))
             if goes_on or data.get("again", 0.0) > now or not self._revoke(item, data, now):
                 left += 1
         return left
@@ -75,11 +78,20 @@ class Warrants:
         except (TowpathError, OSError) as error:
             wait = min(_AGAIN * 2 ** int(data.get("tries", 0)), _LONGEST)
             log.warning("warrant not revoked, tried again: record %s: %s", data["record"], error)
-            again = {**data, "tries": int(data.get("tries", 0)) + 1, "again": now + wait}
-            self._catalog.write(lambda tx: tx.set_slot(tx.slot(RULE, str(item)), again))
+            self._later(
+                item, {**data, "tries": int(data.get("tries", 0)) + 1, "again": now + wait}, str(error)
+            )
             return False
         self._drop(item, "revoked")
         return True
+
+    def _later(self, item: int, data: Mapping[str, Any], why: str) -> None:
+        def transact(tx: Transaction) -> None:
+            tx.set_slot(tx.slot(RULE, str(item)), data)
+            if data["tries"] == 1:
+                tx.event("warrant not revoked", item=item, why=why, until=data["expires"])
+
+        self._catalog.write(transact)
 
     def _drop(self, item: int, how: str) -> None:
         def transact(tx: Transaction) -> None:
