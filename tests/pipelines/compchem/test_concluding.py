@@ -103,6 +103,11 @@ def test_a_caveat_makes_it_partial_and_is_the_sentence() -> None:
     assert concluded(known(works, run("retrieve"), cut, run("preview"))) == (
         "PARTIAL", "the last step is cut off; no frequencies",
     )  # fmt: skip
+    poor = run("preview", caveats=("no picture: it has no atoms",), measures=(Measure("status", "FAILURE"),))
+    assert concluded(known(works, run("retrieve"), run("parse"), poor)) == (
+        "PARTIAL",
+        "no picture: it has no atoms",
+    )
     fine = run("preview", measures=(Measure("sentence", "a picture was drawn"),))
     assert (
         concluded(known(works, run("retrieve"), cut, fine))[1] == "the last step is cut off; no frequencies"
@@ -132,7 +137,7 @@ def test_what_does_not_qualify_says_why_and_what_to_do() -> None:
     status, sentence = concluded(known(rows("done", "rejected", "waiting"), run("retrieve"), bad))
     assert (status, sentence) == (
         "FAILURE",
-        "parse: it is a PDF; expected an output of ORCA; mend the file, and start it again",
+        "it is a PDF; expected an output of ORCA",
     )
 
 

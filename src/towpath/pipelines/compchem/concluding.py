@@ -101,7 +101,10 @@ def concluded(known: Known) -> tuple[str | None, str]:
         return FAILURE, _stopped(known)
     if state in OVER:
         bad = [row for row in known.works if row.state in ("poisoned", "failed", "rejected")]
-        return FAILURE, _joined(f"{row.stage}: {told[row.stage][1]}" for row in bad)
+        return FAILURE, _joined(
+            told[row.stage][1] if row.state == "rejected" else f"{row.stage}: {told[row.stage][1]}"
+            for row in bad
+        )
     return None, _going_on(known, state)
 
 
@@ -136,8 +139,8 @@ def _step_concluded(known: Known, row: "WorkRow") -> tuple[str | None, str]:
         return _step_done(_last(known, row, _MADE))
     last = _last(known, row)
     if row.state == "rejected":
-        why = _plain(last.reasons if last else ()) or plain_error(row.note) or "the file does not qualify"
-        return FAILURE, f"{why}; mend the file, and start it again"
+        why = _plain(last.reasons if last else ()) or plain_error(row.note)
+        return FAILURE, why or "the file does not qualify; mend it, and start it again"
     if row.state == "failed":
         error = plain_error((last.error if last else "") or row.note) or "it failed"
         return FAILURE, f"{error}; try again, and if it fails once more, tell who operates the site"
@@ -159,10 +162,7 @@ def _step_done(run: Run | None) -> tuple[str, str]:
     said = str(measures.get("status") or "")
     status = said if said in STATUSES else SUCCESS
     sentence = plain_error(str(measures.get("sentence") or ""))
-    if not run.caveats:
-        return status, sentence
-    kept = sentence if status != SUCCESS else ""
-    return max(status, PARTIAL, key=_RANK.__getitem__), _joined([kept, _plain(run.caveats)])
+    return (PARTIAL, _plain(run.caveats)) if run.caveats else (status, sentence)
 
 
 def _stopped(known: Known) -> str:
