@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+import psutil
 
 from towpath import Transient
 
@@ -367,9 +367,7 @@ def test_what_cannot_be_tried_again_says_what_to_do(depot: Any) -> None:
     assert (done["state"], done["hint"]) == ("done", "resubmit starts it anew")
     rejected = depot.refused("/runs/r1-count-2/retry", expect=409)
     assert rejected["state"] == "rejected" and "mend the file" in rejected["hint"]
-    assert depot.get("/runs/r1-count-2")["sentence"] == (
-        "parse: b.txt: no program is known that writes such a file; mend the file, and start it again"
-    )
+    assert depot.get("/runs/r1-count-2")["sentence"] == ("b.txt: no program is known that writes such a file")
     assert depot.refused("/runs/r1-count-1/stop", expect=409)["state"] == "done"
 
 
@@ -413,7 +411,17 @@ def test_what_is_stopped_ends_with_its_processes(make_depot: Callable[..., Any])
         depot.until(
             lambda: depot.get("/runs/r1-wait-1")["steps"][1]["state"] == "running" and _sleepers(depot)
         )
-        depot.post("/runs/r1-wait-1/stop", {"why": "enough"}, 200)
+        with ThreadPoolExecutor(2) as pool:
+            log = pool.submit(depot.stream, "/runs/r1-wait-1/log")
+            events = pool.submit(depot.stream, "/runs/r1-wait-1/events")
+            depot.until(lambda: len(depot.app.state.hub.streams) == 2)
+            depot.post("/runs/r1-wait-1/stop", {"why": "enough"}, 200)
+            logged, happened = log.result(20), events.result(20)
+        assert [(one["step"], one["outcome"]) for name, _, one in logged if name == "step"][2:] == [
+            ("poll", None),
+            ("poll", "stopped"),
+        ]
+        assert happened[-1][0] == "end" and happened[-1][2]["phase"] == "Stopped"
         depot.until(lambda: not _sleepers(depot))
     finally:
         if thread.is_alive():
@@ -424,7 +432,6 @@ def test_what_is_stopped_ends_with_its_processes(make_depot: Callable[..., Any])
 
 
 def _sleepers(depot: Any) -> list[int]:
-    psutil = pytest.importorskip("psutil")
     found = []
     for child in psutil.Process().children(recursive=True):
         try:

@@ -9,4 +9,5 @@ plugin = Plugin(
     stages=STAGES,
     content_of="towpath.pipelines.compchem.science.sniff:content_of",
     demo=demo,
+    routes={"/workflows": "towpath.pipelines.compchem.routes:routes"},
 )
