@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL_DISK_BYTES = 1024 * 1024
 
 # Before the first test module that uses it is loaded: its assertions are to tell what they compared.
-pytest.register_assert_rewrite("towpath.testing.catalog")
+pytest.register_assert_rewrite("towpath.testing.catalog", "towpath.testing.repositories")
 
 # A shell ignores this signal in what it starts in the background, and so would every process that a test starts.
 if threading.current_thread() is threading.main_thread():

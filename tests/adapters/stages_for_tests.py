@@ -308,6 +308,22 @@ class ForksAndDies(Forks):
         time.sleep(600)
 
 
+class Keeps(Stage):
+    """Starts a child that stays and one that does not, unless the first is there; writes its id."""
+
+    produces: ClassVar[Mapping[str, str]] = {"text": "text"}
+    file: str
+
+    def run(self, context: Context) -> None:
+        if not os.path.exists(self.file):  # noqa: PTH110
+            kept, other = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
+            context.keep(kept.pid)
+            with open(self.file, "w") as file:  # noqa: PTH123
+                file.write(f"{kept.pid} {other.pid}")
+        with context.output("text", "text.txt") as path:
+            path.write_text(context.item.key)
+
+
 class Closes(Stage):
     """Closes streams that belong to the worker."""
 

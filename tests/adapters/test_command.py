@@ -198,6 +198,93 @@ def test_a_wrong_report_is_named(text: str, error: str, tmp_path: Path) -> None:
     assert error in report.error
 
 
+def reporting(report: str, then: str = "") -> list[str]:
+    """A program that makes its output, writes a report and ends."""
+    code = f"import os, sys; open(sys.argv[1], 'w'); open(os.environ['TOWPATH_REPORT'], 'w').write({report!r}); {then}"
+    return python(code, "{output.image}")
+
+
+@pytest.mark.parametrize(
+    ("told", "then", "outcome", "caveats", "reasons"),
+    [
+        ('"status": "SUCCESS"', "", Outcome.DONE, (), ()),
+        ('"status": "SUCCESS", "message": "all read"', "", Outcome.DONE, (), ()),
+        ('"status": "PARTIAL", "message": "no box"', "", Outcome.DONE, ("no box",), ()),
+        ('"status": "PARTIAL", "message": "no box"', "sys.exit(1)", Outcome.FAILED, ("no box",), ()),
+        ('"status": "SUCCESS"', "os.kill(os.getpid(), 11)", Outcome.FAILED, (), ()),
+        ('"status": "FAILURE", "message": "no atoms"', "", Outcome.REJECTED, (), ("no atoms",)),
+        ('"status": "FAILURE", "message": "no atoms"', "sys.exit(1)", Outcome.REJECTED, (), ("no atoms",)),
+        ('"status": "FAILURE", "message": "no atoms"', "sys.exit(75)", Outcome.REJECTED, (), ("no atoms",)),
+        ('"status": "FAILURE", "message": "no atoms", "reasons": ["empty"]', "", Outcome.REJECTED, (),
+         ("no atoms", "empty")),
+    ],
+)  # fmt: skip
+def test_a_report_says_how_far_it_went(
+    told: str,
+    then: str,
+    outcome: Outcome,
+    caveats: tuple[str, ...],
+    reasons: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    params = {
+        "argv": reporting(f"{{{told}}}", then),
+        "produces": IMAGE,
+        "exit_codes": {"75": "transient"},
+    }
+    report = command(tmp_path, params)
+    assert (report.outcome, report.caveats, report.reasons) == (outcome, caveats, reasons)
+    measures = {one.name: one.value for one in report.measures}
+    assert f'"status": "{measures["status"]}"' in told
+    assert str(measures["sentence"]) in told
+    assert f"{measures['status']}: {measures['sentence']}" in log_of(report)
+    assert names(tmp_path / "store") == (["place.1.image.fits"] if outcome is Outcome.DONE else [])
+
+
+@pytest.mark.parametrize(
+    ("report", "error"),
+    [
+        ('{"status": "FINE"}', "status: Input should be 'SUCCESS', 'PARTIAL' or 'FAILURE'"),
+        ('{"status": "PARTIAL"}', "PARTIAL needs a message that says what was not possible, and what to do"),
+        ('{"status": "FAILURE", "message": " "}', "FAILURE needs a message that says"),
+        ('{"message": "no box"}', "a message needs a status: SUCCESS, PARTIAL or FAILURE"),
+        ('{"status": "PARTIAL", "message": "%s"}' % ("x" * 2001), "message: String should have at most 2000"),
+    ],
+    ids=["no status", "no message", "blank message", "message alone", "long message"],
+)  # fmt: skip
+def test_a_report_that_says_too_little_or_too_much_is_refused(
+    report: str, error: str, tmp_path: Path
+) -> None:
+    done = command(tmp_path, {"argv": reporting(report), "produces": IMAGE})
+    assert done.outcome is Outcome.FAILED
+    assert error in done.error
+    assert names(tmp_path / "store") == []
+
+
+def test_a_report_without_end_is_refused(tmp_path: Path) -> None:
+    code = "import os; open(os.environ['TOWPATH_REPORT'], 'w').write(' ' * 1_000_001)"
+    report = command(tmp_path, {"argv": python(code)})
+    assert report.outcome is Outcome.FAILED
+    assert report.error == "ValueError: the report at TOWPATH_REPORT has more than 1000000 bytes"
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        ("os.symlink('/etc/passwd', report)", "a link or a socket"),
+        ("import socket; socket.socket(socket.AF_UNIX).bind(os.path.relpath(report))", "a link or a socket"),
+        ("os.mkdir(report)", "a folder or a pipe"),
+        ("os.mkfifo(report)", "a folder or a pipe"),
+    ],
+    ids=["link", "socket", "folder", "pipe"],
+)
+def test_a_report_that_is_not_a_file_is_refused(make: str, found: str, tmp_path: Path) -> None:
+    code = f"import os; report = os.environ['TOWPATH_REPORT']; {make}"
+    report = command(tmp_path, {"argv": python(code)})
+    assert report.outcome is Outcome.FAILED
+    assert report.error == f"ValueError: the report at TOWPATH_REPORT is not a file: found {found}"
+
+
 @pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
 def test_a_missing_program_is_named(program: str, tmp_path: Path) -> None:
     report = command(tmp_path, {"argv": [program, "{output.image}"], "produces": IMAGE})

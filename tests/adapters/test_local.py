@@ -355,6 +355,20 @@ def test_processes_that_outlive_their_run_are_ended_with_it(how: str, pool: Pool
     assert not any(is_alive(int(pid)) for pid in Path(file).read_text().split())
 
 
+def test_a_child_that_a_stage_keeps_lives_as_long_as_its_worker(pool: Pool, tmp_path: Path) -> None:
+    executor = pool()
+    file = tmp_path / "pids"
+    params = {"file": str(file)}
+    executor.submit(batch_of("Keeps", tasks_of(tmp_path / "store", "ab"), TEXT, params=params))
+    first, second = sorted(collect(executor, 2), key=lambda report: report.work)
+    assert first.caveats == ("processes that outlived the run and were ended: 1",)
+    assert (first.outcome, second.outcome, second.caveats) == (Outcome.DONE, Outcome.DONE, ())
+    kept, other = map(int, file.read_text().split())
+    assert (is_alive(kept), is_alive(other)) == (True, False)
+    executor.close()
+    assert not is_alive(kept)
+
+
 def test_a_copy_of_the_worker_does_not_go_on_as_one(pool: Pool, tmp_path: Path) -> None:
     executor = pool()
     params = {"how": "fork", "file": ""}

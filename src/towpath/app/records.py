@@ -24,6 +24,7 @@ from towpath.flow.start import Asked, Started, start
 from towpath.flow.warrant import Warrants
 
 FRESH = 30.0  # seconds for which what somebody may is not asked again
+_WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
 _AT_ONCE = 200  # items that are begun in one transaction
 _KEPT = 10_000  # files whose content, and people whose access, is remembered
 
@@ -88,6 +89,7 @@ class Records:
         self._contents: OrderedDict[tuple[str, ...], str] = OrderedDict()
         self._access: OrderedDict[tuple[str, ...], tuple[float, frozenset[Access]]] = OrderedDict()
         self._entries: dict[str, list[RecordEntry]] = {}
+        self._since: dict[str, tuple[str, float]] = {}  # the latest version seen, and when all were asked for
         self._done: dict[tuple[str, str, str], str] = {}
         self._lock = threading.Lock()
 
@@ -323,7 +325,11 @@ class Records:
 
     def _records(self, repository: str) -> list[RecordEntry]:
         if repository not in self._entries:
-            self._entries[repository] = list(self.repositories(repository).records())
+            since, asked = self._since.get(repository, ("", 0.0))
+            if time.monotonic() - asked > _WHOLE:
+                since, asked = "", time.monotonic()
+            found = self._entries[repository] = list(self.repositories(repository).records(since))
+            self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
 
 

@@ -23,7 +23,6 @@ from towpath.adapters.notify.folder import Folder
 from towpath.adapters.notify.mail import Mail
 from towpath.adapters.notify.webhook import Webhook
 from towpath.adapters.repositories import folder as record_folder
-from towpath.adapters.repositories import invenio
 from towpath.adapters.secrets import vault
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
@@ -66,7 +65,10 @@ log = logging.getLogger(__name__)
 _COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
 INBOX = "inbox"  # the root of drop boxes
 SECRETS: Mapping[str, Maker] = {"vault": vault.make}  # readers of secrets that are built in
-REPOSITORIES: Mapping[str, repository.Maker] = {"folder": record_folder.make, "invenio": invenio.make}
+REPOSITORIES: Mapping[str, repository.Maker] = {
+    "folder": record_folder.make,
+    "invenio": lambda given: _invenio(given),
+}
 STATE = ".towpath"  # the folder of the site's own files: logs, sessions, workers
 
 
@@ -533,6 +535,14 @@ def _drawn(tx: Transaction, name: str, size: int) -> str:
         slot = replace(slot, data={name: secrets.token_hex(size)})
         tx.set_slot(slot, slot.data)
     return str(slot.data[name])
+
+
+def _invenio(settings: Mapping[str, Any]) -> repository.Repository:
+    try:
+        from towpath.adapters.repositories import invenio  # optional: needs httpx
+    except ImportError as error:
+        raise SiteError(f'kind = "invenio" needs {error.name}: pip install "towpath[invenio]"') from None
+    return invenio.make(settings)
 
 
 # ---- opening

@@ -194,6 +194,12 @@ class Context(Protocol):
     def step(self, record: StepRecord) -> None:
         """Record one step of a chain."""
 
+    def keep(self, process: int) -> None:
+        """Let a child process, by its id, live on for later runs of this worker; it is ended with the worker.
+
+        All other children are ended with the run. What is kept may save time, never change a result.
+        """
+
 
 class Stage(BaseModel):
     """A named durable piece of work on an item. Fields are its parameters: typed, validated, all in the key.

@@ -75,11 +75,20 @@ class Warrants:
         except (TowpathError, OSError) as error:
             wait = min(_AGAIN * 2 ** int(data.get("tries", 0)), _LONGEST)
             log.warning("warrant not revoked, tried again: record %s: %s", data["record"], error)
-            again = {**data, "tries": int(data.get("tries", 0)) + 1, "again": now + wait}
-            self._catalog.write(lambda tx: tx.set_slot(tx.slot(RULE, str(item)), again))
+            self._later(
+                item, {**data, "tries": int(data.get("tries", 0)) + 1, "again": now + wait}, str(error)
+            )
             return False
         self._drop(item, "revoked")
         return True
+
+    def _later(self, item: int, data: Mapping[str, Any], why: str) -> None:
+        def transact(tx: Transaction) -> None:
+            tx.set_slot(tx.slot(RULE, str(item)), data)
+            if data["tries"] == 1:
+                tx.event("warrant not revoked", item=item, why=why, until=data["expires"])
+
+        self._catalog.write(transact)
 
     def _drop(self, item: int, how: str) -> None:
         def transact(tx: Transaction) -> None:

@@ -1,7 +1,7 @@
 """The built-in stage kind `command`: a program with declared inputs and outputs, so that a stage needs no Python.
 
-The program is started directly, never through a shell; what it prints goes to the run's log. It may write measures,
-caveats and reasons as JSON to the file that the variable TOWPATH_REPORT names.
+The program is started directly, never through a shell; what it prints goes to the run's log. It may write how far it
+went (SUCCESS, PARTIAL, FAILURE), measures, caveats and reasons as JSON to the file that the variable TOWPATH_REPORT names.
 
     [items.scan.stages.convert]
     uses = "command"
@@ -12,10 +12,12 @@ caveats and reasons as JSON to the file that the variable TOWPATH_REPORT names.
     params.exit_codes = { 3 = "reject", 75 = "transient" }
 """
 
+import errno
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +31,7 @@ from towpath.base.errors import Reject, Transient
 from towpath.contracts.stage import Context, Input, Many, One, Stage
 
 REPORT = "TOWPATH_REPORT"
+MOST_REPORTED = 1_000_000  # bytes
 _PLACEHOLDER = re.compile(r"\{(\{[a-z]+(?:\.[A-Za-z0-9_-]+)?\})\}|\{([a-z]+(?:\.[A-Za-z0-9_-]+)?)\}")
 _ITEM = ("item.key", "item.kind", "item.pipeline")
 _PLAIN = ("scratch", "cores", *_ITEM)
@@ -74,11 +77,25 @@ class CommandMeasure(_Strict):
 
 
 class CommandReport(_Strict):
-    """What the program may write to the file named by TOWPATH_REPORT."""
+    """What the program may write to the file named by TOWPATH_REPORT.
 
+    `status` says how far it went, whatever the exit code: PARTIAL is done with `message` as a caveat, FAILURE rejects the
+    item with `message` as the reason. Both are for people: what was and was not possible, and what to do.
+    """
+
+    status: Literal["SUCCESS", "PARTIAL", "FAILURE"] | None = None
+    message: str = Field(default="", max_length=2000)
     measures: list[CommandMeasure] = []
     caveats: list[str] = []
     reasons: list[str] = []
+
+    @model_validator(mode="after")
+    def _is_explained(self) -> Self:
+        if self.status in ("PARTIAL", "FAILURE") and not self.message.strip():
+            raise ValueError(f"{self.status} needs a message that says what was not possible, and what to do")
+        if self.message and self.status is None:
+            raise ValueError("a message needs a status: SUCCESS, PARTIAL or FAILURE")
+        return self
 
 
 class Command(Stage):
@@ -146,7 +163,15 @@ class Command(Stage):
                 context.measure(measure.name, measure.value, measure.unit)
             for caveat in told.caveats:
                 context.caveat(caveat)
-            self._judge(Path(argv[0]).name, status, told.reasons)
+            if told.status is not None:
+                context.log.info("%s: %s", told.status, told.message)
+                context.measure("status", told.status)
+                context.measure("sentence", told.message)
+            if told.status == "FAILURE":
+                raise Reject([told.message, *told.reasons])
+            if told.status == "PARTIAL":
+                context.caveat(told.message)
+            self._judge(Path(argv[0]).name, status, told)
 
     def _values(self, context: Context) -> dict[str, list[str]]:
         values = {f"param.{name}": [_text(value)] for name, value in self.params.items()}
@@ -160,16 +185,17 @@ class Command(Stage):
             values[name] = [str(getattr(context.item, name.partition(".")[2]))]
         return values
 
-    def _judge(self, program: str, status: int, reasons: Sequence[str]) -> None:
+    def _judge(self, program: str, status: int, told: CommandReport) -> None:
+        """Judge by the exit code. A report that says SUCCESS or PARTIAL makes no crash well."""
+        meaning = self.exit_codes.get(str(status))
         if status == 0:
             return
-        meaning = self.exit_codes.get(str(status))
         text = f"{program}: {describe_exit(status)}"
         if meaning == "reject":
-            raise Reject(reasons or text)
+            raise Reject(told.reasons or text)
         if meaning == "transient":
-            raise Transient("; ".join(reasons) or text)
-        raise RuntimeError("; ".join([text, *reasons]))
+            raise Transient("; ".join(told.reasons) or text)
+        raise RuntimeError("; ".join([text, *told.reasons]))
 
 
 def _text(value: str | int | float | bool) -> str:
@@ -219,10 +245,38 @@ def _call(argv: list[str], env: Mapping[str, str], folder: Path) -> int:
 
 
 def _read_report(path: Path) -> CommandReport:
-    if not path.exists():
+    """What the program reported; nothing if it wrote no report.
+
+    Raises
+    ------
+    ValueError
+        If the report is no file of at most `MOST_REPORTED` bytes, or does not say what a report may say.
+    """
+    try:
+        data = _read(path)
+    except FileNotFoundError:
         return CommandReport()
     try:
-        return CommandReport.model_validate_json(path.read_bytes())
+        return CommandReport.model_validate_json(data)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()
+        )
         raise ValueError(f"the report that the program wrote to {REPORT} is not valid: {problems}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise ValueError(f"the report at {REPORT} is not a file: found a link or a socket") from error
+        raise
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ValueError(f"the report at {REPORT} is not a file: found a folder or a pipe")
+    with os.fdopen(number, "rb") as file:
+        data = file.read(MOST_REPORTED + 1)
+    if len(data) > MOST_REPORTED:
+        raise ValueError(f"the report at {REPORT} has more than {MOST_REPORTED} bytes")
+    return data

@@ -16,6 +16,7 @@ from typing import Any
 
 from towpath.adapters.executors.columns import columns
 from towpath.adapters.executors.inputs import Watched, intact_path
+from towpath.adapters.executors.processes import keep_child
 from towpath.adapters.executors.staging import Folders, Staging
 from towpath.adapters.executors.wire import plain
 from towpath.base.model import Features, Measure, StepRecord
@@ -233,6 +234,10 @@ class RunContext:
                 record.name, record.seconds, plain(record.before), plain(record.after), plain(record.checks)
             )
         )
+
+    def keep(self, process: int) -> None:
+        """Let a child process live on for later runs of this worker."""
+        keep_child(process)
 
 
 _LAZY: dict[str, Callable[[RunContext], Any]] = {

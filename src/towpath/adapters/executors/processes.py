@@ -21,6 +21,7 @@ _NAMED = {
 }
 _TRACKERS = (("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
              ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"))  # fmt: skip
+_KEPT: set[int] = set()  # children that stages keep from one run to the next
 
 
 def describe_exit(status: int) -> str:
@@ -59,9 +60,14 @@ def _children() -> list[int]:
     return found
 
 
+def keep_child(process: int) -> None:
+    """From here on `end_children` leaves this child alone, as long as it lives."""
+    _KEPT.add(process)
+
+
 def _kept() -> set[int]:
-    """Processes of the interpreter itself, which live as long as it does."""
-    kept = set()
+    """Processes of the interpreter itself, which live as long as it does, and those that stages keep."""
+    kept = set(_KEPT)
     for module, name, attribute in _TRACKERS:
         if module in sys.modules:
             kept.add(getattr(getattr(sys.modules[module], name, None), attribute, None) or 0)
@@ -69,13 +75,18 @@ def _kept() -> set[int]:
 
 
 def end_children() -> int:
-    """End the children that a run left behind, orphans of its children included; returns how many were still alive."""
+    """End the children that a run left behind, orphans of its children included; returns how many were still alive.
+
+    Those that stages keep (`keep_child`) stay.
+    """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
+        _KEPT.clear()
         return 0
     if not os.path.isdir("/proc/self/task"):  # noqa: PTH112  not this system
         return 0
+    _KEPT.intersection_update(_children())  # an id is given again when its process is gone
     alive = 0
     while left := [
         child for child in _children() if child not in _kept()

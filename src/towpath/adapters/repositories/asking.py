@@ -7,6 +7,7 @@ No cookie is kept: what one caller is given is never sent for another. (For both
 """
 
 import email.utils
+import functools
 import ipaddress
 import json
 import re
@@ -28,6 +29,7 @@ _WAIT = 3600.0  # seconds; no Retry-After is taken for longer
 _HOPS = 5
 _MOVED = {301, 302, 303, 307, 308}
 _FOR_GOOD = {301, 308}
+_BARE = {204, 401, 403, 413}  # whoever says no, in whatever form: it is no
 _LATER = {408, 423, 425, 429}
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,8192}")
 
@@ -81,7 +83,7 @@ class Server:
         if not timeout > 0:
             raise DefinitionError(f"timeout: found {timeout} s; expected more than 0")
         try:
-            trusted = ssl.create_default_context(cafile=ca or None)
+            trusted = ssl.create_default_context(cafile=ca) if ca else _systems()
         except OSError as error:
             raise DefinitionError(
                 f"ca: {ca} cannot be read as certificates: {error.strerror or 'no certificate in it'}"
@@ -134,9 +136,10 @@ class Server:
         url = self._address(path, key, None)
         bearer = key.bearer
         for _ in range(_HOPS + 1):
-            with self._troubles(path), self._response("GET", url, bearer, None, {}) as response:
+            where = f"{url.scheme}://{url.netloc.decode()}"
+            with self._troubles(path, where), self._response("GET", url, bearer, None, {}) as response:
                 if response.status_code == 200:
-                    yield self._parts(response, path)
+                    yield self._parts(response, path, where)
                     return
                 if response.status_code not in _MOVED:
                     raise self._no_bytes(response, path)
@@ -208,8 +211,8 @@ class Server:
             raise SiteError(f"invenio: {self.where} has moved; give as url the address where it is now")
         if 300 <= status < 400:
             raise Transient(f"invenio: {self.where} answered {status} at {path}, a redirect to another page")
-        if status in (401, 403) or status == 204:
-            return Answer(status)  # whoever says no: it is no
+        if status in _BARE:
+            return Answer(status)
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise Transient(
@@ -234,8 +237,8 @@ class Server:
         return b"".join(parts)
 
     # ---- downloads
-    def _parts(self, response: httpx.Response, path: str) -> Iterator[bytes]:
-        with self._troubles(path):
+    def _parts(self, response: httpx.Response, path: str, where: str) -> Iterator[bytes]:
+        with self._troubles(path, where):
             yield from response.iter_raw()
 
     def _next(self, url: httpx.URL, response: httpx.Response, key: Key) -> httpx.URL:
@@ -265,20 +268,27 @@ class Server:
         )
 
     @contextmanager
-    def _troubles(self, path: str) -> Iterator[None]:
+    def _troubles(self, path: str, where: str = "") -> Iterator[None]:
         """Say what a broken connection means; never in the library's words, which may hold a header."""
+        where = where or self.where
         try:
             yield
         except httpx.TimeoutException:
-            raise Transient(f"invenio: {self.where} did not answer in time at {path}") from None
+            raise Transient(f"invenio: {where} did not answer in time at {path}") from None
         except httpx.ConnectError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise SiteError(f"invenio: the certificate of {self.where} is not trusted; see ca") from None
-            raise Transient(f"invenio: {self.where} cannot be reached") from None
+                raise SiteError(f"invenio: the certificate of {where} is not trusted; see ca") from None
+            raise Transient(f"invenio: {where} cannot be reached") from None
         except httpx.HTTPError as error:
             raise Transient(
-                f"invenio: the connection to {self.where} broke at {path} ({type(error).__name__})"
+                f"invenio: the connection to {where} broke at {path} ({type(error).__name__})"
             ) from None
+
+
+@functools.cache
+def _systems() -> ssl.SSLContext:
+    """The system's certificates, which take a while to read."""
+    return ssl.create_default_context()
 
 
 def is_loopback(host: str) -> bool:

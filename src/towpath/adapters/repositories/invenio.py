@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from towpath.adapters.repositories.asking import Answer, Key, Server, is_bearer
 from towpath.adapters.repositories.names import check_key, check_record, is_key, is_record, no_file, no_record
+from towpath.adapters.repositories.told import ALGORITHMS, MARK, Sums, entry_of, file_of, instant, is_complete
 from towpath.base import hashing
 from towpath.base.errors import (
     DefinitionError,
@@ -34,13 +35,10 @@ from towpath.base.errors import (
 from towpath.contracts.repository import Access, Caller, Capability, RecordEntry, RecordFile
 
 STATES = ("auto", "draft", "published")
-_MARK = "towpath"  # in the metadata of a file: the key of the processing that made it
 _ABSENT = {404, 410}
 _DENIED = {401, 403, *_ABSENT}
-_CHUNK = 1 << 20
 _LATE = 300.0  # seconds by which the list of a repository may lag behind its records
 _DEEPEST = 10_000  # hits that a search goes down to
-_ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
 _SETTINGS: dict[str, Any] = {
     "url": "", "path": "", "listing": "", "token": None, "ca": "", "timeout": 1.0, "state": "", "per_page": 1,
     "watch": 1.0,
@@ -121,11 +119,11 @@ class InvenioRepository:
             As the contract says.
         """
         told: set[str] = set()
-        last = _instant(since.partition("/")[0]) - _LATE
+        last = instant(since.partition("/")[0]) - _LATE
         watched = self._clock() - self._watch if self._watch and "/draft" in self._faces else float("inf")
         for hit in self._hits():
-            entry = self._entry(hit, is_draft=not hit.get("is_published"))
-            changed = _instant(hit.get("updated"))
+            entry = entry_of(hit, is_draft=not hit.get("is_published"))
+            changed = instant(hit.get("updated"))
             if changed < min(last, watched):
                 return
             if entry.id in told or not is_record(entry.id) or not self._is_asked_for(entry):
@@ -135,6 +133,10 @@ class InvenioRepository:
                     entry = self._with_files(entry, None)
                 except NotFoundError:
                     continue  # gone since it was listed
+                except SiteError as error:  # one record is not to hide the others
+                    _LOG.warning(
+                        "record is not looked into", extra={"record": entry.id, "reason": str(error)}
+                    )
             elif changed < last:
                 continue
             told.add(entry.id)
@@ -170,26 +172,13 @@ class InvenioRepository:
     def _is_asked_for(self, entry: RecordEntry) -> bool:
         return ("/draft" if entry.is_open else "") in self._faces
 
-    def _entry(self, table: Mapping[str, Any], *, is_draft: bool) -> RecordEntry:
-        changed = _instant(table.get("updated"))
-        updated = datetime.fromtimestamp(changed, UTC).isoformat(timespec="microseconds")
-        metadata, links = table.get("metadata") or {}, table.get("links") or {}
-        link = str(links.get("self_html") or "")
-        return RecordEntry(
-            str(table.get("id", "")),
-            str(metadata.get("title") or ""),
-            f"{updated}/{table.get('revision_id', 0)}",
-            is_draft and not table.get("is_published"),
-            link if link.startswith(("https://", "http://")) else "",
-        )
-
     def _shown(self, record: str, by: Capability | None) -> tuple[RecordEntry, float]:
         """A record without a look at its files, and when it changed (seconds since the epoch)."""
         found = self._looked(record, "", by)
         if found is None or found[1].get("id") != record:
             raise self._absent(record, by)
         face, table = found
-        return self._entry(table, is_draft=face == "/draft"), _instant(table.get("updated"))
+        return entry_of(table, is_draft=face == "/draft"), instant(table.get("updated"))
 
     def _with_files(self, entry: RecordEntry, by: Capability | None) -> RecordEntry:
         """The entry with a version that changes with the files, for that of the repository does not."""
@@ -205,7 +194,7 @@ class InvenioRepository:
             raise self._absent(record, by)
         listed = found[1].get("entries") or []
         entries = list(listed.values()) if isinstance(listed, dict) else listed
-        files = [_file(entry) for entry in entries if isinstance(entry, dict) and _is_complete(entry)]
+        files = [file_of(entry) for entry in entries if isinstance(entry, dict) and is_complete(entry)]
         strange = [file.key for file in files if not is_key(file.key)]
         if strange:
             _LOG.warning("files are left out", extra={"record": record, "keys": strange[:10]})
@@ -230,10 +219,10 @@ class InvenioRepository:
         """
         check_record(self._where, record, by)
         found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
-        if found is None or not _is_complete(found[1]):
+        if found is None or not is_complete(found[1]):
             raise no_file(self._where, record, key)
         face, table = found
-        file = _file(table)
+        file = file_of(table)
         path = f"{self._place(record)}{face}/files/{quote(key, safe='')}/content"
         part = target.with_name(f"{target.name}.part")
         try:
@@ -256,7 +245,7 @@ class InvenioRepository:
         """
         check_record(self._where, record, by)
         found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
-        if found is None or not _is_complete(found[1]):
+        if found is None or not is_complete(found[1]):
             raise no_file(self._where, record, key)
         path = f"{self._place(record)}{found[0]}/files/{quote(key, safe='')}/content"
         begun = bytearray()
@@ -276,7 +265,7 @@ class InvenioRepository:
         progress: Callable[[int], None],
     ) -> None:
         algorithm, _, stated = file.checksum.partition(":")
-        total = hashlib.new(algorithm, usedforsecurity=False) if algorithm in _ALGORITHMS else None
+        total = hashlib.new(algorithm, usedforsecurity=False) if algorithm in ALGORITHMS else None
         size = 0
         for chunk in chunks:
             size += len(chunk)
@@ -324,14 +313,14 @@ class InvenioRepository:
         if not made_by:
             raise ValueError("made_by: found nothing; expected the key of the processing that made the file")
         upload = _Upload(f"{self._place(record)}/draft/files", record, key, made_by, self._key(by), by)
-        sums = _Sums.of(source)
+        sums = Sums.of(source)
         if not self._shown(record, by)[0].is_open:
             raise StateError(f"{self._where}: record {record} is published; files cannot be added to it")
         found = self._server.ask("GET", upload.place, upload.by)
         if found.is_done:
             self._check_ours(upload, found.table)
-            if _is_complete(found.table) and sums.are_of(_file(found.table)):
-                return _file(found.table)
+            if is_complete(found.table) and sums.are_of(file_of(found.table)):
+                return file_of(found.table)
             self._remove(upload)
         elif found.status not in _ABSENT:
             raise self._refused(found, f"read the files of {record}", upload)
@@ -340,7 +329,7 @@ class InvenioRepository:
         return self._commit(upload, sums)
 
     def _check_ours(self, upload: "_Upload", table: Mapping[str, Any]) -> None:
-        made_by = _file(table).made_by
+        made_by = file_of(table).made_by
         if made_by != upload.made_by:
             whose = f"made by {made_by}" if made_by else "not made by processing"
             raise StateError(
@@ -348,7 +337,7 @@ class InvenioRepository:
             )
 
     def _begin(self, upload: "_Upload") -> None:
-        content = [{"key": upload.key, "metadata": {_MARK: upload.made_by}}]
+        content = [{"key": upload.key, "metadata": {MARK: upload.made_by}}]
         answer = self._server.ask("POST", upload.folder, upload.by, content=content)
         if answer.status == 400:
             found = self._server.ask("GET", upload.place, upload.by)
@@ -357,10 +346,10 @@ class InvenioRepository:
                 raise Transient(f"{self._where}: {upload.key!r} is just being put on record {upload.record}")
         self._expect(upload, answer)
 
-    def _commit(self, upload: "_Upload", sums: "_Sums") -> RecordFile:
+    def _commit(self, upload: "_Upload", sums: "Sums") -> RecordFile:
         answer = self._server.ask("POST", f"{upload.place}/commit", upload.by)
         self._expect(upload, answer)
-        file = _file(answer.table)
+        file = file_of(answer.table)
         if not sums.are_of(file):
             self._remove(upload)
             raise Transient(
@@ -499,9 +488,9 @@ class InvenioRepository:
             answer = self._server.ask("GET", f"{self._place(record)}{face}{rest}", key)
             if answer.is_done:
                 return face, answer.table
-            if answer.status == 401 or answer.status not in _DENIED:
+            if answer.status not in _DENIED or (answer.status == 401 and key.bearer):
                 raise self._refused(answer, f"read record {record}")
-            if answer.status == 403 and by is None:
+            if answer.status not in _ABSENT and by is None:
                 refused = answer
         if refused is not None:
             raise self._refused(refused, f"read record {record}")
@@ -576,66 +565,3 @@ class _Upload:
     @property
     def place(self) -> str:
         return f"{self.folder}/{quote(self.key, safe='')}"
-
-
-@dataclass(slots=True)
-class _Sums:
-    """A file here that is compared with one there; `known` are its checksums so far, by algorithm."""
-
-    path: Path
-    size: int
-    known: dict[str, str]
-
-    @classmethod
-    def of(cls, path: Path) -> "_Sums":
-        try:
-            return cls(path, path.stat().st_size, {})
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from None
-
-    def are_of(self, file: RecordFile) -> bool:
-        """Whether that file has these bytes, as far as is stated of it."""
-        algorithm, _, stated = file.checksum.partition(":")
-        if file.size != self.size or algorithm not in _ALGORITHMS:
-            return False
-        if algorithm not in self.known:
-            total = hashlib.new(algorithm, usedforsecurity=False)
-            for chunk in self.chunks():
-                total.update(chunk)
-            self.known[algorithm] = total.hexdigest()
-        return self.known[algorithm] == stated.lower()
-
-    def chunks(self) -> Iterator[bytes]:
-        """Its bytes. Raises `StorageError`."""
-        try:
-            with self.path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-        except OSError as error:
-            raise StorageError(f"{self.path}: {error.strerror}") from None
-
-
-def _file(entry: Mapping[str, Any]) -> RecordFile:
-    metadata = entry.get("metadata")
-    made_by = metadata.get(_MARK, "") if isinstance(metadata, dict) else ""
-    size = entry.get("size")
-    return RecordFile(
-        str(entry.get("key", "")),
-        int(size) if isinstance(size, (int, float)) and size >= 0 else -1,
-        str(entry.get("checksum") or ""),
-        str(entry.get("mimetype") or ""),
-        made_by if isinstance(made_by, str) else "",
-    )
-
-
-def _is_complete(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("status", "completed") == "completed" and entry.get("checksum"))
-
-
-def _instant(text: object) -> float:
-    """A time as the repository tells it, in seconds since the epoch; 0 where it tells none. UTC, unless it says otherwise."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return 0.0
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

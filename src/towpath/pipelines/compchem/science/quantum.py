@@ -1,0 +1,304 @@
+"""Reads an output of quantum chemistry into metadata, geometry, molecule, vibrations and excitations.
+
+Promises a whole result only where the program itself says that its last job ended well; else PARTIAL with what could
+be read and a sentence which says where the file stops. Never shows what went wrong inside the parser.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from cclib.parser.fchkparser import FChk
+from cclib.parser.gaussianparser import Gaussian
+from cclib.parser.mopacparser import MOPAC
+from cclib.parser.nwchemparser import NWChem
+from cclib.parser.orcaparser import ORCA
+from cclib.parser.psi4parser import Psi4
+from cclib.parser.qchemparser import QChem
+from cclib.parser.utils import convertor
+
+from .molecules import Structure, chemical_json, hill_formula, perceive, write_mol, write_xyz
+from .mopac_output import read_mopac
+from .outcome import Outcome, Status, Unreadable, plain
+from .quantum_ending import Ending, look_at_ending
+from .quantum_facts import Floats, array, collect_facts
+from .quantum_spectra import (
+    INTENSITY,
+    STRENGTH,
+    WAVENUMBER,
+    Table,
+    tabulate_excitations,
+    tabulate_vibrations,
+    tell_excitations,
+    tell_vibrations,
+    write_table,
+)  # fmt: skip
+from .quantum_words import kinds, tell_partial, tell_success
+from .sniff_quantum import sniff_quantum
+
+PARSERS: Mapping[str, Any] = {
+    "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
+}  # fmt: skip
+PARSER = {"name": "cclib", "version": version("cclib")}
+HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
+KNOWN = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
+    TypeError, ValueError,
+)  # fmt: skip
+# What a parser of cclib holds when it gives up, which is worth keeping; energies are still in hartree then.
+KEPT = (
+    "atomnos",
+    "atomcoords",
+    "charge",
+    "mult",
+    "nbasis",
+    "scfvalues",
+    "scftargets",
+    "geovalues",
+    "geotargets",
+)
+KEPT_ENERGIES = ("scfenergies", "mpenergies", "ccenergies")
+NOT_KNOWN = (
+    "The file is no output that can be read here: none of Gaussian, ORCA, Psi4, NWChem, Q-Chem and MOPAC begins it, and "
+    "it is no formatted checkpoint. Upload the text output that the program wrote, as it is."
+)
+
+
+def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
+    """Read one output of a quantum-chemistry program.
+
+    Parameters
+    ----------
+    files
+        The role ``"output"`` with one path: an output of Gaussian, ORCA, Psi4, NWChem, Q-Chem or MOPAC, or a formatted
+        checkpoint.
+    folder
+        Where the files are written: ``metadata`` always, ``geometry``, ``molecule``, ``cjson``, ``vibrations`` and
+        ``excitations`` as far as the output gives them.
+
+    Returns
+    -------
+    Outcome
+        SUCCESS for a calculation that ended well, else PARTIAL.
+
+    Raises
+    ------
+    Unreadable
+        If there is neither a geometry nor an energy.
+    """
+    paths = files.get("output", ())
+    if len(paths) != 1:
+        raise Unreadable(f"One output is read at a time, but {len(paths)} were given. Choose one file.")
+    path = paths[0]
+    with path.open("rb") as stream:
+        program = sniff_quantum(stream.read(HEAD))
+    if not program:
+        raise Unreadable(NOT_KNOWN)
+    data, trouble = _parse(path, program)
+    ending = look_at_ending(path, program)
+    facts = collect_facts(data, program)
+    if program == "mopac":
+        _add_mopac(facts, path)
+    if program == "orca" and ending.scf_failed:
+        facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
+        facts["notes"] = ["The energy is left out: the SCF did not converge."]
+    if not facts.get("n_atoms") and not facts.get("energies"):
+        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
+    return _deliver(data, facts, ending, trouble, folder)
+
+
+def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:
+    """Why a file gives nothing although its program is known."""
+    if ending.error and not ending.whole:
+        return f"{form}: the program stopped before the first geometry and energy, {ending.error}. Mend its input."
+    if trouble or ending.whole:
+        return (
+            f"{form}: neither a geometry nor an energy could be read, since a part of the file is damaged or of a kind "
+            "that the parser does not know. Upload it again as the program wrote it."
+        )
+    return f"{form}: it stops at line {ending.lines:,}, before the first geometry and energy. Upload the whole file."
+
+
+def _deliver(data: Any, facts: dict[str, Any], ending: Ending, trouble: bool, folder: Path) -> Outcome:
+    """Write what was read, and say how far it went."""
+    vibrations, excitations = tabulate_vibrations(data), tabulate_excitations(data)
+    facts["vibrations"] = tell_vibrations(vibrations)
+    facts["excitations"] = tell_excitations(excitations)
+    facts["calculation"] = kinds(facts)
+    facts["ending"] = {"whole": ending.whole, "lines": ending.lines, "error": ending.error}
+    if "scf" in facts:
+        done = array(data, "scfenergies")
+        facts["scf"]["converged"] = (
+            not ending.scf_failed and done is not None and len(done) >= facts["scf"]["steps"]
+        )
+    made: dict[str, str] = {}
+    for name, table in (("vibrations", vibrations), ("excitations", excitations)):
+        if table:
+            made[name] = f"{name}.csv"
+            write_table(folder / made[name], table)
+    made |= _write_structure(data, facts, vibrations, excitations, folder)
+    whole = _is_whole(data, facts, ending, trouble)
+    facts["success"] = whole
+    facts["parser"] = PARSER | {"structures": f"RDKit {version('rdkit')}"}
+    sentence = tell_success(facts) if whole else tell_partial(facts, ending, trouble)
+    facts = plain({name: value for name, value in facts.items() if value not in (None, "", {}, [])})
+    made["metadata"] = "metadata.json"
+    (folder / made["metadata"]).write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
+    return Outcome(Status.SUCCESS if whole else Status.PARTIAL, sentence, made, facts, PARSER)
+
+
+def _is_whole(data: Any, facts: Mapping[str, Any], ending: Ending, trouble: bool) -> bool:
+    """Whether the calculation ended well: cclib's success counts only where it is True, and for the last job."""
+    unfinished = (
+        "optimisation" in facts["calculation"] and facts.get("geometry", {}).get("converged") is False
+    )
+    return (
+        data.metadata.get("success") is True
+        and ending.whole
+        and not trouble
+        and not ending.scf_failed
+        and not unfinished
+    )
+
+
+def _write_structure(
+    data: Any, facts: dict[str, Any], vibrations: Table, excitations: Table, folder: Path
+) -> dict[str, str]:
+    """Write the last geometry, and the molecule that its atoms make, and add its names to the facts."""
+    numbers, coordinates = [int(number) for number in getattr(data, "atomnos", ())], array(data, "atomcoords")
+    if (
+        not numbers
+        or coordinates is None
+        or coordinates.ndim != 3
+        or coordinates.shape[1:] != (len(numbers), 3)
+    ):
+        return {}
+    last = coordinates[-1]
+    if not np.isfinite(last).all():
+        return {}
+    energy = facts.get("energies", {}).get("total_hartree")
+    comment = facts["formula"] + (f", energy {energy:.9f} hartree" if energy is not None else "")
+    made = {"geometry": "geometry.xyz", "cjson": "molecule.cjson"}
+    write_xyz(folder / made["geometry"], numbers, last, comment)
+    structure = perceive(numbers, last, facts.get("charge", 0), facts.get("multiplicity", 1))
+    if structure.molecule is not None:
+        made["molecule"] = "molecule.mol"
+        write_mol(folder / made["molecule"], structure, hill_formula(numbers))
+    facts |= {"smiles": structure.smiles, "inchi": structure.inchi, "inchikey": structure.inchikey}
+    facts["notes"] = [*facts.get("notes", ()), *structure.notes]
+    told = _chemical_json(data, facts, structure, vibrations, excitations, last)
+    (folder / made["cjson"]).write_text(json.dumps(plain(told), allow_nan=False), encoding="utf-8")
+    return made
+
+
+def _chemical_json(
+    data: Any,
+    facts: Mapping[str, Any],
+    structure: Structure,
+    vibrations: Table,
+    excitations: Table,
+    last: Floats,
+) -> dict[str, Any]:
+    """Chemical JSON of the last geometry, with normal modes and excited states where they are known."""
+    properties = {
+        "totalCharge": facts.get("charge", 0),
+        "totalSpinMultiplicity": facts.get("multiplicity", 1),
+    }
+    told = chemical_json([int(number) for number in data.atomnos], last, structure, properties)
+    modes = array(data, "vibdisps")
+    if vibrations and modes is not None and len(modes) == len(vibrations["mode"]):
+        told["vibrations"] = {
+            "frequencies": vibrations[WAVENUMBER],
+            "intensities": vibrations.get(INTENSITY, []),
+            "modes": vibrations["mode"],
+            "eigenVectors": modes.reshape(len(modes), -1).tolist(),
+        }
+    if excitations:
+        told["spectra"] = {
+            "electronic": {
+                "energies": excitations["energy_ev"],
+                "intensities": excitations.get(STRENGTH, []),
+            }
+        }
+    return told
+
+
+def _add_mopac(facts: dict[str, Any], path: Path) -> None:
+    """Put in what cclib leaves out, and what it takes for an SCF energy: MOPAC's heat of formation."""
+    told = read_mopac(path)
+    names = ("method", "point_group", "wall_time_s", "cpu_time_s")
+    facts |= {name: told[name] for name in names if name in told}
+    facts["orbitals"] = {name: told[name] for name in ("homo_ev", "lumo_ev") if name in told}
+    energies: dict[str, Any] = {
+        name: told[name] for name in ("heat_of_formation_kcal_per_mol", "total_ev") if name in told
+    }
+    if "total_ev" in told:
+        energies["total_hartree"] = float(convertor(told["total_ev"], "eV", "hartree"))
+        energies["total_is"] = "valence electrons and cores, semi-empirical"
+    facts["energies"] = energies
+    if cycles := np.asarray(told["cycles"], float).reshape(-1, 2).tolist():
+        facts["geometry"] = facts.get("geometry", {}) | {
+            "steps": len(cycles),
+            "converged": told["satisfied"],
+            "criteria": [{"name": "gradient norm", "unit": "kcal/mol/Å", "target": None}],
+            "history": [[gradient] for gradient, _ in cycles],
+            "energies_hartree": [float(convertor(heat, "kcal/mol", "hartree")) for _, heat in cycles],
+            "energies_are": "heats of formation",
+        }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The parser prints, and numpy warns of what is odd in the data of a file: neither is for the depositor."""
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _parse(path: Path, program: str) -> tuple[Any, bool]:
+    """What cclib reads of a file, and whether it gave up within the file."""
+    with path.open(encoding="utf-8", errors="replace") as stream, _quiet():
+        parser = PARSERS[program](stream, loglevel=logging.CRITICAL + 1)
+        try:
+            return parser.parse(), False
+        except KNOWN:
+            return _salvage(parser), True
+
+
+def _salvage(parser: Any) -> Any:
+    """What a parser that gave up had read until then."""
+    kept = SimpleNamespace(metadata={"methods": [], **parser.metadata, "success": None})
+    for name in (*KEPT, *KEPT_ENERGIES):
+        value = getattr(parser, name, None)
+        if value is None or np.isscalar(value) or name in ("scfvalues", "scftargets"):
+            if value is not None:
+                setattr(kept, name, value)
+            continue
+        values = _regular(value)
+        if values is not None:
+            setattr(kept, name, convertor(values, "hartree", "eV") if name in KEPT_ENERGIES else values)
+    return kept
+
+
+def _regular(value: Any) -> Any | None:
+    """Values as an array; where the last of them is unfinished, without it; None where that is no array either."""
+    for one in (value, list(value)[:-1]):
+        try:
+            values = np.asarray(one, float)
+        except (TypeError, ValueError):
+            continue
+        if values.size:
+            return values
+    return None

@@ -1,0 +1,204 @@
+"""Paints spheres and rods by depth: an orthographic camera, a lamp at the upper left, outlines and soft shadow.
+
+Promises that what is nearer hides what is farther, pixel by pixel, and equal pictures for equal input. Shadow: unsharp mask
+of depth (Luft, Colditz & Deussen 2006, ACM Trans. Graph. 25, 1206). It knows nothing of atoms or files.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from .composition import FloatArray
+
+ImageArray = NDArray[np.float32]
+Colour = tuple[float, float, float]
+_FINER = 2  # canvas pixels per picture pixel
+_LAMP = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
+_MIDDLE = np.array([-0.22, 0.29, 0.93]) / np.linalg.norm([-0.22, 0.29, 0.93])  # between lamp and eye
+
+
+@dataclass(frozen=True, slots=True)
+class Spheres:
+    """Spheres: centres (n, 3) and radii (n,) in ångström, colours (n, 3) from 0 to 1."""
+
+    centres: FloatArray
+    radii: FloatArray
+    colours: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rods:
+    """Rods from `begins` to `ends`, both (n, 3), of `radii` (n,), in ångström, with colours (n, 3) from 0 to 1."""
+
+    begins: FloatArray
+    ends: FloatArray
+    radii: FloatArray
+    colours: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A painted scene: `pixels` (height, width, 4) from 0 to 1, and where camera coordinates fall in it."""
+
+    pixels: ImageArray
+    pixels_per_angstrom: float
+    middle: FloatArray
+
+    def place(self, point: FloatArray) -> tuple[float, float]:
+        """Give column and row of a point in camera coordinates (ångström), shape (3,)."""
+        height, width = self.pixels.shape[:2]
+        x, y = (point[:2] - self.middle) * self.pixels_per_angstrom
+        return width / 2.0 + float(x), height / 2.0 - float(y)
+
+
+class _Canvas:
+    """Buffers of depth, colour and slope of the surface nearest to the eye."""
+
+    def __init__(self, width: int, height: int, scale: float, middle: FloatArray) -> None:
+        self.width, self.height, self.scale = width, height, scale
+        self.middle = middle
+        self.depth = np.full((height, width), -np.inf, dtype=np.float32)
+        self.colour = np.zeros((height, width, 3), dtype=np.float32)
+        self.normal = np.zeros((height, width, 3), dtype=np.float32)
+
+    def window(self, low: FloatArray, high: FloatArray) -> tuple[slice, slice, FloatArray, FloatArray] | None:
+        """Give the rows and columns of a rectangle in ångström, and coordinates of their pixels."""
+        left, bottom = (low - self.middle) * self.scale + (self.width / 2.0, self.height / 2.0)
+        right, top = (high - self.middle) * self.scale + (self.width / 2.0, self.height / 2.0)
+        x0, x1 = max(int(left), 0), min(int(right) + 2, self.width)
+        y0, y1 = max(int(bottom), 0), min(int(top) + 2, self.height)
+        if x0 >= x1 or y0 >= y1:
+            return None
+        x = (np.arange(x0, x1) + 0.5 - self.width / 2.0) / self.scale + self.middle[0]
+        y = (np.arange(y0, y1) + 0.5 - self.height / 2.0) / self.scale + self.middle[1]
+        return slice(y0, y1), slice(x0, x1), x[None, :], y[:, None]
+
+    def paint(
+        self,
+        rows: slice,
+        columns: slice,
+        inside: NDArray[np.bool_],
+        depth: FloatArray,
+        normal: FloatArray,
+        colour: FloatArray,
+    ) -> None:
+        """Paint where a surface lies nearer than what is there."""
+        window = self.depth[rows, columns]
+        nearer = inside & (depth > window)
+        window[nearer] = depth[nearer]
+        self.colour[rows, columns][nearer] = colour
+        self.normal[rows, columns][nearer] = normal[nearer]
+
+
+def render(spheres: Spheres, rods: Rods, width: int, height: int, *, margin: float = 0.04) -> Picture:
+    """Paint spheres and rods in camera coordinates: x right, y up, z to the eye.
+
+    Parameters
+    ----------
+    spheres, rods : Spheres, Rods
+        What to paint.
+    width, height : int
+        Size of the picture in pixels.
+    margin : float
+        Part of the picture left free at each side.
+
+    Returns
+    -------
+    Picture
+        The picture, with nothing (alpha 0) where nothing was hit.
+    """
+    low, high = _bounds(spheres, rods)
+    extent = np.maximum(high - low, 1e-3)
+    free = 1.0 - 2.0 * margin
+    scale = float(min(width * free / extent[0], height * free / extent[1], 90.0))
+    middle = (low + high)[:2] / 2.0
+    canvas = _Canvas(width * _FINER, height * _FINER, scale * _FINER, middle)
+    for centre, radius, colour in zip(spheres.centres, spheres.radii.tolist(), spheres.colours, strict=True):
+        _paint_sphere(canvas, centre, radius, colour)
+    for begin, end, radius, colour in zip(
+        rods.begins, rods.ends, rods.radii.tolist(), rods.colours, strict=True
+    ):
+        _paint_rod(canvas, begin, end, radius, colour)
+    return Picture(_light(canvas, float(low[2]), float(high[2])), scale, middle)
+
+
+def _bounds(spheres: Spheres, rods: Rods) -> tuple[FloatArray, FloatArray]:
+    points = np.concatenate([spheres.centres, rods.begins, rods.ends])
+    radii = np.concatenate([spheres.radii, rods.radii, rods.radii])[:, None]
+    return (points - radii).min(axis=0), (points + radii).max(axis=0)
+
+
+def _paint_sphere(canvas: _Canvas, centre: FloatArray, radius: float, colour: FloatArray) -> None:
+    found = canvas.window(centre[:2] - radius, centre[:2] + radius)
+    if found is None:
+        return
+    rows, columns, x, y = found
+    across, up = (x - centre[0]) / radius, (y - centre[1]) / radius
+    rest = 1.0 - across**2 - up**2
+    inside = rest > 0.0
+    front = np.sqrt(np.where(inside, rest, 0.0))
+    normal = np.stack(np.broadcast_arrays(across, up, front), axis=-1)
+    canvas.paint(rows, columns, inside, centre[2] + radius * front, normal, colour)
+
+
+def _paint_rod(
+    canvas: _Canvas, begin: FloatArray, end: FloatArray, radius: float, colour: FloatArray
+) -> None:
+    """Paint the side of a rod; its ends are open, as spheres or other rods close them."""
+    along = end - begin
+    length = float(np.linalg.norm(along))
+    flat = float(np.hypot(along[0], along[1]))
+    found = canvas.window(np.minimum(begin, end)[:2] - radius, np.maximum(begin, end)[:2] + radius)
+    if found is None or flat < 1e-6 * max(length, 1e-9):
+        return
+    rows, columns, x, y = found
+    tilt, rise = flat / length, float(along[2]) / length
+    ux, uy = float(along[0]) / flat, float(along[1]) / flat
+    dx, dy = x - begin[0], y - begin[1]
+    aside = uy * dx - ux * dy  # distance from the axis as seen, to its right
+    rest = radius**2 - aside**2
+    front = np.sqrt(np.where(rest > 0.0, rest, 0.0))
+    travelled = (ux * dx + uy * dy + front * rise) / tilt
+    inside = (rest > 0.0) & (travelled >= 0.0) & (travelled <= length)
+    depth = begin[2] + travelled * rise + front * tilt
+    normal = (
+        np.stack([aside * uy - front * rise * ux, -aside * ux - front * rise * uy, front * tilt], axis=-1)
+        / radius
+    )
+    canvas.paint(rows, columns, inside, depth, normal, colour)
+
+
+def _light(canvas: _Canvas, deepest: float, nearest: float) -> ImageArray:
+    """Light what was painted, and bring it to the size of the picture."""
+    hit = np.isfinite(canvas.depth)
+    depth = np.where(hit, canvas.depth, deepest).astype(np.float32)
+    span = max(nearest - deepest, 1e-3)
+    lit = np.clip(canvas.normal @ _LAMP, 0.0, 1.0)
+    shine = np.clip(canvas.normal @ _MIDDLE, 0.0, 1.0) ** 40
+    colour = canvas.colour * (0.42 + 0.62 * lit)[..., None] + 0.22 * shine[..., None]
+    hidden = np.clip(gaussian_filter(depth, 7.0 * _FINER) - depth, 0.0, None) / span
+    colour *= (1.0 - np.clip(1.6 * hidden, 0.0, 0.5))[..., None]
+    fog = (0.38 * np.clip((nearest - depth) / span, 0.0, 1.0) * hit)[..., None]
+    colour = colour * (1.0 - fog) + fog
+    colour *= 1.0 - 0.75 * _outline(canvas.depth, hit, span)[..., None]
+    whole = np.concatenate([np.clip(colour, 0.0, 1.0) * hit[..., None], hit[..., None]], axis=-1)
+    small = whole.reshape(canvas.height // _FINER, _FINER, canvas.width // _FINER, _FINER, 4).mean(
+        axis=(1, 3)
+    )
+    small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
+    flipped: ImageArray = np.clip(small[::-1], 0.0, 1.0).astype(np.float32)
+    return flipped
+
+
+def _outline(depth: NDArray[np.float32], hit: NDArray[np.bool_], span: float) -> ImageArray:
+    """Tell where a surface stands before one that lies much deeper, from 0 to 1."""
+    filled = np.where(hit, depth, -1e6)
+    step = min(max(0.05 * span, 0.8), 4.0)
+    edge = np.zeros(depth.shape, dtype=np.float32)
+    for axis in (0, 1):
+        for by in (1, -1):
+            deeper = filled - np.roll(filled, by, axis=axis)
+            edge = np.maximum(edge, np.clip(deeper / step - 0.5, 0.0, 1.0))
+    return (edge * hit).astype(np.float32)

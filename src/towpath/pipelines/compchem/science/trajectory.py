@@ -1,0 +1,299 @@
+"""Reads a trajectory with its topology: how long it is, how its box and its molecule change, and a thinned copy.
+
+Long trajectories are sampled at even steps, and the facts say so. A file that was cut gives what is before the cut and
+PARTIAL. Inputs are only read: no index is left beside them.
+"""
+
+import csv
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .frames import Frame, Frames, open_frames
+from .outcome import Outcome, Status, Unreadable, plain
+from .superposition import keep_together, make_whole, radius_of_gyration, rmsd_after_superposition
+from .topology import UNREADABLE, Choice, choose, is_solvent, load_topology
+
+Floats = npt.NDArray[np.float64]
+
+MOST_READ = 2_000  # frames
+MOST_COORDINATES = 200_000_000  # atoms of all frames that are read, but at least LEAST_READ frames
+LEAST_READ = 100
+MOST_KEPT, MOST_KEPT_ATOMS = 100, 20_000_000  # frames of the thinned trajectory, and atoms of all of them
+MOST_VIEWED = 24_000  # atoms of the picture in three dimensions: 2 MB of PDB
+LARGEST = 1e5  # nm; what is further away is damage
+COLUMNS = (
+    "frame",
+    "time_ps",
+    "rmsd_nm",
+    "radius_of_gyration_nm",
+    "box_a_nm",
+    "box_b_nm",
+    "box_c_nm",
+    "volume_nm3",
+)
+MADE = {"metadata": "metadata.json", "table": "table.csv", "thinned": "thinned.xtc", "view": "view.pdb"}
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is gathered frame by frame: rows of the table, and how many frames had a molecule across a wall."""
+
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    made_whole: int = 0
+    damaged: int | None = None  # number of the first frame that could not be read
+
+
+def read_trajectory(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
+    """Read a trajectory.
+
+    Parameters
+    ----------
+    files
+        Role ``"topology"``: a ``.tpr``, ``.gro``, ``.pdb``, ``.psf`` or ``.parm7`` file. Role ``"trajectory"``: an
+        ``.xtc``, ``.trr``, ``.dcd`` or AMBER's ``.nc`` file.
+    folder
+        Where `metadata.json`, `table.csv` (a row for every frame that was read), `thinned.xtc` (at most 100 frames
+        of all atoms) and `view.pdb` (the first frame without water, at most 2 MB) go.
+
+    Returns
+    -------
+    Outcome
+        Outputs ``metadata``, ``table``, ``thinned`` and ``view``.
+
+    Raises
+    ------
+    Unreadable
+        If a file cannot be read, or the two are not of the same atoms.
+    """
+    universe = load_topology(files["topology"][0])
+    atoms = len(universe.atoms)
+    frames = open_frames(files["trajectory"][0], folder, atoms=atoms)
+    if frames.atoms != atoms:
+        raise Unreadable(
+            f"The topology has {atoms} atoms and the trajectory {frames.atoms}, so they do not belong together. "
+            "Upload the topology of the very atoms that the trajectory has (gmx convert-tpr, gmx trjconv)."
+        )
+    choice = choose(universe)
+    numbers = sample(frames.count, atoms)
+    course = _follow(frames, numbers, choice, universe, folder)
+    (folder / "cut.nc").unlink(missing_ok=True)
+    if not course.rows:
+        raise Unreadable("Not one frame of the trajectory could be read: it is damaged. Upload it again.")
+    _write_table(folder / MADE["table"], course.rows)
+    facts = plain(_facts(frames, course, choice, numbers, atoms))
+    (folder / MADE["metadata"]).write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
+    status, sentence = _told(facts, len(files["trajectory"]))
+    return Outcome(status, sentence, dict(MADE), facts, facts["parser"])
+
+
+def sample(count: int, atoms: int) -> range:
+    """Choose the frames that are read: all, or every n-th where there are more than can be read.
+
+    At most 2,000 frames are read, and at most 200 million atoms in all, but never fewer than 100 frames if there are.
+    """
+    most = min(MOST_READ, max(LEAST_READ, MOST_COORDINATES // max(atoms, 1)))
+    return range(0, count, max(math.ceil(count / most), 1))
+
+
+def _follow(frames: Frames, numbers: range, choice: Choice, universe: Any, folder: Path) -> _Course:
+    """Read the chosen frames one after another; all that is made of them is made on the way."""
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+
+    course, reference, apart = _Course(), None, None
+    kept = min(MOST_KEPT, max(2, MOST_KEPT_ATOMS // frames.atoms))
+    every = math.ceil(len(numbers) / kept)
+    with XTCFile(str(folder / MADE["thinned"]), "w") as thinned:
+        for i, number in enumerate(numbers):
+            if (frame := _read(frames, number)) is None:
+                course.damaged = number
+                break
+            here, moved, apart = _join(frame, choice, apart)
+            course.made_whole += moved
+            if reference is None:
+                reference = here[choice.fitted]
+                _write_view(folder / MADE["view"], universe, _placed(frame, choice, here))
+            deviation = rmsd_after_superposition(here[choice.fitted], reference)
+            course.rows.append(
+                (number, frame.time, deviation, radius_of_gyration(here, choice.masses), *_box(frame))
+            )
+            if i % every == 0:
+                box = np.zeros((3, 3)) if frame.box is None else frame.box
+                thinned.write(
+                    frame.positions.astype(np.float32), box.astype(np.float32), number, frame.time, 1000.0
+                )
+    return course
+
+
+def _read(frames: Frames, number: int) -> Frame | None:
+    """A frame, or None where it is damaged."""
+    try:
+        frame = frames.read(number)
+    except UNREADABLE:
+        return None
+    sound = np.isfinite(frame.time) and bool((np.abs(frame.positions) < LARGEST).all())
+    return frame if sound else None
+
+
+def _join(frame: Frame, choice: Choice, apart: Floats | None) -> tuple[Floats, bool, Floats | None]:
+    """The described atoms with their molecules whole, whether any had been cut by a wall, and how chains lie."""
+    here = frame.positions[choice.group]
+    if frame.box is None or choice.name == "all atoms":
+        return here, False, apart
+    here, moved = make_whole(here, frame.box, choice.starts)
+    if choice.is_assembly and len(choice.starts) > 1:
+        here, apart = keep_together(here, frame.box, choice.starts, apart)
+    return here, moved, apart
+
+
+def _placed(frame: Frame, choice: Choice, here: Floats) -> Floats:
+    placed = frame.positions.copy()
+    placed[choice.group] = here
+    return placed
+
+
+def _box(frame: Frame) -> tuple[float, float, float, float]:
+    """Lengths of the box's vectors in nm and its volume in nm³; nothing (NaN) where there is no box."""
+    if frame.box is None:
+        return (math.nan,) * 4
+    a, b, c = np.linalg.norm(frame.box, axis=1).tolist()
+    return a, b, c, abs(float(np.linalg.det(frame.box)))
+
+
+def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(COLUMNS)
+        for number, time, *rest in rows:
+            told = ("" if math.isnan(one) else f"{one:.6f}" for one in rest)
+            out.writerow((int(number), f"{time:.9g}", *told))
+
+
+def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atoms: int) -> dict[str, Any]:
+    table = np.asarray(course.rows, dtype=float)
+    times = frames.times()
+    if times is None or course.damaged is not None:
+        times = table[:, 1]
+    first, last = float(times[0]), float(times[-1])
+    steps = np.diff(times) / (1 if len(times) == frames.count else numbers.step)
+    step = _seven(float(np.median(steps))) if len(steps) else None
+    return {
+        "format": f"trajectory ({frames.kind})",
+        "program": "",
+        "program_version": "",
+        "parser": {"name": "MDAnalysis", "version": version("MDAnalysis")},
+        "number_of_atoms": atoms,
+        "frames": frames.count if course.damaged is None else course.damaged,
+        "frames_read": len(table),
+        "every_nth_frame_read": numbers.step,
+        "is_cut": frames.cut,
+        "first_damaged_frame": course.damaged,
+        "time_first_ps": first,
+        "time_last_ps": last,
+        "length_ns": _seven((last - first) / 1000.0),
+        "time_between_frames_ps": step,
+        "is_evenly_spaced": bool(step is None or np.allclose(steps, step, rtol=1e-3, atol=1e-6)),
+        "described_atoms": {
+            "name": choice.name,
+            "count": len(choice.group),
+            "mass_weighted": choice.has_masses,
+        },
+        "superposed_atoms": {"name": choice.fitted_name, "count": len(choice.fitted)},
+        "frames_made_whole": course.made_whole,
+        "rmsd_to_first_frame_nm": _course(table[:, 2]),
+        "radius_of_gyration_nm": _course(table[:, 3]),
+        "box": _box_facts(table),
+    }
+
+
+def _seven(number: float) -> float:
+    """Seven digits, which is what times have in an xtc file."""
+    return float(f"{number:.7g}")
+
+
+def _course(values: Floats) -> dict[str, float]:
+    """First, last, mean, smallest and largest of a quantity."""
+    return {
+        name: round(float(one), 6)
+        for name, one in (
+            ("first", values[0]),
+            ("last", values[-1]),
+            ("mean", values.mean()),
+            ("minimum", values.min()),
+            ("maximum", values.max()),
+        )
+    }
+
+
+def _box_facts(table: Floats) -> dict[str, Any] | None:
+    """Of the first and last frame that have one: lengths, volume, and by how many per cent the volume drifted."""
+    boxed = table[np.isfinite(table[:, 7])]
+    if not len(boxed):
+        return None
+    return {
+        "lengths_first_nm": boxed[0, 4:7].round(6).tolist(),
+        "lengths_last_nm": boxed[-1, 4:7].round(6).tolist(),
+        "volume_nm3": _course(boxed[:, 7]),
+        "volume_drift_percent": round(100.0 * float(boxed[-1, 7] / boxed[0, 7] - 1.0), 4),
+    }
+
+
+def _told(facts: Mapping[str, Any], given: int) -> tuple[Status, str]:
+    count = facts["frames"]
+    said = f"{count} frame{'s' * (count != 1)} over {facts['length_ns']:.6g} ns of {facts['number_of_atoms']} atoms"
+    if facts["every_nth_frame_read"] > 1:
+        said += f", of which every {facts['every_nth_frame_read']}th was read"
+    said += (
+        f"; RMSD of {facts['superposed_atoms']['name']} to the first frame up to "
+        f"{facts['rmsd_to_first_frame_nm']['maximum']:.3f} nm."
+    )
+    wrong = []
+    if facts["first_damaged_frame"] is not None:
+        wrong.append(f"Frame {facts['first_damaged_frame']} is damaged, so only frames before it were used.")
+    elif facts["is_cut"]:
+        wrong.append(
+            "The trajectory ends within a frame, or before the frames that its header promises, so only whole frames "
+            "were used."
+        )
+    if given > 1:
+        wrong.append(f"Only the first of {given} trajectories was read; join them with gmx trjcat.")
+    elif wrong:
+        wrong.append("Upload the whole trajectory to get the rest.")
+    return (Status.PARTIAL if wrong else Status.SUCCESS), " ".join([said, *wrong])
+
+
+def _write_view(path: Path, universe: Any, positions: Floats) -> None:
+    """Write a PDB of one frame for looking at: no water, and where that is still too much no hydrogen, then fewer."""
+    atoms = universe.atoms
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of elements that are guessed
+        elements = _texts(atoms, "elements") or _texts(atoms, "types") or [""] * len(atoms)
+    names, residues = _texts(atoms, "names") or elements, _texts(atoms, "resnames") or ["UNK"] * len(atoms)
+    shown = np.flatnonzero(~is_solvent(universe))
+    shown = shown if len(shown) else np.arange(len(atoms))
+    if len(shown) > MOST_VIEWED:
+        heavy = np.asarray([not names[i].lstrip("0123456789").startswith("H") for i in shown])
+        shown = shown[heavy] if heavy.any() else shown
+    numbers, chains = atoms.resids, _texts(atoms, "chainIDs") or ["A"] * len(atoms)
+    with path.open("w", encoding="ascii", errors="replace") as file:
+        for serial, i in enumerate(shown[:MOST_VIEWED], 1):
+            x, y, z = np.clip(positions[i] * 10.0, -999.0, 9999.0)
+            name = f" {names[i]:<3s}" if len(names[i]) < 4 else names[i][:4]
+            element = elements[i][:2].upper() if elements[i][:2].isalpha() and len(elements[i]) <= 2 else ""
+            file.write(
+                f"ATOM  {serial % 100_000:5d} {name} {residues[i][:4]:>4s}{chains[i][:1] or 'A'}"
+                f"{int(numbers[i]) % 10_000:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2s}\n"
+            )
+        file.write("END\n")
+
+
+def _texts(atoms: Any, name: str) -> list[str] | None:
+    return [str(one).strip() for one in getattr(atoms, name)] if hasattr(atoms, name) else None
