@@ -169,7 +169,7 @@ class Hub:
         still
             Whether the person may still see events at all; asked now and then, in a thread.
         """
-        return _Client(self, topics or Topics(), after, visible, still)
+        return Client(self, topics or Topics(), after, visible, still)
 
     # ---- who listens
     def enter(self, listener: Listener) -> None:
@@ -281,7 +281,7 @@ class _Reader:
             self._watch.close()
 
 
-class _Client(Stream):
+class Client(Stream):
     """One client: first what it missed, page by page, then what the hub tells it."""
 
     def __init__(
@@ -298,6 +298,11 @@ class _Client(Stream):
         self._after = after  # up to here it missed nothing, or its queue has it
         self._sent = after or 0
         self._is_behind, self._is_late = True, False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it may have missed something that it is still to be told."""
+        return self._is_behind or bool(self._queue)
 
     async def more(self) -> bytes | None:
         """What it missed, then what waits for it."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from towpath.app.gateway import Gateway
 from towpath.app.records import Begun, Listing
-from towpath.base.errors import StateError, UsageError
+from towpath.base.errors import NotFoundError, StateError, Transient, UsageError
 from towpath.contracts.records import Matched, Seen, Workflow
 from towpath.contracts.repository import Access, Caller
 
@@ -84,13 +84,29 @@ class Depositing(Gateway):
         )  # fmt: skip
 
     def look_at_record(self, pipeline: str, record: str) -> Begun:
-        """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository."""
+        """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository.
+
+        Raises
+        ------
+        NotFoundError
+            If no repository of such a source has the record.
+        Transient
+            If a repository cannot be asked now, and nothing was started.
+        """
         found = [plan for plan in self.definitions[pipeline].sources.values() if plan.kind == "records"]
-        parts = [
-            self._parts.records.look_at(plan, record, self._write)
-            for plan in found
-            if plan.settings["automatic"]
-        ]
+        parts: list[Begun] = []
+        missing: list[NotFoundError] = []
+        for plan in found:
+            if plan.settings["automatic"]:
+                try:
+                    parts.append(self._parts.records.look_at(plan, record, self._write))
+                except NotFoundError as error:  # it may be in the repository of another
+                    missing.append(error)
+                except Transient:
+                    if not any(part.started for part in parts):
+                        raise
+        if missing and not parts:
+            raise missing[0]
         return Begun(
             tuple(one for part in parts for one in part.started),
             tuple(one for part in parts for one in part.refused),

@@ -251,8 +251,14 @@ class Records:
             workflow = offers[0].workflow
             kind = self._definitions()[workflow.pipeline].kinds[workflow.name]
             asked = [chosen.of(offer, listing) for offer in offers]
-            capabilities = [grants.next() for _ in offers] if grants else []
-            told = write(partial(_start, kind, record, asked, chosen, repository, capabilities))
+            try:
+                capabilities = [grants.next() for _ in offers] if grants else []
+                told = write(partial(_start, kind, record, asked, chosen, repository, capabilities))
+            except (Transient, SiteError, UsageError) as error:
+                if not started:
+                    raise
+                refused += [Refused(offer, str(error)) for offer in offers]  # what was begun is to be told
+                continue
             for number, (offer, one) in enumerate(zip(offers, told, strict=True)):
                 if isinstance(one, Started):
                     started.append((one, offer))

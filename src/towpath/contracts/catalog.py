@@ -436,6 +436,9 @@ class View(PeopleView, Protocol):
     def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
         """Runs that ended, newest last."""
 
+    def runs_of(self, items: Sequence[int]) -> dict[int, list[Run]]:
+        """The runs that ended of each of these items, newest last."""
+
     def components(self, work: int, token: int) -> Mapping[str, Any]:
         """The components of a finished run's key: stage, version, params, environment, inputs (name → hex)."""
 
