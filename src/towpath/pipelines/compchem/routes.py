@@ -24,6 +24,7 @@ from towpath.api import (
     Seen,
     Workflow,
     WorkRow,
+    events_of,
     item_events,
     item_log,
     needs,
@@ -305,6 +306,19 @@ async def events(
     return item_events(request, asker, found.id, ends=_ends(asker.site, found), last=last)
 
 
+async def record_events(
+    request: Request, asker: Asker, record: Record, last: Annotated[str, Header(alias="Last-Event-ID")] = ""
+) -> Any:
+    """What happens to the processings of a record from now on, or from where the stream was cut off (Server-Sent Events)."""
+    pipeline = _pipeline(asker.site)
+    kinds = {one.name for one in await run_in_threadpool(_workflows, asker, pipeline, record)}
+
+    def mine(item: Item) -> bool:
+        return item.kind in kinds and item.attributes.get("record") == record
+
+    return events_of(request, asker, pipeline, mine, last=last)
+
+
 def _ends(site: Site, item: Item) -> Callable[[], Mapping[str, Any] | None]:
     """What tells, when a processing has ended, what came of it."""
 
@@ -460,4 +474,10 @@ for _path, _do in (
         operation_id=f"workflows{_path}".replace("/", "_").replace("{", "").replace("}", ""),
     )(_do)
 routes.get("/{record}/list", response_model=shapes.Processings)(listed)
+routes.get(
+    "/{record}/events",
+    response_class=Response,
+    responses={200: {"content": {STREAM: {}}}},
+    dependencies=_may(Permission.VIEW),
+)(record_events)
 routes.get("/{id}/detail", response_model=shapes.ProcessingDetails)(one)

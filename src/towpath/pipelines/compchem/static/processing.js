@@ -10,6 +10,7 @@ const HERE = import.meta.url;
 const PAGE = 50; // rows that are shown at once, and more when asked for
 const LIST = 100; // processings of an answer
 const MANY = 8; // processings that changed at once, from which on the list is asked instead of each
+const FILES = 30_000; // ms after which the files of the record are looked at again
 const POLL = 3000; // ms between two questions without a stream, and about what goes on beside it
 const RESULTS_OPEN = 12; // files up to which results are open by themselves
 const LINES = 20_000; // of a log that are shown; the download has all
@@ -593,6 +594,7 @@ class Processing extends HTMLElement {
     this.said = null;
     this.pulse = "";
     this.isLoaded = false;
+    this.looked = 0;
     this.trouble = "";
     this.spoken = [];
   }
@@ -652,6 +654,7 @@ class Processing extends HTMLElement {
   async loadOffers(signal) {
     const told = await this.server.fetch(this.path("available"), { method: "POST", body: { record: this.record }, signal });
     const { workflows, unmatched } = await told.json();
+    this.looked = performance.now();
     this.offers = workflows;
     this.unmatched = new Map(unmatched.map((one) => [one.key, one.why]));
   }
@@ -671,7 +674,7 @@ class Processing extends HTMLElement {
   heard(word) {
     const before = this.pulse;
     this.pulse = word === "on" ? "on" : "off";
-    if (before === "off" && word === "on") this.catchUp();
+    if (word === "on" && before !== "on") this.catchUp(before === "off");
     if (before !== this.pulse) this.plan();
   }
 
@@ -692,6 +695,7 @@ class Processing extends HTMLElement {
     try {
       const ids = items.map((item) => byItem.get(item));
       if (ids.length > MANY || ids.includes(undefined)) await this.newest(signal);
+      if (ids.includes(undefined)) await this.loadOffers(signal);
       const asked = ids.filter((id) => id !== undefined);
       if (asked.length <= MANY) await Promise.all(asked.map((id) => this.ask(id, signal)));
       else await this.newest(signal, "Pending,Running,Held");
@@ -713,8 +717,10 @@ class Processing extends HTMLElement {
       await new Promise((on) => { setTimeout(on, POLL * (0.9 + Math.random() / 5)); });
       if (signal.aborted) return;
       const on = [...this.works.values()].filter((one) => !isOver(one));
-      if (this.pulse === "on" && (document.hidden || !on.length)) continue;
+      const areOld = performance.now() - this.looked > FILES && !document.hidden;
+      if (this.pulse === "on" && !areOld && (document.hidden || !on.length)) continue;
       try {
+        if (areOld) await this.loadOffers(signal);
         await this.newest(signal);
         const still = on.length ? await this.newest(signal, "Pending,Running,Held") : new Set();
         const gone = on.filter((one) => !still.has(one.id) && !isOver(this.works.get(one.id)));
@@ -725,10 +731,10 @@ class Processing extends HTMLElement {
     }
   }
 
-  async catchUp() {
+  async catchUp(withFiles = true) {
     const signal = this.stop?.signal;
     if (!this.isLoaded || !signal || signal.aborted) return;
-    try { await Promise.all([this.loadOffers(signal), this.newest(signal)]); } catch (error) { this.missed(error, signal); }
+    try { await Promise.all([withFiles && this.loadOffers(signal), this.newest(signal)]); } catch (error) { this.missed(error, signal); }
     this.plan();
   }
 
