@@ -954,7 +954,6 @@ class Processing extends HTMLElement {
           isOver(one) && button("resubmit", "Run again", "all of it anew, under the next number"))),
       one.why && h("p", { class: "small soft why" }, one.why),
       h("ol", { class: "steps", "aria-label": "Steps" }, (one.steps ?? []).map((step) => this.viewStep(step))),
-      !isOver(one) && this.viewNow(one),
       one.sentence && h("p", { class: `sentence ${isOver(one) ? `s-${one.status}` : ""}` }, one.sentence),
       h("div", { class: "row" },
         h("button", { key: "log", type: "button", class: "plain logs", "aria-expanded": String(Boolean(log)), onclick: () => this.log(one) }, log ? "Hide the log" : "Log"),
@@ -965,14 +964,6 @@ class Processing extends HTMLElement {
       this.isOpen(attemptsKey) && this.viewAttempts(one),
       isShown && (one.results ?? []).length > 0 && h("div", { key: "shown", class: "results" }, one.results.map((result) => this.result(result))),
       this.isOpen(olderKey) && earlier.map((other) => this.viewWork(other, row, total, true)));
-  }
-
-  /* What goes on says, or why nothing does. */
-  viewNow(one) {
-    const steps = one.steps ?? [];
-    const running = steps.find((step) => step.state === "running");
-    const text = running ? running.note : steps.find((step) => step.state !== "done")?.waits;
-    return text && h("p", { key: "now", class: "small soft now" }, text);
   }
 
   viewStep(step) {
