@@ -5,7 +5,7 @@ is live is done by `static/processing.js`, which asks the routes of workflows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -58,7 +58,7 @@ def view(site: Site, asker: Asked, product: str = "", **_: str) -> str:
     return (
         f'<p class=crumbs><a href="/items/{item.id}"><bdi>{escape(item.key)}</bdi></a> / {escape(found.stage)}</p>'
         f'<h2><bdi>{escape(name)}</bdi></h2><div class=card data-product="{found.id}" data-name="{escape(name)}">'
-        f'<noscript>Drawing it needs scripts. <a href="/api/v1/products/{found.id}/content">Download</a> it instead.</noscript></div>'
+        "<noscript>Drawing it needs scripts; it can be downloaded without.</noscript></div>"
         f'<p><a href="/api/v1/products/{found.id}/content">Download</a></p>'
         f'<script type="module" src="{STATIC}/view.js"></script>'
     )
@@ -67,7 +67,7 @@ def view(site: Site, asker: Asked, product: str = "", **_: str) -> str:
 def records(site: Site, asker: Asked, **_: str) -> str:
     """The records of which files were processed, the latest first, with how many processings are in which state."""
     counts, latest = _counted(site, asker)
-    rows = []
+    rows: list[str] = []
     for record in sorted(counts, key=lambda one: -latest[one].id):
         if len(rows) == _SHOWN:
             break
@@ -76,15 +76,12 @@ def records(site: Site, asker: Asked, **_: str) -> str:
                 _state(name, f"{number} {name}") for name, number in sorted(counts[record].items())
             )
             link = _link("processing", f"<bdi>{escape(record)}</bdi>", record=record)
-            rows.append(f"<tr data-row><th scope=row>{link}</th><td class=fold>{states}</td></tr>")
+            rows.append(_cells(link, states))
     if not rows:
         return "<p class=empty>No file of a record was processed yet.</p>"
     more = "<p class='small soft'>and others before</p>" if len(counts) > len(rows) == _SHOWN else ""
-    return (
-        "<section class=card><div class=scroll tabindex=0 role=region aria-label='Records'><table>"
-        "<thead><tr><th scope=col>Record</th><th scope=col>Processings</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>{more}</section>"
-    )
+    table = _table("Records", "".join(rows), ("Record", "Processings"))
+    return f"<section class=card>{table}{more}</section>"
 
 
 # ---- without scripts
@@ -94,17 +91,10 @@ def _plain(asker: Asked, record: str, found: Mapping[str, Any], with_files: bool
         "<p class='small soft'>This page shows how it was; load it anew to see what has changed since.</p>"
     )
     rows = "".join(map(_row, found["items"]))
+    heads = ("File", "Processing", "Status", "What came of it")
+    work = _table("Processings", rows, heads) if rows else "<p class=empty>Nothing was processed yet.</p>"
     more = f"<p class='small soft'>The newest {_SHOWN} are shown.</p>" if found["next"] else ""
-    table = (
-        "<table><thead><tr><th scope=col>File</th><th scope=col>Processing</th><th scope=col>Status</th>"
-        f"<th scope=col>What came of it</th></tr></thead><tbody>{rows}</tbody></table>"
-    )
-    work = (
-        f"<div class=scroll tabindex=0 role=region aria-label='Processings'>{table}</div>{more}"
-        if rows
-        else ""
-    )
-    return f"<section class=card>{work or '<p class=empty>Nothing was processed yet.</p>'}{_offers(asker, record, with_files)}{reload}</section>"
+    return f"<section class=card>{work}{more}{reload}</section>{_offers(asker, record, with_files)}"
 
 
 def _row(one: Mapping[str, Any]) -> str:
@@ -115,9 +105,11 @@ def _row(one: Mapping[str, Any]) -> str:
     )
     told = f"<div>{escape(one['sentence'])}</div><div class='small soft'>{steps}</div>{results}"
     status = one["status"] or one["state"]
-    return (
-        f'<tr data-row><th scope=row class=fold><bdi>{escape(one["file"])}</bdi></th><td><a href="/items/{one["item"]}">{name}</a></td>'
-        f"<td>{_state(_CLASSES.get(status, status), status)}</td><td class=fold>{told}</td></tr>"
+    return _cells(
+        f"<bdi>{escape(one['file'])}</bdi>",
+        f'<a href="/items/{one["item"]}">{name}</a>',
+        _state(_CLASSES.get(status, status), status),
+        told,
     )
 
 
@@ -131,10 +123,10 @@ def _offers(asker: Asked, record: str, wanted: bool) -> str:
     rows = [(", ".join(one["files"]), one["title"], one["why"]) for one in told["workflows"]]
     rows += [(one["key"], "no workflow", one["why"]) for one in told["unmatched"]]
     cells = "".join(
-        f"<tr><th scope=row class=fold><bdi>{escape(key)}</bdi></th><td>{escape(what)}</td><td class=fold>{escape(why)}</td></tr>"
-        for key, what, why in sorted(rows)
+        _cells(f"<bdi>{escape(key)}</bdi>", escape(what), escape(why)) for key, what, why in sorted(rows)
     )
-    return f"<h2>What applies</h2><div class=scroll tabindex=0 role=region aria-label='What applies'><table><tbody>{cells}</tbody></table></div>"
+    table = _table("What applies", cells, ("File", "Workflow", "Why"))
+    return f"<section class=card><h2>What applies</h2>{table}</section>"
 
 
 # ---- pieces
@@ -161,6 +153,21 @@ def _counted(site: Site, asker: Asked) -> tuple[dict[str, Counter[str]], dict[st
 def _standing(works: Iterable[WorkRow]) -> str:
     state = concluding.standing(works)
     return "failed" if state == "error" else state
+
+
+def _table(name: str, rows: str, heads: Sequence[str]) -> str:
+    head = "".join(f"<th scope=col>{one}</th>" for one in heads)
+    return (
+        f"<div class=scroll tabindex=0 role=region aria-label='{name}'>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cells(name: str, *cells: str) -> str:
+    """A row; the last of its cells may be long."""
+    *middle, last = cells
+    told = "".join(f"<td>{one}</td>" for one in middle)
+    return f"<tr data-row><th scope=row class=fold>{name}</th>{told}<td class=fold>{last}</td></tr>"
 
 
 def _state(name: str, text: str) -> str:

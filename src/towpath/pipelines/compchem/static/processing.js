@@ -109,6 +109,9 @@ thead th { color: var(--soft); font-weight: 600; }
    the same thing stays the same element, and so keeps the focus, what is open in it, and what was typed. */
 const h = (tag, props, ...children) => ({ tag, props: props ?? {}, children: children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false && one !== "") });
 
+/* What would turn the text around it or steer a terminal is shown as a sign, not obeyed. */
+const tame = (text) => String(text).replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
 function set(element, name, value) {
   if (name.startsWith("on")) element[name] = value ?? null;
   else if (value === false || value === null || value === undefined) element.removeAttribute(name);
@@ -116,7 +119,7 @@ function set(element, name, value) {
 }
 
 function made(spec) {
-  if (typeof spec !== "object") return document.createTextNode(String(spec));
+  if (typeof spec !== "object") return document.createTextNode(tame(spec));
   if (spec instanceof Node) return spec;
   const element = document.createElement(spec.tag);
   element.shown = { tag: spec.tag, key: spec.props.key, props: {} };
@@ -147,7 +150,7 @@ function fill(parent, specs) {
     let node = key !== undefined ? keyed.get(key) : at && isSame(at, spec) && at.shown?.key === undefined ? at : null;
     if (node && !isSame(node, spec)) node = null;
     if (node) {
-      if (typeof spec !== "object") { if (node.data !== String(spec)) node.data = String(spec); }
+      if (typeof spec !== "object") { if (node.data !== tame(spec)) node.data = tame(spec); }
       else if (!(spec instanceof Node)) like(node, spec);
     } else node = spec instanceof Node ? spec : made(spec);
     if (node === at) at = at.nextSibling;
@@ -373,7 +376,7 @@ class Log {
     const lines = text.split("\n");
     const isWhole = text.endsWith("\n");
     if (isWhole) lines.pop();
-    if (this.open && lines.length) { this.open.append(lines.shift()); this.mark(this.open); }
+    if (this.open && lines.length) { this.open.append(tame(lines.shift())); this.mark(this.open); }
     let last = this.open;
     for (const line of lines) { last = made(h("div", { class: "line" }, line)); this.mark(last); this.put(last, false); }
     this.open = isWhole ? null : last;
