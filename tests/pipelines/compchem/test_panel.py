@@ -23,7 +23,7 @@ Visit = Callable[..., Any]
 
 HERE = Path(__file__).resolve().parent
 AXE = HERE.parents[1] / "api" / "vendor" / "axe.min.js"
-HOSTILE = "<img src=x onerror=alert(1)> & 'quoted' \u202etxt.txt"
+HOSTILE = "<img src=x onerror=alert(1)> & 'quoted'.txt"
 SITE = """\
 [site]
 name = "panel"
@@ -167,8 +167,7 @@ def test_one_workflow_is_started_and_followed_to_its_results(visit: Visit, serve
     page = opened(visit(), "one")
     assert "No workflow: no workflow takes .md files" in row(page, "notes.md").inner_text()
     assert row(page, "a.txt").locator(".offer .why").inner_text() == "a.txt ends in .txt"
-    name = page.locator("h3", has_text="onerror").inner_text()
-    assert "\u202e" not in name and name.startswith("<img src=x")
+    assert page.locator("h3", has_text="onerror").inner_text() == HOSTILE
     row(page, "a.txt").get_by_role("button", name="Start Reading").click()
     article = row(page, "a.txt").locator("article")
     article.locator(".state.s-SUCCESS", has_text="SUCCESS").wait_for()
@@ -223,8 +222,7 @@ def test_a_processing_is_watched_stopped_tried_again_and_run_again(visit: Visit,
     article.get_by_role("button", name="Log", exact=True).click()
     article.locator(".log .line", has_text="line 1").first.wait_for()
     lines = article.locator(".log .line").count()
-    article.locator(".log .line", has_text="line 9").first.wait_for()
-    assert article.locator(".log .line").count() > lines
+    until(lambda: article.locator(".log .line").count() > lines > 0)
     assert article.locator(".elapsed").inner_text() != before
     article.get_by_role("button", name="First error").click()
     assert article.locator(".log .now").inner_text().endswith("ERROR: line 3")

@@ -758,12 +758,12 @@ class Processing extends HTMLElement {
     this.dispatchEvent(new CustomEvent("towpath-finished", { detail: one, bubbles: true, composed: true }));
     if (!document.hidden) return;
     this.fresh.add(one.id);
-    this.title ??= document.title;
-    document.title = `(${this.fresh.size}) ${this.title}`;
+    this.named ??= document.title;
+    document.title = `(${this.fresh.size}) ${this.named}`;
   }
 
   untitle() {
-    if (this.title !== undefined) { document.title = this.title; this.title = undefined; }
+    if (this.named !== undefined) { document.title = this.named; this.named = undefined; }
   }
 
   noticed() {
