@@ -6,9 +6,9 @@ Promises that parameters are complete (defaults filled in) and are plain JSON. N
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from string import Formatter
 from typing import Any
 
+from towpath.adapters.executors.command import PLACEHOLDER
 from towpath.app.plugins import attribute
 from towpath.app.problems import Problem, choose, describe, validate
 from towpath.app.tables import Key
@@ -314,11 +314,7 @@ class Finder:
         words += [((*key, "env", name), word) for name, word in table.env.items()]
         before = len(self.problems)
         for place, word in words:
-            try:
-                unknown = {name for _, name, _, _ in Formatter().parse(word) if name is not None} - allowed
-            except ValueError as error:
-                self._wrong(place, describe(word), f"braces that match ({error})")
-                continue
+            unknown = {match[2] for match in PLACEHOLDER.finditer(word) if match[2]} - allowed
             for name in sorted(unknown):
                 self._wrong(place, f"{{{name}}}", choose(name, allowed))
         if len(self.problems) > before:

@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 
 RULE = "warrant"
 LASTS = 6 * 3600.0  # seconds that a warrant holds at least; a longer processing gets another
-_OPEN = (Work.WAITING, Work.READY, Work.RUNNING)
+_GOES_ON = (
+    Work.READY,
+    Work.RUNNING,
+)  # what waits for a person or another item gets a new one when it goes on
 _AGAIN = 30.0  # seconds before a warrant is revoked again, after that failed; doubled each time
 _LONGEST = 3600.0
 
@@ -61,7 +64,7 @@ class Warrants:
             now = view.now()
         left = 0
         for item, data in noted.items():
-            goes_on = any(row.state in _OPEN for row in works.get(item, ()))
+            goes_on = any(row.state in _GOES_ON for row in works.get(item, ()))
             if goes_on or data.get("again", 0.0) > now or not self._revoke(item, data, now):
                 left += 1
         return left

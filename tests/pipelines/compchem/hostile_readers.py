@@ -5,6 +5,7 @@ import errno
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,23 +70,31 @@ def promises(files: Files, folder: Path) -> Outcome:
 
 def endless(files: Files, folder: Path) -> Outcome:
     """Never ends, and has said so."""
-    print("begun", flush=True)
     (folder / "begun").write_text(str(os.getpid()))
+    print("begun", flush=True)
     while True:
         pass
 
 
 def waits(files: Files, folder: Path) -> Outcome:
-    """Never ends, without using the CPU, and does not listen to signals that can be ignored."""
-    import signal  # only here
+    """Never ends, without using the CPU, and has a child in a session of its own."""
+    _begin_family(folder)
+    time.sleep(600)
+    raise AssertionError
 
+
+def waits_then_floods(files: Files, folder: Path) -> Outcome:
+    """The same, with more in its folder than it may have."""
+    _begin_family(folder)
+    return many_files(files, folder)
+
+
+def _begin_family(folder: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     family = [os.getpid(), subprocess.Popen(["sleep", "600"], start_new_session=True).pid]
     unfinished = folder / ".begun"
     unfinished.write_text(" ".join(map(str, family)))
     unfinished.rename(folder / "begun")
-    time.sleep(600)
-    raise AssertionError
 
 
 def memory(files: Files, folder: Path) -> Outcome:

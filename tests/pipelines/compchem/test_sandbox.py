@@ -176,11 +176,13 @@ def test_children_that_go_on_are_ended(read: Read) -> None:
     assert living(pids) == []
 
 
-def test_all_of_what_takes_too_long_is_ended(read: Read, tmp_path: Path) -> None:
-    outcome = read("waits", seconds=1.0).outcome
-    assert outcome.sentence.startswith("Reading this file did not end within 1 s")
+def test_all_of_what_is_stopped_is_ended(read: Read, tmp_path: Path) -> None:
+    outcome = read("waits_then_floods").outcome
+    assert outcome.sentence.startswith("Reading this file wrote more than 1 MB and was stopped.")
     (begun,) = tmp_path.glob("made-*/begun")
-    assert living([int(pid) for pid in begun.read_text().split()]) == []
+    family = [int(pid) for pid in begun.read_text().split()]
+    assert len(family) == 2
+    assert living(family) == []
 
 
 def test_a_server_that_was_killed_is_started_again(read: Read) -> None:

@@ -384,9 +384,7 @@ def test_files_of_simulations_are_read_and_drawn(
 
 
 @pytest.mark.parametrize("reads", [stage for stage in STAGES if issubclass(stage, Reading)])
-@pytest.mark.parametrize(
-    "content", [b"", b"hello\n", b"\x89PNG\r\n\x1a\n" + bytes(100), random.Random(6).randbytes(5000)]
-)
+@pytest.mark.parametrize("content", [b"hello\n", random.Random(6).randbytes(5000)])
 def test_garbage_is_a_sentence(reads: type[Reading], content: bytes, tmp_path: Path) -> None:
     files = {name: tmp_path / f"{name}.out" for name in reads.consumes}
     for path in files.values():

@@ -32,7 +32,7 @@ from towpath.contracts.stage import Context, Input, Many, One, Stage
 
 REPORT = "TOWPATH_REPORT"
 MOST_REPORTED = 1_000_000  # bytes
-_PLACEHOLDER = re.compile(r"\{(\{[a-z]+(?:\.[A-Za-z0-9_-]+)?\})\}|\{([a-z]+(?:\.[A-Za-z0-9_-]+)?)\}")
+PLACEHOLDER = re.compile(r"\{(\{[a-z]+(?:\.[A-Za-z0-9_-]+)?\})\}|\{([a-z]+(?:\.[A-Za-z0-9_-]+)?)\}")
 _ITEM = ("item.key", "item.kind", "item.pipeline")
 _PLAIN = ("scratch", "cores", *_ITEM)
 
@@ -128,7 +128,7 @@ class Command(Stage):
         }
         known |= {f"param.{name}" for name in self.params}
         for word in (*self.argv, *self.env.values()):
-            for match in _PLACEHOLDER.finditer(word):
+            for match in PLACEHOLDER.finditer(word):
                 if match[2] and match[2] not in known:
                     raise ValueError(f"{match[0]} in {word!r} is unknown; known: {', '.join(sorted(known))}")
         return self
@@ -210,13 +210,13 @@ def expand(word: str, values: Mapping[str, Sequence[str]]) -> list[str]:
     ValueError
         If two inputs of several files stand in one word, or an item's name would be read as an option.
     """
-    names = {match[2] for match in _PLACEHOLDER.finditer(word) if match[2]}
+    names = {match[2] for match in PLACEHOLDER.finditer(word) if match[2]}
     several = [name for name in names if len(values[name]) != 1]
     if len(several) > 1 and all(values[name] for name in several):
         raise ValueError(f"{word!r} holds several inputs of many files; write a word for each")
     filled = []
     for number in range(min((len(values[name]) for name in several), default=1)):
-        filled.append(_PLACEHOLDER.sub(_filler(values, number), word))
+        filled.append(PLACEHOLDER.sub(_filler(values, number), word))
     if word.startswith("{item.") and filled[0].startswith("-"):
         raise ValueError(f"{filled[0]!r} for {word} would be read as an option; write --name={word}")
     return filled

@@ -4,33 +4,11 @@ from pathlib import Path
 
 from towpath import Plugin
 from towpath.pipelines.compchem.demo import demo
-from towpath.pipelines.compchem.stages import (
-    DrawEnergies,
-    DrawQuantum,
-    DrawSimulation,
-    DrawStructure,
-    DrawTrajectory,
-    Energies,
-    Quantum,
-    Simulation,
-    Structure,
-    Trajectory,
-)
+from towpath.pipelines.compchem.stages import STAGES
 
 plugin = Plugin(
     name="compchem",
-    stages=(
-        Quantum,
-        Simulation,
-        Structure,
-        Trajectory,
-        Energies,
-        DrawQuantum,
-        DrawSimulation,
-        DrawStructure,
-        DrawTrajectory,
-        DrawEnergies,
-    ),
+    stages=STAGES,
     content_of="towpath.pipelines.compchem.science.sniff:content_of",
     demo=demo,
     routes={"/workflows": "towpath.pipelines.compchem.routes:routes"},

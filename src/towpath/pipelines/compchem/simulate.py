@@ -121,7 +121,7 @@ def moved(start: Array, spreads: Array, seed: int) -> Array:
 
 
 def _write_trajectory(path: Path, topology: Path, frames: Array, interval_ps: float) -> None:
-    import warnings
+    import warnings  # optional: slow to load
 
     import MDAnalysis  # optional: slow to load
 
@@ -210,6 +210,7 @@ def _trouble(folder: Path, whole: Path) -> Truth:
 
 # ---- a run input, where GROMACS is there to make one
 
+BOX = "1.86206"  # nm, each side of a box of water
 _STEP_PS, _STEPS = 0.002, 50_000
 _MDP = {
     "integrator": "md", "dt": _STEP_PS, "nsteps": _STEPS, "tcoupl": "v-rescale", "tc-grps": "System", "tau-t": 0.5,
@@ -233,29 +234,14 @@ def _water(folder: Path) -> Truth:
         "\n".join(f"{name} = {value}" for name, value in _MDP.items()) + "\n", encoding="utf-8"
     )
     (work / "topol.top").write_text(_TOPOLOGY, encoding="utf-8")
-    subprocess.run(
-        ["gmx", "solvate", "-cs", "spc216.gro", "-box", "1.86206", "-o", "box.gro", "-maxsol", "216"],
-        cwd=work,
-        check=True,
-        capture_output=True,
-    )
-    made = [
-        "gmx",
-        "grompp",
-        "-f",
-        "run.mdp",
-        "-c",
-        "box.gro",
-        "-p",
-        "topol.top",
-        "-o",
-        "water.tpr",
-        "-maxwarn",
-        "5",
-    ]
-    subprocess.run(made, cwd=work, check=True, capture_output=True)
+    for words in (
+        ["solvate", "-cs", "spc216.gro", "-box", BOX, "-maxsol", "216", "-o", "box.gro"],
+        ["editconf", "-f", "box.gro", "-center", *[str(float(BOX) / 2)] * 3, "-o", "water.gro"],
+        ["grompp", "-f", "run.mdp", "-c", "water.gro", "-p", "topol.top", "-o", "water.tpr", "-maxwarn", "5"],
+    ):
+        subprocess.run(["gmx", *words], cwd=work, check=True, capture_output=True)
     (work / "water.tpr").rename(folder / "water.tpr")
-    (work / "box.gro").rename(folder / "water.gro")
+    (work / "water.gro").rename(folder / "water.gro")
     shutil.rmtree(work)
     (folder / ".record.toml").write_text('title = "A box of water"\n', encoding="utf-8")
     length = _STEP_PS * _STEPS / 1000.0

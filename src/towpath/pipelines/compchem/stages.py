@@ -52,6 +52,8 @@ class Limited(Stage):
         The most memory that it may need, beyond the libraries.
     output
         The most that it may write.
+
+    They enter no key: after one was raised, a file that did not fit is read again on request (`towpath rerun`).
     """
 
     unkeyed: ClassVar[frozenset[str]] = frozenset(

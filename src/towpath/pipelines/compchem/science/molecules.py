@@ -225,7 +225,10 @@ def draw_structure(mol: Path, picture: Path) -> bool:
             raise ValueError("the mol file cannot be read")
         whole = Chem.SanitizeMol(molecule, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE
         if whole:
+            Chem.AssignStereochemistryFrom3D(molecule)
             molecule = Chem.RemoveHs(molecule)
+            for bond in molecule.GetBonds():  # wedges of the file are about hydrogens that are not drawn
+                bond.SetBondDir(Chem.BondDir.NONE)
         if not 0 < molecule.GetNumAtoms() <= MOST_DRAWN:
             return False
         rdDepictor.Compute2DCoords(molecule)
