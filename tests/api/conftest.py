@@ -115,6 +115,20 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         one.close()
 
 
+@pytest.fixture(scope="module")
+def make_lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """The same for a server that several tests of a module use."""
+    made: list[Server] = []
+
+    def make(more: str = "") -> Server:
+        made.append(Server(tmp_path_factory.mktemp("lasting") / "site", more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
     """A server around an empty site."""

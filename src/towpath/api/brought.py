@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from towpath.api.asking import Asker
 from towpath.api.pages.page import Viewer, render, router
+from towpath.api.records import Records
 from towpath.api.routes.routing import ERRORS
 from towpath.app.plugins import attribute
 from towpath.app.site import Site
@@ -25,6 +26,7 @@ from towpath.contracts.plugin import Plugin
 
 GROUP = "towpath.authorizers"
 LOCAL = "local"
+RECORDS = "records"
 
 
 def authorizer(site: Site) -> Authorizer | None:
@@ -38,10 +40,12 @@ def authorizer(site: Site) -> Authorizer | None:
     name = site.settings.access.authorizer
     if name == LOCAL:
         return None
+    if name == RECORDS:
+        return Records(site)
     found = {point.name: point for point in entry_points(group=GROUP)}
     target = f"{found[name].module}:{found[name].attr}" if name in found else name
     if ":" not in target:
-        known = ", ".join([LOCAL, *sorted(found)])
+        known = ", ".join([LOCAL, RECORDS, *sorted(found)])
         raise SiteError(f"access.authorizer: found {name!r}; expected one of {known}, or module:name")
     try:
         made: Authorizer = attribute(target)(site)

@@ -274,20 +274,20 @@ def test_what_may_not_be_viewed_is_not_there(make_depot: Callable[..., Any]) -> 
     assert depot.refused("/available", {"record": "secret"}, 404)["message"] == "there is no record 'secret'"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["..", "%2e%2e", "%2e%2e%2fetc", "a%2fb", "%00", "a%00b", "x" * 10_000, "%ff%fe", "ünï", "a b", "'; DROP TABLE items;--",
-     "%25", "{record}", "-1", "9" * 40, "٣", "..%5c..", "\u202e", "%0a", "runs", "available"],
+HOSTILE = (
+    "..", "%2e%2e", "%2e%2e%2fetc", "a%2fb", "%00", "a%00b", "x" * 10_000, "%ff%fe", "ünï", "a b", "'; DROP TABLE items;--",
+    "%25", "{record}", "-1", "9" * 40, "٣", "..%5c..", "\u202e", "%0a", "%ed%a0%80", "runs", "available",
 )  # fmt: skip
-def test_hostile_names_are_not_found(depot: Any, name: str) -> None:
-    for method, path in (("GET", f"/runs/{name}"), ("POST", f"/{name}/start"), ("POST", f"/runs/{name}/stop"),
-                         ("GET", f"/runs/{name}/log"), ("POST", f"/{name}/look")):  # fmt: skip
-        answer = depot.ask(method, path, json={} if method == "POST" else None)
-        assert answer.status_code in (404, 405, 422, 400, 307), (path, answer.status_code, answer.text)
-    answer = depot.ask("GET", f"/{name}/list")
-    assert answer.status_code in (404, 422, 307, 200) and (
-        answer.status_code != 200 or answer.json()["items"] == []
-    )
+
+
+def test_hostile_names_are_not_found(depot: Any) -> None:
+    for name in HOSTILE:
+        for method, path in (("GET", f"/runs/{name}"), ("POST", f"/{name}/start"), ("POST", f"/runs/{name}/stop"),
+                             ("GET", f"/runs/{name}/log"), ("POST", f"/{name}/look")):  # fmt: skip
+            answer = depot.ask(method, path, json={} if method == "POST" else None)
+            assert answer.status_code in (404, 405, 422), (path[:50], answer.status_code, answer.text)
+        answer = depot.ask("GET", f"/{name}/list")
+        assert answer.status_code in (404, 422) or answer.json()["items"] == [], name[:50]
 
 
 # ---- the list
