@@ -319,6 +319,11 @@ class View(PeopleView, Protocol):
         `since`, `until`: the time span overlaps [since, until), seconds since the epoch; items without one are none of them.
         """
 
+    def latest(
+        self, pipeline: str, attribute: str, value: str | float, *, before: int = 0, limit: int = 100
+    ) -> list[Item]:
+        """The newest items of a pipeline with an attribute of this value, the newest first; those before one of a number."""
+
     def count_items(
         self,
         *,

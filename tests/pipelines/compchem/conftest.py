@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from towpath import Site
 from towpath.api.app import make_app
+from towpath.api.routes import products
 
 HERE = Path(__file__).resolve().parent
 
@@ -117,8 +118,10 @@ class Depot:
 
 
 @pytest.fixture
-def make_depot(tmp_path: Path) -> Iterator[Callable[..., Depot]]:
+def make_depot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Depot]]:
     """Give `make_depot(...)`: a server around a site with an empty repository."""
+    # Each route is built anew at an app's first request, which takes longer than most tests: only these are asked for.
+    monkeypatch.setattr("towpath.api.app.ROUTES", (products.routes,))
     made: list[Depot] = []
 
     def make(**options: Any) -> Depot:

@@ -104,7 +104,7 @@ def served(
     """The site, served with its work by a process of its own; pages of another site may show its panels."""
     folder = tmp_path_factory.mktemp("panel") / "site"
     (folder / "records").mkdir(parents=True)
-    (folder / "towpath.toml").write_text(SITE.format(here=HERE))
+    (folder / "towpath.toml").write_text(SITE.format(here=HERE) + EMBEDDED.format(origin=elsewhere[0]))
     with Site.open(folder) as site:
         token = site.make_token("ann", ["operator"]).secret
     command = [sys.executable, "-m", "towpath", "--json", "serve", "--port", "0", "--with-worker"]

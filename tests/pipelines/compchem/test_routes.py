@@ -367,9 +367,7 @@ def test_what_cannot_be_tried_again_says_what_to_do(depot: Any) -> None:
     assert (done["state"], done["hint"]) == ("done", "resubmit starts it anew")
     rejected = depot.refused("/runs/r1-count-2/retry", expect=409)
     assert rejected["state"] == "rejected" and "mend the file" in rejected["hint"]
-    assert depot.get("/runs/r1-count-2")["sentence"] == (
-        "parse: b.txt: no program is known that writes such a file; mend the file, and start it again"
-    )
+    assert depot.get("/runs/r1-count-2")["sentence"] == ("b.txt: no program is known that writes such a file")
     assert depot.refused("/runs/r1-count-1/stop", expect=409)["state"] == "done"
 
 

@@ -39,7 +39,8 @@ _SHOWN = (
     ".log",
     ".md",
 )  # what the server draws or shows the head of
-_LONGEST = 1000  # characters of a sentence
+_LONGEST = 1000  # characters of a reason
+_MOST = 20  # reasons that are parts of a sentence
 _RANK = {SUCCESS: 0, PARTIAL: 1, FAILURE: 2}
 
 
@@ -100,7 +101,10 @@ def concluded(known: Known) -> tuple[str | None, str]:
         return FAILURE, _stopped(known)
     if state in OVER:
         bad = [row for row in known.works if row.state in ("poisoned", "failed", "rejected")]
-        return FAILURE, _joined(f"{row.stage}: {told[row.stage][1]}" for row in bad)
+        return FAILURE, _joined(
+            told[row.stage][1] if row.state == "rejected" else f"{row.stage}: {told[row.stage][1]}"
+            for row in bad
+        )
     return None, _going_on(known, state)
 
 
@@ -135,8 +139,8 @@ def _step_concluded(known: Known, row: "WorkRow") -> tuple[str | None, str]:
         return _step_done(_last(known, row, _MADE))
     last = _last(known, row)
     if row.state == "rejected":
-        why = _joined(last.reasons if last and last.reasons else [row.note or "the file does not qualify"])
-        return FAILURE, f"{why}; mend the file, and start it again"
+        why = _plain(last.reasons if last else ()) or plain_error(row.note)
+        return FAILURE, why or "the file does not qualify; mend it, and start it again"
     if row.state == "failed":
         error = plain_error((last.error if last else "") or row.note) or "it failed"
         return FAILURE, f"{error}; try again, and if it fails once more, tell who operates the site"
@@ -158,10 +162,7 @@ def _step_done(run: Run | None) -> tuple[str, str]:
     said = str(measures.get("status") or "")
     status = said if said in STATUSES else SUCCESS
     sentence = plain_error(str(measures.get("sentence") or ""))
-    if not run.caveats:
-        return status, sentence
-    kept = [sentence] if sentence and status != SUCCESS else []
-    return max(status, PARTIAL, key=_RANK.__getitem__), _joined([*kept, *run.caveats])
+    return (PARTIAL, _plain(run.caveats)) if run.caveats else (status, sentence)
 
 
 def _stopped(known: Known) -> str:
@@ -213,9 +214,12 @@ def plain_error(text: str) -> str:
     return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
 
 
+def _plain(texts: Sequence[str]) -> str:
+    return _joined(plain_error(one) for one in texts[:_MOST])
+
+
 def _joined(sentences: Iterable[str]) -> str:
-    found = list(dict.fromkeys(plain_error(one) for one in sentences if one))
-    return "; ".join(found)[: 4 * _LONGEST]
+    return "; ".join(dict.fromkeys(one for one in sentences if one))
 
 
 # ---- all that is told
@@ -304,8 +308,8 @@ def _attempt(run: Run) -> dict[str, Any]:
         "outcome": run.outcome.value,
         "began": moment(run.began),
         "seconds": round(run.seconds, 3),
-        "reasons": list(run.reasons),
-        "caveats": list(run.caveats),
+        "reasons": [plain_error(one) for one in run.reasons],
+        "caveats": [plain_error(one) for one in run.caveats],
         "error": plain_error(run.error),
         "log": bool(run.log),
     }

@@ -14,7 +14,7 @@ from towpath.pipelines.compchem import concluding
 from towpath.pipelines.compchem.concluding import Known
 
 PATH = "/workflows"
-_PAGE = 1000  # items that are read at once
+_LOOKED_AT = 250  # items whose steps are looked at in one read, where some are sought
 
 
 def pipeline_of(site: Site) -> str:
@@ -110,46 +110,36 @@ def page(
     limit, after
         How many at most, and the number of the last one of the page before.
     """
-    left = [item for item in _newest(site, record, set(kinds)) if not after or item.id < after]
-    size = max(4 * limit, 200) if status else limit + 1  # with a filter more are looked at in one read
-    found: list[dict[str, Any]] = []
-    while left and len(found) <= limit:
-        part, left = left[:size], left[size:]
-        part = _likely(site, part, status) if status else part
-        found += [one for one in told(site, part) if not status or {one["phase"], one["status"]} & status]
-    return found[:limit], found[limit - 1]["item"] if len(found) > limit else None
+    chosen: list[Item] = []
+    names, size = set(kinds), _LOOKED_AT if status else limit + 1
+    while len(chosen) <= limit:
+        with site.catalog.read() as view:
+            items = view.latest(pipeline_of(site), "record", record, before=after, limit=size)
+        mine = [item for item in items if item.kind in names]
+        chosen += _fitting(site, mine, status) if status else mine
+        if len(items) < size:
+            break
+        after = items[-1].id
+    return told(site, chosen[:limit]), chosen[limit - 1].id if len(chosen) > limit else None
 
 
-def _newest(site: Site, record: str, kinds: set[str]) -> list[Item]:
-    """A record's items, the newest first."""
-    found: list[Item] = []
-    after, pipeline = 0, pipeline_of(site)
-    with site.catalog.read() as view:
-        while True:
-            items = view.items(pipeline=pipeline, attributes={"record": record}, after=after, limit=_PAGE)
-            found += [item for item in items if item.kind in kinds]
-            if len(items) < _PAGE:
-                return found[::-1]
-            after = items[-1].id
-
-
-def _likely(site: Site, items: Sequence[Item], status: set[str]) -> list[Item]:
-    """Of these items those whose work does not tell already that they are not wanted."""
+def _fitting(site: Site, items: Sequence[Item], status: set[str]) -> list[Item]:
+    """Of these items those that have one of these as phase or status."""
     with site.catalog.read() as view:
         works = view.work([item.id for item in items])
-    return [item for item in items if _may_be(works[item.id], status)]
-
-
-def _may_be(rows: Sequence[WorkRow], status: set[str]) -> bool:
-    state = concluding.standing(rows)
-    ended = (
-        {"SUCCESS", "PARTIAL", "FAILURE"}
-        if state == "done"
-        else {"FAILURE"}
-        if state in concluding.OVER
-        else set()
-    )
-    return bool(status & {concluding.PHASES[state], *ended})
+        states = {number: concluding.standing(rows) for number, rows in works.items()}
+        done = [number for number, state in states.items() if state == "done"]
+        runs = view.runs_of(done) if status & {"SUCCESS", "PARTIAL", "FAILURE"} else {}
+    found = []
+    for item in items:
+        state = states[item.id]
+        came = {concluding.PHASES[state]}
+        if state in concluding.OVER:
+            known = Known(item, works[item.id], runs.get(item.id, ()))
+            came.add(concluding.concluded(known)[0] or "")
+        if came & status:
+            found.append(item)
+    return found
 
 
 # ---- what is told

@@ -18,6 +18,7 @@ function begin() {
 
 panel.setAttribute("record", place.dataset.record);
 panel.addEventListener("towpath-finished", ({ detail }) => tell({ finished: { id: detail.id, file: detail.file, status: detail.status } }));
+panel.addEventListener("towpath-token-ended", () => tell({ token: "ended" }));
 addEventListener("hashchange", begin);
 new ResizeObserver(() => tell({ height: document.documentElement.scrollHeight })).observe(document.body);
 if (panel instanceof Processing) begin();

@@ -4,7 +4,8 @@
    Attributes: record; server (where Towpath is: its address, default this page's); token, or token-url (answers
    {"token", "expires_in"}; asked again before it ends); without either the login's cookie is used.
    heading: what stands above it, default "Processing". theme="light" on pages that are never dark.
-   Events: "towpath-finished" with the processing as detail, when one ends while the panel is there. */
+   Events: "towpath-finished" with the processing as detail, when one ends while the panel is there; "towpath-token-ended",
+   when another token is to be given by the property `token`. */
 
 const HERE = import.meta.url;
 const PAGE = 50; // rows that are shown at once, and more when asked for
@@ -308,7 +309,7 @@ async function follow(server, path, take, { signal, told = () => {}, isDone = ()
       if (performance.now() - began > 5000) tries = 0;
     } catch (error) {
       if (signal.aborted) return;
-      if ([403, 404, 405, 406].includes(error.status)) { told("none", error); return; }
+      if ([401, 403, 404, 405, 406].includes(error.status)) { told("none", error); return; }
     }
     if (signal.aborted || isDone()) return;
     told("off");
@@ -642,7 +643,7 @@ class Processing extends HTMLElement {
       this.draw();
     } catch (error) {
       if (signal.aborted) return;
-      this.trouble = error.message;
+      this.missed(error, signal);
       this.draw();
       if ([401, 403, 404].includes(error.status)) return;
       setTimeout(() => { if (!signal.aborted) this.load(signal); }, POLL * (1 + Math.random()));
@@ -741,7 +742,14 @@ class Processing extends HTMLElement {
     this.plan();
   }
 
-  missed(error, signal) { if (!signal.aborted) this.trouble = error.message; }
+  missed(error, signal) {
+    if (signal.aborted) return;
+    this.trouble = error.message;
+    if (error.status !== 401) return;
+    this.trouble = "The permission for this panel has ended: load the page anew. What goes on goes on.";
+    this.stop.abort(); // a token that has ended is not sent again and again
+    this.dispatchEvent(new CustomEvent("towpath-token-ended", { bubbles: true, composed: true }));
+  }
 
   take(one) {
     const before = this.works.get(one.id);
