@@ -435,6 +435,20 @@ def test_another_site_shows_it_in_a_frame(
     until(lambda: page.title() == "SUCCESS")
 
 
+def test_a_frame_whose_token_has_ended_says_so_and_takes_another(chromium: Any, served: Served) -> None:
+    served.put("ended", a__txt="fine")
+    context = chromium.new_context(base_url=served.url)
+    page = context.new_page()
+    page.goto("/pipelines/compchem/frame?record=ended")
+    page.get_by_text("This panel needs a token").wait_for()
+    page.evaluate("location.hash = 'token=twp_wrong'")
+    page.get_by_text("The permission for this panel has ended").wait_for()
+    page.evaluate(f"location.hash = 'token={served.token}'")
+    page.get_by_role("button", name="Start Reading").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    context.close()
+
+
 def test_another_site_shows_the_component_with_tokens_that_it_gets(
     visit: Visit, served: Served, elsewhere: tuple[str, dict[str, str]]
 ) -> None:
