@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from towpath.api.asking import Asked, Asker, needs
     from towpath.api.errors import Refused
-    from towpath.api.followed import item_events, item_log
+    from towpath.api.followed import events_of, item_events, item_log
     from towpath.api.once import Route
     from towpath.api.panels import panel_token
     from towpath.api.shapes import Asked as Sent
@@ -34,6 +34,7 @@ __all__ = [
     "Sent",
     "WorkRow",
     "Workflow",
+    "events_of",
     "item_events",
     "item_log",
     "moment",
@@ -55,6 +56,7 @@ _OF = {
     "Sent": "towpath.api.shapes",
     "WorkRow": "towpath.base.model",
     "Workflow": "towpath.contracts.records",
+    "events_of": "towpath.api.followed",
     "item_events": "towpath.api.followed",
     "item_log": "towpath.api.followed",
     "moment": "towpath.api.telling",

@@ -1,7 +1,7 @@
-"""One item, live, for the routes of a pipeline: what happens to it, and the logs of all its runs one after another.
+"""Items, live, for the routes of a pipeline: what happens to one or some, and the logs of all runs of one after another.
 
-Promises that both streams are resumed where they were cut off, and end, with the event `end`, when nothing more is to happen;
-what that means the caller says. Never tells what the person may not view (any more).
+Promises that the streams are resumed where they were cut off, and that those of one item end, with the event `end`, when nothing
+more is to happen; what that means the caller says. Never tells what the person may not view (any more).
 """
 
 import re
@@ -19,7 +19,7 @@ from towpath.api.streams import Stream, frame
 from towpath.app.looking import LogPart
 from towpath.base import ids
 from towpath.base.errors import NotFoundError, TowpathError
-from towpath.base.model import Event
+from towpath.base.model import Event, Item
 from towpath.base.states import Work
 from towpath.contracts.auth import Permission
 
@@ -43,6 +43,37 @@ def item_events(request: Request, asker: Asked, item: int, *, ends: Ends, last: 
     """
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
     return _Story(request.app.state.hub, asker, item, after, ends)
+
+
+def events_of(
+    request: Request, asker: Asked, pipeline: str, mine: Callable[[Item], bool], *, last: str = ""
+) -> Stream:
+    """Answer with what happens to some items of a pipeline, those there are and those to come.
+
+    Parameters
+    ----------
+    request, asker
+        The request, and who asks; events that they may not view are not told.
+    pipeline
+        The pipeline.
+    mine
+        Whether an item is one of them; asked once for each.
+    last
+        The header `Last-Event-ID`: where the stream was cut off; without it the stream begins now.
+    """
+    number = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None
+    visible, known = seer(asker), dict[int, bool]()
+
+    def seen(event: Event) -> bool:
+        if event.item not in known:
+            with asker.access.site.catalog.read() as view:
+                known[event.item] = bool(event.item) and mine(view.item(event.item))
+        return known[event.item] and visible(event)
+
+    hub: Hub = request.app.state.hub
+    return hub.stream(
+        topics=Topics(pipelines=(pipeline,)), after=number, visible=seen, still=asker.is_in_force
+    )
 
 
 def item_log(request: Request, asker: Asked, item: int, *, ends: Ends, last: str = "") -> Stream:

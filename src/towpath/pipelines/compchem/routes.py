@@ -20,6 +20,7 @@ from towpath.api import (
     Refused,
     Route,
     Seen,
+    events_of,
     item_events,
     item_log,
     needs,
@@ -258,6 +259,25 @@ async def events(
     """What happened to a processing and happens to it, until it has ended (Server-Sent Events)."""
     found = await run_in_threadpool(find, asker, id, Permission.VIEW)
     return item_events(request, asker, found.id, ends=_ends(asker.site, found), last=last)
+
+
+@routes.get(
+    "/{record}/events",
+    response_class=Response,
+    responses={200: {"content": {STREAM: {}}}},
+    dependencies=_may(Permission.VIEW),
+)
+async def record_events(
+    request: Request, asker: Asker, record: Record, last: Annotated[str, Header(alias="Last-Event-ID")] = ""
+) -> Any:
+    """What happens to the processings of a record from now on, or from where the stream was cut off (Server-Sent Events)."""
+    found = await run_in_threadpool(workflows_on, asker, record)
+    kinds = {one.name for one in found}
+
+    def mine(item: Item) -> bool:
+        return item.kind in kinds and item.attributes.get("record") == record
+
+    return events_of(request, asker, pipeline_of(asker.site), mine, last=last)
 
 
 def _ends(site: Site, item: Item) -> Callable[[], Mapping[str, Any] | None]:
