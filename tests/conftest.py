@@ -1,4 +1,4 @@
-"""What several tests need: the shared data folder, a user without privileges, a disk that fills up.
+"""What several tests need: the shared data folder, a user without privileges, a disk that fills up, a browser.
 
 A fixture that cannot do its work skips and says why. In CI (the variable `CI` is set) it fails instead, for
 there a skipped test would look like one that passed; only what needs root is skipped for others there too.
@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import pytest
 from hypothesis import settings
 
 from towpath.testing.postgres import NoServerError, Server, is_installed
 
+CHROMIUM = "/usr/bin/chromium"
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL_DISK_BYTES = 1024 * 1024
 
@@ -132,3 +133,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     finally:
         # Lazily: a process that a test has just killed may still hold a file.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+# ---- a real browser, at a server that `served` of a folder or module starts
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        skip_or_fail(f"no browser: {CHROMIUM} is not there; `make server` installs it")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, served: Any) -> Iterator[Callable[..., Any]]:
+    """Give a function that signs somebody in and returns an empty page of their browser; nothing may go wrong in its console."""
+    contexts, wrong = [], []
+
+    def open_page(secret: str = "", **options: Any) -> Any:
+        context = chromium.new_context(base_url=served.url, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: dialog.accept())
+        context.request.post("/login", form={"token": secret or served.token})
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import towpath
+import towpath.api
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src" / "towpath"
@@ -116,6 +117,8 @@ def pipelines_use_private_names(module: Module) -> Iterator[str]:
     for line, name, imported in module.imports():
         if name == "towpath":
             private = {f"towpath.{one}" for one in set(imported) - set(towpath.__all__) - {"testing"}}
+        elif name == "towpath.api":
+            private = {f"towpath.api.{one}" for one in set(imported) - set(towpath.api.__all__)}
         else:
             inside = f"{name}.".startswith((own, "towpath.testing."))
             private = {name} if name.split(".")[0] == "towpath" and not inside else set()
@@ -165,6 +168,8 @@ def test_every_module_keeps(rule: Callable[[Module], Iterator[str]]) -> None:
         (pipelines_use_private_names, "pipelines/gam/stages.py", "from towpath import _hidden"),
         (pipelines_use_private_names, "pipelines/gam/stages.py", "from towpath.app.site import open_site"),
         (pipelines_use_private_names, "pipelines/gam/stages.py", "from ..dsa110 import stages"),
+        (pipelines_use_private_names, "pipelines/gam/routes.py", "from towpath.api import make_app"),
+        (pipelines_use_private_names, "pipelines/gam/routes.py", "from towpath.api.asking import Asker"),
     ],
 )
 def test_a_rule_finds_what_breaks_it(rule: Callable[[Module], Iterator[str]], place: str, text: str) -> None:
@@ -180,6 +185,7 @@ def test_a_rule_finds_what_breaks_it(rule: Callable[[Module], Iterator[str]], pl
         (science_imports_towpath, "pipelines/gam/science/grid.py", "import numpy\nfrom .trend import fit"),
         (pipelines_use_private_names, "pipelines/gam/stages.py", "from towpath.testing import demo_site"),
         (pipelines_use_private_names, "pipelines/gam/stages.py", "from .science import grid"),
+        (pipelines_use_private_names, "pipelines/gam/routes.py", "from towpath.api import Asker, Route"),
     ],
 )
 def test_a_rule_lets_pass_what_keeps_it(
@@ -199,6 +205,13 @@ def test_the_public_face_is_short_sorted_and_documented() -> None:
         if (inspect.isclass(value) or inspect.isfunction(value)) and not inspect.getdoc(value)
     ]
     assert not bare, f"without a docstring: {bare}"
+
+
+def test_what_the_server_offers_pipelines_is_sorted_and_loads() -> None:
+    assert list(towpath.api.__all__) == sorted(towpath.api.__all__)
+    assert all(getattr(towpath.api, name) is not None for name in towpath.api.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'make_app'"):
+        towpath.api.make_app  # noqa: B018
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

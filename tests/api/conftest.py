@@ -1,6 +1,5 @@
 """A site with the pipeline `lab`, and a server around it that answers in this process."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from towpath import Site
 from towpath.api.app import make_app
 
 HERE = Path(__file__).resolve().parent
-CHROMIUM = "/usr/bin/chromium"
 sys.path.insert(0, str(HERE))
 
 SITE = """\
@@ -117,46 +115,21 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         one.close()
 
 
+@pytest.fixture(scope="module")
+def make_lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """The same for a server that several tests of a module use."""
+    made: list[Server] = []
+
+    def make(more: str = "") -> Server:
+        made.append(Server(tmp_path_factory.mktemp("lasting") / "site", more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
     """A server around an empty site."""
     return make_server()
-
-
-# ---- a real browser, at a server that a folder's own `served` starts
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless browser."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"no browser: {CHROMIUM} is not there; `make server` installs it")
-        pytest.skip(f"no browser: {CHROMIUM} is not there; `make server` installs it")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Any, served: Any) -> Iterator[Callable[..., Any]]:
-    """Give a function that signs somebody in and returns an empty page of their browser; nothing may go wrong in its console."""
-    contexts, wrong = [], []
-
-    def open_page(secret: str = "", **options: Any) -> Any:
-        context = chromium.new_context(base_url=served.url, **options)
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
-        context.request.post("/login", form={"token": secret or served.token})
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong

@@ -3,6 +3,7 @@
 import json
 import time
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from towpath import Context, Flags, Item, One, Plugin, Record, Site, Stage
@@ -63,6 +64,22 @@ def board(site: Site, limit: str = "10") -> str:
     return f"<ul id=board>{''.join(f'<li>{escape(item.name)}</li>' for item in items)}</ul>"
 
 
+def mine(site: Site, asker: Any, **query: str) -> str:
+    """A page that shows who asks, and what they asked."""
+    return f"<p id=mine>{escape(asker.person.name)} {sorted(query)}</p>"
+
+
+def window(**query: str) -> str:
+    """A frame for other sites, which knows nothing of this one."""
+    return f"<p id=window>{sorted(query)}</p>"
+
+
 plugin = Plugin(
-    "lab", stages=(Weigh, Report), routes={"/lab": "lab_routes:routes"}, pages={"board": "lab:board"}
+    "lab",
+    stages=(Weigh, Report),
+    routes={"/lab": "lab_routes:routes"},
+    pages={"board": "lab:board", "mine": mine},
+    frames={"window": "lab:window"},
+    static=Path(__file__).parent / "lab_static",
+    viewers={"text/report": "board"},
 )

@@ -30,6 +30,43 @@ def test_a_pipeline_s_page_is_shown_to_who_may_view_it(server: Any) -> None:
     assert server.browser.get("/pipelines/lab/board").status_code == 303
 
 
+def test_a_page_is_told_who_asks_and_nobody_can_say_otherwise(server: Any) -> None:
+    viewer = {"Authorization": f"Bearer {server.secret('viewer')}"}
+    page = server.browser.get("/pipelines/lab/mine?asker=ann&site=x&record=r1", headers=viewer)
+    assert "<p id=mine>viewer ['record']</p>" in page.text
+
+
+def test_a_frame_is_open_to_anybody_and_has_neither_navigation_nor_login(server: Any) -> None:
+    page = server.browser.get("/pipelines/lab/window?site=x&record=r1")
+    assert page.status_code == 200
+    assert "<p id=window>['record']</p>" in page.text
+    assert "<nav" not in page.text and "csrf" not in page.text and "<script" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["../lab.py", "%2e%2e/lab.py", "..%2flab.py", "nothing.js", "", "/etc/passwd"]
+)
+def test_a_pipeline_s_files_are_those_of_its_folder(server: Any, path: str) -> None:
+    found = server.browser.get("/pipelines/lab/static/scale.js")
+    assert found.status_code == 200 and found.text == "export const weight = 1;\n"
+    assert found.headers["Content-Type"].startswith("text/javascript")
+    again = server.browser.get(
+        "/pipelines/lab/static/scale.js", headers={"If-None-Match": found.headers["ETag"]}
+    )
+    assert again.status_code == 304
+    assert server.browser.get(f"/pipelines/lab/static/{path}").status_code in (303, 404)
+
+
+def test_an_item_s_page_leads_to_the_page_that_shows_a_product(server: Any) -> None:
+    number = server.sample("a")
+    server.run()
+    viewer = {"Authorization": f"Bearer {server.secret('viewer')}"}
+    page = server.browser.get(f"/items/{number}", headers=viewer).text
+    (report,) = [one for one in server.site.show("lab/sample/a").products if one.type == "text/report"]
+    assert f'<a href="/pipelines/lab/board?product={report.id}">view</a>' in page
+    assert page.count("/pipelines/lab/board") == 2
+
+
 def test_an_authorizer_hides_items(make_server: Any) -> None:
     server = make_server('\n[access]\nauthorizer = "lab:Discreet"\n')
     shown, hidden = server.sample("open"), server.sample("secret")

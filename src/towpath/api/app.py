@@ -11,6 +11,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from towpath.api import brought, errors, examples, pages
 from towpath.api.asking import Access
+from towpath.api.bearers import Bearers
+from towpath.api.embedding import Embedding
 from towpath.api.limits import Limits
 from towpath.api.live import Hub
 from towpath.api.logs import LogStreams
@@ -98,12 +100,13 @@ def make_app(site: Site) -> FastAPI:
         redoc_url=None,
         lifespan=life,
     )
-    app.state.access = Access(site, policy, brought.authorizer(site), anonymous)
+    app.state.access = Access(site, policy, Bearers(site), brought.authorizer(site), anonymous)
     app.state.hub = Hub(site)
     app.state.logs = LogStreams(site, app.state.hub)
     app.state.throttle = Throttle()
     app.state.previews = Previews(site.folder / ".towpath" / "previews")
     app.add_middleware(Limits, upload=site.settings.server.upload)
+    app.add_middleware(Embedding, origins=site.settings.server.embed_in)
     errors.add_to(app)
     for routes in ROUTES:
         app.include_router(routes, prefix=PREFIX)

@@ -17,15 +17,18 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import HTTPConnection
 
+from towpath.api import panels
+from towpath.api.bearers import Bearers
 from towpath.api.errors import Refused
 from towpath.app.site import Site
 from towpath.base import ids
-from towpath.base.errors import NotFoundError
+from towpath.base.errors import NotFoundError, Transient
 from towpath.base.model import Item
 from towpath.base.signing import RUN_PREFIX
 from towpath.contracts.auth import Authorizer, Grant, Permission, Person, Policy
 from towpath.contracts.catalog import Transaction
 from towpath.contracts.people import PERSON, SESSION
+from towpath.contracts.repository import Caller
 
 COOKIE = "towpath_login"
 CSRF = "csrf"
@@ -37,10 +40,14 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server decides: the site, its policy, who is asked about single items, and what nobody in particular may."""
+    """How a server decides: the site, its policy, who is asked about single items, and what nobody in particular may.
+
+    `bearers` are those who come with a token of a repository.
+    """
 
     site: Site
     policy: Policy
+    bearers: Bearers
     authorizer: Authorizer | None = None
     anonymous: tuple[Grant, ...] = ()
     under_way: set[tuple[str, str]] = field(default_factory=set)  # who asks for what under which key, now
@@ -48,10 +55,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request's asker: `how` is bearer, login, ticket, run or nobody.
+    """A request's asker: `how` is bearer, login, ticket, run, repository, panel or nobody.
 
     `csrf` is what a page of theirs must send back, `run` the run that asks by its own token, and `guard` is asked in the
-    transaction of what is done, before it is done.
+    transaction of what is done, before it is done. `is_over` tells whether what they came with no longer holds, where that
+    is no token of Towpath.
     """
 
     access: Access
@@ -60,6 +68,7 @@ class Asked:
     csrf: str = ""
     run: tuple[int, int] | None = None
     guard: Callable[[Transaction], None] | None = None
+    is_over: Callable[[], bool] = field(default=lambda: False, repr=False)
 
     @property
     def site(self) -> Site:
@@ -72,17 +81,42 @@ class Asked:
         """Whether it is somebody."""
         return self.how != "nobody"
 
+    @property
+    def caller(self) -> Caller:
+        """The asker as a repository knows them."""
+        return Caller(self.person.name, self.person.bearer, self.person.of)
+
+    @property
+    def is_asked_singly(self) -> bool:
+        """Whether more than the pipeline decides what they may do to an item."""
+        return self.access.authorizer is not None or self.person.panel is not None
+
     def is_in_force(self) -> bool:
         """Whether the token that they came with still is."""
+        if self.is_over():
+            return False
         return not self.person.token or self.access.site.holder(self.person.token) is not None
 
     def may(self, permission: Permission, item: Item | None = None, *, pipeline: str = "") -> bool:
-        """Whether they may do this to an item, in a pipeline, or (without both) on the whole site."""
-        where = item.pipeline if item else pipeline
-        if not self.access.policy.allows(self.person, permission, where):
+        """Whether they may do this to an item, in a pipeline, or (without both) on the whole site.
+
+        Raises
+        ------
+        Refused
+            503 if somebody else who decides it cannot be asked now.
+        """
+        where, person = item.pipeline if item else pipeline, self.person
+        if not self.access.policy.allows(person, permission, where):
+            return False
+        if item is None:  # whom a repository vouches for may look at a pipeline, and do things to items of it
+            return permission is Permission.VIEW or not (person.bearer or person.panel)
+        if person.panel is not None and item.attributes.get("record") != person.panel.record:
             return False
         asked = self.access.authorizer
-        return asked is None or item is None or asked.allows(self.person, permission, item)
+        try:
+            return asked is None or asked.allows(person, permission, item)
+        except Transient as error:
+            raise _later(error) from None
 
     def need(self, permission: Permission, item: Item | None = None, *, pipeline: str = "") -> None:
         """Refuse what they may not do.
@@ -131,12 +165,35 @@ class Asked:
         return item
 
     def sees(self, pipeline: str, item: Item | None = None) -> bool:
-        """Whether they may view this."""
-        return self.may(Permission.VIEW, item, pipeline=pipeline)
+        """Whether they may view this; not, if nobody can say so now."""
+        try:
+            return self.may(Permission.VIEW, item, pipeline=pipeline)
+        except Refused:
+            return False
+
+    def sees_definition(self, pipeline: str) -> bool:
+        """Whether they may view how a pipeline is defined; one that works on records of others tells it to nobody unknown."""
+        return self.sees(pipeline) and (self.is_known or not self.access.site.workflows(pipeline))
+
+    def need_definition(self, pipeline: str) -> None:
+        """Refuse whoever may not view how a pipeline is defined: 401 if nobody asks, else 403."""
+        if not self.sees_definition(pipeline):
+            self._refuse(Permission.VIEW)
+
+    def sees_sources(self, pipeline: str) -> bool:
+        """Whether they may view how its sources fare, which may tell of any record."""
+        is_ours = not (self.person.bearer or self.person.panel)
+        return self.sees_definition(pipeline) and (is_ours or not self.access.site.workflows(pipeline))
 
     def pipelines(self) -> list[str]:
         """The pipelines that they may view."""
         return [name for name in self.access.site.definitions if self.sees(name)]
+
+
+def _later(error: Transient) -> Refused:
+    wait = f"{max(error.after, 1.0):.0f}"
+    headers = {"Retry-After": wait}
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "later", str(error), "try again later", headers=headers)
 
 
 # ---- who asks
@@ -151,22 +208,8 @@ async def asked(request: HTTPConnection) -> Asked:
 async def _identify(request: HTTPConnection) -> Asked:
     access: Access = request.app.state.access
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and secret.strip().startswith(RUN_PREFIX):
-        run = await run_in_threadpool(access.site.run_of, secret.strip())
-        if run is None:
-            message = "this token is that of no run that goes on"
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}
-            )
-        return Asked(access, Person(f"run {ids.run_name(*run)}"), "run", run=run)
     if scheme.lower() == "bearer":
-        person = await run_in_threadpool(access.site.person_of, secret.strip(), PERSON)
-        if person is None:
-            raise Refused(
-                HTTPStatus.UNAUTHORIZED, "unauthorized", "this token is unknown, expired or revoked",
-                "`towpath tokens create` makes another one", headers={"WWW-Authenticate": "Bearer"},
-            )  # fmt: skip
-        return Asked(access, person, "bearer")
+        return await run_in_threadpool(_by_bearer, access, request, secret.strip())
     if TICKET in request.query_params:
         return await run_in_threadpool(_by_ticket, access, request)
     cookie = request.cookies.get(COOKIE, "")
@@ -177,6 +220,39 @@ async def _identify(request: HTTPConnection) -> Asked:
     if request.scope.get("method", "GET") not in _SAFE:
         await _refuse_foreign(request, csrf)
     return Asked(access, person, "login", csrf)
+
+
+def _by_bearer(access: Access, request: HTTPConnection, secret: str) -> Asked:
+    if secret.startswith(RUN_PREFIX):
+        run = access.site.run_of(secret)
+        if run is None:
+            raise _unknown("this token is that of no run that goes on")
+        return Asked(access, Person(f"run {ids.run_name(*run)}"), "run", run=run)
+    if secret.startswith(panels.PANEL_PREFIX):
+        return _by_panel(access, request, secret)
+    person = access.site.person_of(secret, PERSON)
+    if person is not None:
+        return Asked(access, person, "bearer")
+    found = access.bearers.person(request, secret)
+    if found is None:
+        raise _unknown(
+            "this token is unknown, expired or revoked", "`towpath tokens create` makes another one"
+        )
+    return Asked(access, found, "repository", is_over=lambda: not access.bearers.is_in_force(found))
+
+
+def _by_panel(access: Access, request: HTTPConnection, secret: str) -> Asked:
+    person = panels.holder(access.site, secret)
+    if person is None:
+        raise _unknown("this token of a panel is over, or was none", "ask for another one")
+    if not panels.is_place(request.url.path):
+        raise Refused(HTTPStatus.FORBIDDEN, "forbidden", "this token is for the panel of one record")
+    return Asked(access, person, "panel", is_over=lambda: panels.holder(access.site, secret) is None)
+
+
+def _unknown(message: str, hint: str = "") -> Refused:
+    headers = {"WWW-Authenticate": "Bearer"}
+    return Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", message, hint, headers=headers)
 
 
 def csrf_of(site: Site, cookie: str) -> str:
@@ -222,7 +298,18 @@ def _is_form(request: Request) -> bool:
 
 # ---- tickets
 def ticket(asker: Asked, path: str) -> str:
-    """What lets a browser open a stream at `path` within a minute, for it cannot send a header."""
+    """What lets a browser open a stream at `path` within a minute, for it cannot send a header.
+
+    Raises
+    ------
+    Refused
+        If the asker's own token is not one of Towpath, which would be asked for then.
+    """
+    if asker.person.bearer or asker.person.panel:
+        raise Refused(
+            HTTPStatus.FORBIDDEN, "forbidden", "tickets are for those who have a token of Towpath",
+            "open the stream by fetch, with the header Authorization",
+        )  # fmt: skip
     return asker.access.site.sign("ticket", f"{asker.person.token} {path}", lasts=TICKET_LASTS)
 
 

@@ -1,26 +1,32 @@
-"""What pipelines bring to the server: routes and pages of their own, and who is asked about single items.
+"""What pipelines bring to the server: routes, pages, frames and files of their own, and who is asked about single items.
 
-Promises that a pipeline's routes are asked for only by those who may view it, and take no path of another.
+Promises that a pipeline's routes and pages are asked for only by those who may view it, and take no path of another; that
+what anybody may load (frames and files) knows nothing of the site.
 """
 
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
 from markupsafe import Markup
 
 from towpath.api.asking import Asker
 from towpath.api.pages.page import Viewer, render, router
+from towpath.api.records import Records
 from towpath.api.routes.routing import ERRORS
 from towpath.app.plugins import attribute
 from towpath.app.site import Site
 from towpath.base.errors import NotFoundError, SiteError
 from towpath.contracts.auth import Authorizer, Permission
+from towpath.contracts.plugin import Plugin
 
 GROUP = "towpath.authorizers"
 LOCAL = "local"
+RECORDS = "records"
 
 
 def authorizer(site: Site) -> Authorizer | None:
@@ -34,10 +40,12 @@ def authorizer(site: Site) -> Authorizer | None:
     name = site.settings.access.authorizer
     if name == LOCAL:
         return None
+    if name == RECORDS:
+        return Records(site)
     found = {point.name: point for point in entry_points(group=GROUP)}
     target = f"{found[name].module}:{found[name].attr}" if name in found else name
     if ":" not in target:
-        known = ", ".join([LOCAL, *sorted(found)])
+        known = ", ".join([LOCAL, RECORDS, *sorted(found)])
         raise SiteError(f"access.authorizer: found {name!r}; expected one of {known}, or module:name")
     try:
         made: Authorizer = attribute(target)(site)
@@ -74,6 +82,10 @@ def add_to(app: FastAPI, site: Site, prefix: str, taken: Iterable[str]) -> None:
                 dependencies=[Depends(_viewer_of(name))],
             )
             own.add(path)
+    for name, plugin in site.plugins.items():
+        if plugin.static is not None:
+            app.mount(f"/pipelines/{name}/static", StaticFiles(directory=plugin.static))
+        app.include_router(_frames(name, plugin), include_in_schema=False)
     app.include_router(routes, include_in_schema=False)
 
 
@@ -96,6 +108,32 @@ def _viewer_of(pipeline: str) -> Callable[..., Any]:
     return check
 
 
+def _frames(pipeline: str, plugin: Plugin) -> APIRouter:
+    """The pages of a pipeline for frames of other sites."""
+    found = router()
+
+    def add(name: str, show: Callable[..., str]) -> None:
+        @found.get(f"/pipelines/{pipeline}/{name}")
+        def frame(request: Request) -> HTMLResponse:
+            body = Markup(show(**_query_of(request)))
+            return render(request, None, "frame.html", title=_title(name), body=body)
+
+    for name, target in plugin.frames.items():
+        if name in plugin.pages:
+            raise SiteError(f"pipeline {pipeline}: frames: found {name!r}, which is one of its pages too")
+        add(name, _loaded(pipeline, target))
+    return found
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
+def _query_of(request: Request) -> dict[str, str]:
+    """The query, without what would be taken for what the server gives."""
+    return {key: value for key, value in request.query_params.items() if key not in ("site", "asker")}
+
+
 routes = router()
 
 
@@ -106,5 +144,6 @@ def page(request: Request, asker: Viewer, pipeline: str, page: str) -> HTMLRespo
     if plugin is None or not asker.sees(pipeline) or page not in plugin.pages:
         raise NotFoundError(f"the pipeline {pipeline!r} has no page {page!r}")
     show = _loaded(pipeline, plugin.pages[page])
-    body = Markup(show(asker.site, **dict(request.query_params)))
-    return render(request, asker, "brought.html", title=page.replace("-", " ").capitalize(), body=body)
+    who = {"asker": asker} if "asker" in signature(show).parameters else {}
+    body = Markup(show(asker.site, **_query_of(request), **who))
+    return render(request, asker, "brought.html", title=_title(page), body=body)

@@ -5,6 +5,7 @@ Promises that an error which nobody expected is logged with a number that the an
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -24,12 +25,15 @@ log = logging.getLogger(__name__)
 _OF: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (errors.DefinitionError, HTTPStatus.UNPROCESSABLE_ENTITY, "definition"),
     (errors.NotFoundError, HTTPStatus.NOT_FOUND, "not_found"),
+    (errors.BusyError, HTTPStatus.CONFLICT, "busy"),
     (errors.StateError, HTTPStatus.CONFLICT, "state"),
     (errors.UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "usage"),
     (errors.IntegrityError, HTTPStatus.CONFLICT, "integrity"),
     (errors.StorageError, HTTPStatus.SERVICE_UNAVAILABLE, "storage"),
     (errors.SiteError, HTTPStatus.SERVICE_UNAVAILABLE, "site"),
+    (errors.Transient, HTTPStatus.SERVICE_UNAVAILABLE, "later"),
 )
+_LATER = 10  # seconds after which what cannot be done now is asked for again, where nothing else is said
 _SHOWN = 200  # characters of a wrong value
 
 
@@ -82,13 +86,23 @@ def refused(error: Exception) -> Refused:
         return Refused(status, code, str(error.detail), headers=error.headers)
     for kind, status, code in _OF:
         if isinstance(error, kind):
-            return Refused(status, code, str(error))
+            return _told(error, status, code)
     number = secrets.token_hex(4)
     log.error("defect %s: %s", number, type(error).__name__, exc_info=error)
     return Refused(
         HTTPStatus.INTERNAL_SERVER_ERROR, "defect", f"a defect of Towpath or of a plug-in, number {number}",
         "the server's log has it under this number",
     )  # fmt: skip
+
+
+def _told(error: Exception, status: HTTPStatus, code: str) -> Refused:
+    """An error of ours, with what holds the thing that was asked for, or when to ask again."""
+    if isinstance(error, errors.BusyError):
+        return Refused(status, code, str(error), where=error.holder)
+    if isinstance(error, errors.Transient):
+        wait = math.ceil(max(error.after, _LATER))
+        return Refused(status, code, str(error), f"ask again in {wait} s", headers={"Retry-After": str(wait)})
+    return Refused(status, code, str(error))
 
 
 def _wrong(error: RequestValidationError | ValidationError) -> Refused:

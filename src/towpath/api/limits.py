@@ -14,14 +14,15 @@ SMALL = 1_000_000  # bytes of a body that is no upload
 UPLOADS = ("multipart/", "application/octet-stream")  # kinds of bodies that may be large
 PATIENCE = 20.0  # seconds to wait for the next piece of a body
 _CLOSED = ("/login", "/logout")  # whoever is nobody may send something here, but nothing large
+_NAME = b"content-security-policy"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-_POLICY = (
-    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
-    b"connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+POLICY = (  # of an answer that has none of its own
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; "
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 
 
@@ -73,11 +74,9 @@ class Limits:
                 raise body.trouble  # who read the body took it for another error
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    *_HEADERS,
-                    (b"content-security-policy", _POLICY),
-                ]
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+                if not any(name == _NAME for name, _ in message["headers"]):
+                    message["headers"].append((_NAME, POLICY.encode()))
             await send(message)
 
         try:

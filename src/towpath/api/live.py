@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from towpath.api.errors import Refused
 from towpath.api.streams import Stream, Streams, Timing, frame
 from towpath.app.site import Site
 from towpath.base import clock
@@ -165,11 +166,12 @@ class Hub:
         after
             The last event that it has (`Last-Event-ID`); 0 for all that are kept.
         visible
-            Whether the person may see an event; asked for each, so it must be quick.
+            Whether the person may see an event; asked for each, so it must be quick, or say by an attribute `waits` that
+            it is to be asked in a thread. A `Refused` that it raises ends the stream.
         still
             Whether the person may still see events at all; asked now and then, in a thread.
         """
-        return _Client(self, topics or Topics(), after, visible, still)
+        return Client(self, topics or Topics(), after, visible, still)
 
     # ---- who listens
     def enter(self, listener: Listener) -> None:
@@ -281,7 +283,7 @@ class _Reader:
             self._watch.close()
 
 
-class _Client(Stream):
+class Client(Stream):
     """One client: first what it missed, page by page, then what the hub tells it."""
 
     def __init__(
@@ -294,10 +296,16 @@ class _Client(Stream):
     ) -> None:
         super().__init__(hub.streams, still)
         self._hub, self._topics, self._visible = hub, topics, visible
+        self._waits = bool(getattr(visible, "waits", False))
         self._queue: deque[tuple[Event, bytes]] = deque()
         self._after = after  # up to here it missed nothing, or its queue has it
         self._sent = after or 0
         self._is_behind, self._is_late = True, False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it may have missed something that it is still to be told."""
+        return self._is_behind or bool(self._queue)
 
     async def more(self) -> bytes | None:
         """What it missed, then what waits for it."""
@@ -305,7 +313,7 @@ class _Client(Stream):
         while self._is_behind and self._hub.is_ready and not self.is_over:
             if piece := await self._catch_up():
                 return piece
-        return b"".join(self._waiting())
+        return b"".join(self._waiting()) if not self._waits else await self._shown()
 
     async def _catch_up(self) -> bytes:
         """The next page of what it missed; it is told of all that is newer from the moment at which nothing is missing."""
@@ -320,8 +328,33 @@ class _Client(Stream):
             self._is_behind = False
             self._hub.add(self, self._topics)
         pieces = [] if page.lost is None else [frame("resync", {"after": page.lost}, page.lost)]
-        pieces += [encode(event) for event in page.events if self._visible is None or self._visible(event)]
+        pieces += [encode(event) for event in await self._seen(page.events)]
         return b"".join(pieces)
+
+    async def _seen(self, events: list[Event]) -> list[Event]:
+        """Those that the person may see. Where nobody can say so, the stream ends: its client comes back for them."""
+        visible = self._visible
+        if visible is None or not self._waits:
+            return [event for event in events if visible is None or visible(event)]
+        try:
+            found = await self.read(self._streams.read(lambda: [event for event in events if visible(event)]))
+        except Refused:
+            found = None
+            self.end()
+        return found or []
+
+    async def _shown(self) -> bytes:
+        """What waits for it, where somebody else is asked about events: in a thread, for that may take a while."""
+        while self._queue and not self.is_over:
+            taken = [self._queue.popleft() for _ in range(min(_PIECE, len(self._queue)))]
+            seen = {event.seq for event in await self._seen([event for event, _ in taken])}
+            if self.is_over:
+                break
+            late = frame("resync", {"after": self._sent}) if self._is_late else b""
+            self._sent, self._is_late = taken[-1][0].seq, False
+            if piece := late + b"".join(told for event, told in taken if event.seq in seen):
+                return piece
+        return b""
 
     def take(self, event: Event, told: bytes) -> None:
         """An event for its queue; one that finds it full is the first of a new one."""

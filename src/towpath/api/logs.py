@@ -34,7 +34,9 @@ def told_end(run: str, end: int, outcome: str | None, why: str = "") -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
+    """Bytes [begin, end) of a log, and the event that tells them."""
+
     data: bytes
     begin: int
     end: int
@@ -53,18 +55,18 @@ class _Reader:
         self.last: LogPart | None = None  # once the run has ended
         self.is_over = False
         self._logs, self._topics = logs, Topics(runs=(run,))
-        self._pieces: deque[_Piece] = deque(maxlen=_KEPT)
-        self._followers: set[_Follower] = set()
+        self._pieces: deque[Piece] = deque(maxlen=_KEPT)
+        self._followers: set[Follower] = set()
         self._awake = asyncio.Event()
         logs.hub.enter(self)
         logs.hub.add(self, self._topics)
         self._task = asyncio.create_task(self._read_on())
 
-    def enter(self, follower: "_Follower") -> None:
+    def enter(self, follower: "Follower") -> None:
         """Somebody waits for what comes."""
         self._followers.add(follower)
 
-    def leave(self, follower: "_Follower") -> None:
+    def leave(self, follower: "Follower") -> None:
         """It wants nothing more."""
         self._followers.discard(follower)
         if not self._followers:
@@ -72,7 +74,7 @@ class _Reader:
             self._logs.hub.leave(self, self._topics)
             self._logs.discard(self)
 
-    def after(self, byte: int) -> _Piece | None:
+    def after(self, byte: int) -> Piece | None:
         """The piece that goes on after `byte`, if it was read of late."""
         return next((piece for piece in self._pieces if piece.begin <= byte < piece.end), None)
 
@@ -102,7 +104,7 @@ class _Reader:
             self.is_over = True
             return True
         if part.data:
-            self._pieces.append(_Piece(part.data, part.begin, part.end, told(part.data, part.begin)))
+            self._pieces.append(Piece(part.data, part.begin, part.end, told(part.data, part.begin)))
         if part.ended:
             self.last, self.is_over = part, True
         self.at = part.end
@@ -151,7 +153,7 @@ class LogStreams:
             If there is no such item, stage or run, the run never began, or its log is no longer kept.
         """
         name = self.site.log_part(run, begin, limit=4).run
-        return _Follower(self, name, begin, still)
+        return Follower(self, name, begin, still)
 
     async def part(self, run: str, at: int) -> LogPart:
         """What there is past byte `at`, and no other run's; raises as `Site.log_part`."""
@@ -175,7 +177,7 @@ class LogStreams:
             del self.readers[reader.run]
 
 
-class _Follower(Stream):
+class Follower(Stream):
     """One client: it reads for itself up to the end of the log, then a reader tells it what comes."""
 
     def __init__(self, logs: LogStreams, run: str, begin: int, still: Callable[[], bool] | None) -> None:
@@ -192,7 +194,7 @@ class _Follower(Stream):
             piece = self._reader.after(self._at)
             if piece is not None:
                 begin, self._at = self._at, piece.end
-                return piece.after(begin)
+                return self._told(piece, begin)
             if self._reader.last is not None and self._at == self._reader.last.end:
                 return self._end(self._reader.last)
             if not self._reader.is_over and self._at >= self._reader.at:
@@ -203,15 +205,24 @@ class _Follower(Stream):
         try:
             part = await self.read(self._logs.part(self._run, self._at))
         except NotFoundError as error:
-            self._is_done = True
-            return told_end(self._run, self._at, None, str(error))
+            return self._lost(error)
         if part is None or self.is_over:
             return b""
         self._at = part.end
         if not part.data and not part.ended:
             self._join()
             return self._wait(part)
-        return (told(part.data, part.begin) if part.data else b"") + (self._end(part) if part.ended else b"")
+        piece = Piece(part.data, part.begin, part.end, told(part.data, part.begin)) if part.data else None
+        return (self._told(piece, part.begin) if piece else b"") + (self._end(part) if part.ended else b"")
+
+    def _told(self, piece: Piece, begin: int) -> bytes:
+        """What is sent of a piece, past a byte."""
+        return piece.after(begin)
+
+    def _lost(self, error: NotFoundError) -> bytes:
+        """What is sent where the log cannot be read on."""
+        self._is_done = True
+        return told_end(self._run, self._at, None, str(error))
 
     def _end(self, part: LogPart) -> bytes:
         self._is_done = True

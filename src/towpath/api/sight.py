@@ -14,6 +14,7 @@ from towpath.app.looking import Status
 from towpath.base import states
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Item
+from towpath.contracts.auth import Permission
 from towpath.contracts.people import NoticeRow
 
 MOST = 10_000  # items that are asked about for one number
@@ -22,8 +23,11 @@ _PAGE = 1000
 Work = Mapping[tuple[str, str, str, str], int]
 
 
-def seen(asker: Asked) -> Callable[[int], bool]:
-    """Whether the asker may view an item, by its number; asked once for each."""
+def seen(asker: Asked, *, is_whole: bool = False) -> Callable[[int], bool]:
+    """Whether the asker may view an item, by its number; asked once for each.
+
+    Where nobody can say so now, it is one that they may not view; with `is_whole` that raises `Refused`.
+    """
     known: dict[int, bool] = {0: True}
 
     def sees(number: int) -> bool:
@@ -31,7 +35,7 @@ def seen(asker: Asked) -> Callable[[int], bool]:
             try:
                 with asker.access.site.catalog.read() as view:
                     item = view.item(number)
-                known[number] = asker.sees(item.pipeline, item)
+                known[number] = asker.may(Permission.VIEW, item) if is_whole else asker.sees("", item)
             except NotFoundError:
                 known[number] = False
         return known[number]
@@ -42,9 +46,7 @@ def seen(asker: Asked) -> Callable[[int], bool]:
 def sees_all(asker: Asked) -> bool:
     """Whether there is nothing that the asker may not view."""
     return (
-        asker.access.authorizer is None
-        and asker.sees("")
-        and len(asker.pipelines()) == len(asker.site.definitions)
+        not asker.is_asked_singly and asker.sees("") and len(asker.pipelines()) == len(asker.site.definitions)
     )
 
 
@@ -65,7 +67,7 @@ def status(asker: Asked, found: Status) -> Status:
 
 def _work(asker: Asked, counts: Work) -> Work:
     """Work by state."""
-    if asker.access.authorizer is None:
+    if not asker.is_asked_singly:
         return {key: count for key, count in counts.items() if asker.sees(key[0])}
     items = _items(asker)
     if items is None:
@@ -130,7 +132,7 @@ def unread(asker: Asked, who: Sequence[str]) -> int:
 
 def explained(asker: Asked, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Reasons, without the names of items that the asker may not view."""
-    if asker.access.authorizer is None:
+    if not asker.is_asked_singly:
         return found
     for one in found:
         one["reasons"] = [_reason(asker, one["item"], reason) for reason in one["reasons"]]

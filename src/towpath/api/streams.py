@@ -27,7 +27,7 @@ _OPENED = b"retry: 2000\n: open\n\n"  # milliseconds after which a browser tries
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def frame(event: str, data: Any, number: int | None = None) -> bytes:
+def frame(event: str, data: Any, number: int | str | None = None) -> bytes:
     """One event as it goes over the wire. JSON on one line of ASCII: whatever `data` holds, the framing stays whole."""
     name = event if event.isprintable() else "".join(filter(str.isprintable, event))
     text = json.dumps(data, separators=(",", ":"))

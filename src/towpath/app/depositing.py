@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from towpath.app.gateway import Gateway
-from towpath.app.records import Begun, Listing
-from towpath.base.errors import StateError, UsageError
+from towpath.app.records import Begun, Listing, digest
+from towpath.base.errors import NotFoundError, StateError, Transient, UsageError
 from towpath.contracts.records import Matched, Seen, Workflow
-from towpath.contracts.repository import Access, Caller
+from towpath.contracts.repository import Access, Caller, Knows
 
 
 class Depositing(Gateway):
@@ -39,6 +39,35 @@ class Depositing(Gateway):
             If it cannot be asked now.
         """
         return self._parts.records.may(repository, record, caller)
+
+    def keeper(self, pipeline: str, workflow: str, record: str) -> tuple[str, Knows | None]:
+        """The repository that a record is of, and by what it knows people; none ("", None) if the pipeline has none.
+
+        Raises
+        ------
+        NotFoundError
+            If no repository has the record.
+        """
+        name = self._parts.records.keeper(pipeline, workflow, record)
+        return name, self._parts.records.repositories(name).knows if name else None
+
+    def vouchers(self) -> list[str]:
+        """The repositories that know people by tokens of their own."""
+        return self._parts.records.that_know(Knows.BEARERS)
+
+    def bearer_of(self, repository: str, bearer: str) -> str:
+        """Whose token this is, as the repository said within half a minute; "" if it is nobody's.
+
+        Raises
+        ------
+        Transient
+            If it cannot be asked now.
+        """
+        return self._parts.records.who(repository, bearer)
+
+    def is_bearer_known(self, repository: str, bearer: str) -> bool:
+        """Whether it is known at the moment whose token this is, or that it is nobody's."""
+        return self._parts.records.people.known((repository, digest(bearer))) is not None
 
     def start(
         self,
@@ -84,13 +113,29 @@ class Depositing(Gateway):
         )  # fmt: skip
 
     def look_at_record(self, pipeline: str, record: str) -> Begun:
-        """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository."""
+        """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository.
+
+        Raises
+        ------
+        NotFoundError
+            If no repository of such a source has the record.
+        Transient
+            If a repository cannot be asked now, and nothing was started.
+        """
         found = [plan for plan in self.definitions[pipeline].sources.values() if plan.kind == "records"]
-        parts = [
-            self._parts.records.look_at(plan, record, self._write)
-            for plan in found
-            if plan.settings["automatic"]
-        ]
+        parts: list[Begun] = []
+        missing: list[NotFoundError] = []
+        for plan in found:
+            if plan.settings["automatic"]:
+                try:
+                    parts.append(self._parts.records.look_at(plan, record, self._write))
+                except NotFoundError as error:  # it may be in the repository of another
+                    missing.append(error)
+                except Transient:
+                    if not any(part.started for part in parts):
+                        raise
+        if missing and not parts:
+            raise missing[0]
         return Begun(
             tuple(one for part in parts for one in part.started),
             tuple(one for part in parts for one in part.refused),

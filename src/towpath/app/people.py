@@ -18,7 +18,7 @@ from towpath.contracts.catalog import Transaction
 from towpath.contracts.people import PERSON, SESSION, TokenRow
 
 EVERYBODY = "role:"  # of a role: what notices call those whom they are for
-_PREFIX = "twp_"
+PREFIX = "twp_"
 _SESSION = 12 * 3600.0  # seconds that a login lasts
 _SEEN = 60.0  # seconds between two notes of when a token was last used
 
@@ -73,7 +73,7 @@ class People(Stock):
     def _make(
         self, kind: str, name: str, grants: tuple[str, ...], lasts: float | None, parent: int = 0
     ) -> Made:
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret = PREFIX + secrets.token_urlsafe(32)
 
         def transact(tx: Transaction) -> TokenRow:
             now = tx.now()
@@ -100,7 +100,7 @@ class People(Stock):
 
     def person_of(self, secret: str, kind: str = PERSON) -> Person | None:
         """Whose secret this is; None if it is nobody's, expired or revoked."""
-        if not secret.startswith(_PREFIX):
+        if not secret.startswith(PREFIX):
             return None
         with self.catalog.read() as view:
             row = view.token(_digest(secret))

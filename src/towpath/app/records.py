@@ -4,6 +4,7 @@ The one place where a repository, the matcher and the catalog meet: whoever asks
 hook of the repository) gets the same answer. Promises that what is said to be started is in the catalog.
 """
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -12,21 +13,32 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
+from towpath.app.fresh import Fresh, Pace
 from towpath.app.repositories import Repositories
 from towpath.base.errors import BusyError, NotFoundError, SiteError, Transient, UsageError
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.definition import Definition, KindPlan, SourcePlan
 from towpath.contracts.records import HEAD, Matched, Offer, Seen, Workflow
-from towpath.contracts.repository import Access, Caller, Capability, RecordEntry, RecordFile, Repository
+from towpath.contracts.repository import (
+    Access,
+    Caller,
+    Capability,
+    Knows,
+    RecordEntry,
+    RecordFile,
+    Repository,
+)
 from towpath.flow import warrant
 from towpath.flow.match import match
 from towpath.flow.start import Asked, Started, start
 from towpath.flow.warrant import Warrants
 
 FRESH = 30.0  # seconds for which what somebody may is not asked again
+_MOST = 500  # records for which it is asked in that time what one person may
+_PAUSE = 2.0  # seconds until a repository that did not answer for somebody is asked again for them
 _WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
 _AT_ONCE = 200  # items that are begun in one transaction
-_KEPT = 10_000  # files whose content, and people whose access, is remembered
+_KEPT = 10_000  # files whose content is remembered
 
 Told = list[Started | BusyError | None]
 ContentOf = Callable[[bytes], str]
@@ -87,7 +99,10 @@ class Records:
         self._definitions, self._content_of = definitions, content_of
         self.warrants = Warrants(catalog, repositories)
         self._contents: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._access: OrderedDict[tuple[str, ...], tuple[float, frozenset[Access]]] = OrderedDict()
+        self.allowed: Fresh[frozenset[Access]] = Fresh(FRESH)
+        self.people: Fresh[str] = Fresh(FRESH)
+        self.keepers: Fresh[str] = Fresh(FRESH)
+        self.pace = Pace(_MOST, FRESH, _PAUSE)
         self._entries: dict[str, list[RecordEntry]] = {}
         self._since: dict[str, tuple[str, float]] = {}  # the latest version seen, and when all were asked for
         self._done: dict[tuple[str, str, str], str] = {}
@@ -171,17 +186,52 @@ class Records:
         Transient
             If the repository cannot be asked now.
         """
-        name, now = (repository, record, caller.name, caller.bearer), time.monotonic()
-        with self._lock:
-            known = self._access.get(name)
-        if known and now - known[0] < FRESH:
-            return known[1]
-        found = self.repositories(repository).may(record, caller)
-        with self._lock:
-            self._access[name] = now, found
-            while len(self._access) > _KEPT:
-                self._access.popitem(last=False)
-        return found
+        caller = _at(repository, caller)
+        name = (repository, record, caller.name, digest(caller.bearer))
+        return self.allowed.get(name, lambda: self._may(repository, record, caller))
+
+    def _may(self, repository: str, record: str, caller: Caller) -> frozenset[Access]:
+        keeper = self.repositories(repository)
+        if keeper.knows is Knows.NAMES:
+            return keeper.may(record, caller)
+        who = (repository, caller.name, digest(caller.bearer))
+        return self.pace.ask(who, lambda: keeper.may(record, caller))
+
+    def who(self, repository: str, bearer: str) -> str:
+        """Whose token this is, as the repository says ("": nobody's); asked again after `FRESH` seconds. Raises `Transient`."""
+        name = (repository, digest(bearer))
+        return self.people.get(name, lambda: self.repositories(repository).who(bearer))
+
+    def keeper(self, pipeline: str, workflow: str, record: str) -> str:
+        """The name of the repository that a record is of; "" if the pipeline has none.
+
+        That of the workflow, where there is such a one; else that of the pipeline, or the first that has the record.
+
+        Raises
+        ------
+        NotFoundError
+            If none of several has it.
+        """
+        definition = self._definitions().get(pipeline)
+        plans = [one for one in definition.sources.values() if one.kind == "records"] if definition else []
+        mine = [plan for plan in plans if plan.item == workflow] or plans
+        names = list(dict.fromkeys(str(plan.settings["repository"]) for plan in mine))
+        if len(names) < 2:
+            return names[0] if names else ""
+        if not (name := self.keepers.get((pipeline, record), lambda: self._holder(pipeline, record))):
+            raise NotFoundError(f"there is no record {record!r}")
+        return name
+
+    def _holder(self, pipeline: str, record: str) -> str:
+        try:
+            return self.holder(pipeline, record)
+        except NotFoundError:
+            return ""
+
+    def that_know(self, knows: Knows) -> list[str]:
+        """The names of the repositories of the site's workflows that know people so."""
+        names = dict.fromkeys(one.repository for one in self.workflows())
+        return [name for name in names if self.repositories(name).knows is knows]
 
     # ---- starting
     def start(
@@ -251,8 +301,14 @@ class Records:
             workflow = offers[0].workflow
             kind = self._definitions()[workflow.pipeline].kinds[workflow.name]
             asked = [chosen.of(offer, listing) for offer in offers]
-            capabilities = [grants.next() for _ in offers] if grants else []
-            told = write(partial(_start, kind, record, asked, chosen, repository, capabilities))
+            try:
+                capabilities = [grants.next() for _ in offers] if grants else []
+                told = write(partial(_start, kind, record, asked, chosen, repository, capabilities))
+            except (Transient, SiteError, UsageError) as error:
+                if not started:
+                    raise
+                refused += [Refused(offer, str(error)) for offer in offers]  # what was begun is to be told
+                continue
             for number, (offer, one) in enumerate(zip(offers, told, strict=True)):
                 if isinstance(one, Started):
                     started.append((one, offer))
@@ -273,6 +329,7 @@ class Records:
         raise NotFoundError(f"there is no record {record!r}")
 
     def _grant(self, repository: str, record: str, caller: Caller | None) -> Capability:
+        caller = None if caller is None else _at(repository, caller)
         if caller is not None and caller.bearer:
             try:
                 return self.warrants.ask(repository, record, caller)
@@ -331,6 +388,16 @@ class Records:
             found = self._entries[repository] = list(self.repositories(repository).records(since))
             self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
+
+
+def digest(bearer: str) -> bytes:
+    """What a bearer is remembered by."""
+    return hashlib.sha256(bearer.encode(errors="surrogateescape")).digest()
+
+
+def _at(repository: str, caller: Caller) -> Caller:
+    """A caller as a repository is to see them: without what they brought for another one."""
+    return caller if caller.of in ("", repository) else Caller(caller.name)
 
 
 @dataclass(frozen=True, slots=True)

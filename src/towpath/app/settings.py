@@ -77,6 +77,16 @@ def _is_grant(text: str) -> str:
 
 
 GrantText = Annotated[str, AfterValidator(_is_grant)]
+_ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d{1,5})?|http://(localhost|127\.0\.0\.1)(:\d{1,5})?")
+
+
+def _is_origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("expected an origin such as https://repository.example; http only of this machine")
+    return text
+
+
+OriginText = Annotated[str, AfterValidator(_is_origin)]
 
 
 def _kept(value: Any) -> Any:
@@ -130,7 +140,7 @@ class ServerTable(Model):
     `host` and `port` are where it listens; `url` is how others reach it, "" for that place. `certificate` and `key` are PEM
     files for TLS; `behind_proxy` says that a proxy in front speaks TLS and tells who asks (``X-Forwarded-For`` and
     ``X-Forwarded-Proto``, believed of `proxies` only). `upload` is the most bytes of one delivery, `oidc` lets people sign
-    in at a provider of identities.
+    in at a provider of identities. `embed_in` are origins whose pages may show panels of ours.
     """
 
     host: str = "127.0.0.1"
@@ -142,15 +152,19 @@ class ServerTable(Model):
     proxies: str = "127.0.0.1"
     upload: Memory = 10_000_000_000
     oidc: OidcTable | None = None
+    embed_in: list[OriginText] = Field(default_factory=list)
 
 
 class AccessTable(Model):
     """Who may do what: `anonymous` is granted to everybody without a token; `policy` changes what roles may, by pipeline.
 
-    `authorizer` names what is asked about single items, ``local`` or a plug-in's.
+    `authorizer` names what is asked about single items, ``local``, ``records`` (the repositories) or a plug-in's. `bearers` is
+    granted to whoever comes with a token of the repository `bearers_of`.
     """
 
     anonymous: list[GrantText] = Field(default_factory=list)
+    bearers: list[GrantText] = Field(default_factory=list)
+    bearers_of: str = ""
     authorizer: str = "local"
     policy: dict[Name, dict[Permission, list[Role]]] = Field(default_factory=dict)
 

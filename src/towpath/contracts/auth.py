@@ -76,12 +76,28 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """What the token of an embedded panel is good for: these permissions, on one record of a pipeline."""
+
+    pipeline: str
+    record: str
+    permissions: frozenset[Permission]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who asks: a name, what was granted, and the number of the token that says so (0: none was needed)."""
+    """Somebody who asks: a name, what was granted, and the number of the token that says so (0: none was needed).
+
+    `bearer` is a token that is not Towpath's: it is for the repository `of` alone, and never shown nor kept. Whoever has a
+    `panel` may do what that says and nothing else, whatever is granted.
+    """
 
     name: str
     grants: Sequence[Grant] = field(default_factory=tuple)
     token: int = 0
+    bearer: str = field(default="", repr=False)
+    of: str = ""
+    panel: Panel | None = None
 
     def roles(self, pipeline: str = "") -> frozenset[Role]:
         """The roles in a pipeline; without one, those on the whole site."""
@@ -89,6 +105,8 @@ class Person:
 
     def pipelines(self) -> frozenset[str] | None:
         """The pipelines in which anything is granted; None for all."""
+        if self.panel is not None:
+            return frozenset({self.panel.pipeline})
         named = frozenset(grant.pipeline for grant in self.grants)
         return None if "" in named else named
 
@@ -97,7 +115,10 @@ class Authorizer(Protocol):
     """Decides about single items, after the roles did. Plug-ins are found by the entry points `towpath.authorizers`."""
 
     def allows(self, person: Person, permission: Permission, item: Item) -> bool:
-        """Whether a person may do this to an item; where they may not even view it, it looks as if it were not there."""
+        """Whether a person may do this to an item; where they may not even view it, it looks as if it were not there.
+
+        May wait for others, and raise `Transient` where they cannot be asked now: that is no allowance.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,8 @@ class Policy:
 
     def allows(self, person: Person, permission: Permission, pipeline: str = "") -> bool:
         """Whether a person may do this in a pipeline; without one, on the whole site."""
+        if person.panel is not None:
+            return pipeline == person.panel.pipeline and permission in person.panel.permissions
         roles = person.roles(pipeline)
         changed = self.changes.get(pipeline, {}).get(permission)
         if changed is None or Role.ADMIN in roles:
@@ -122,5 +145,5 @@ class Policy:
 
     def anywhere(self, person: Person, permission: Permission) -> bool:
         """Whether a person may do this in any pipeline."""
-        named = {grant.pipeline for grant in person.grants}
+        named = {grant.pipeline for grant in person.grants} | {person.panel.pipeline if person.panel else ""}
         return any(self.allows(person, permission, name) for name in named | self.changes.keys())

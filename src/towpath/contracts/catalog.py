@@ -319,6 +319,11 @@ class View(PeopleView, Protocol):
         `since`, `until`: the time span overlaps [since, until), seconds since the epoch; items without one are none of them.
         """
 
+    def latest(
+        self, pipeline: str, attribute: str, value: str | float, *, before: int = 0, limit: int = 100
+    ) -> list[Item]:
+        """The newest items of a pipeline with an attribute of this value, the newest first; those before one of a number."""
+
     def count_items(
         self,
         *,
@@ -435,6 +440,9 @@ class View(PeopleView, Protocol):
 
     def runs(self, item: int = 0, *, work: int = 0, limit: int = 100) -> list[Run]:
         """Runs that ended, newest last."""
+
+    def runs_of(self, items: Sequence[int]) -> dict[int, list[Run]]:
+        """The runs that ended of each of these items, newest last."""
 
     def components(self, work: int, token: int) -> Mapping[str, Any]:
         """The components of a finished run's key: stage, version, params, environment, inputs (name → hex)."""

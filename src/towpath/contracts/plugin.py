@@ -6,6 +6,7 @@ Light to import, since every stage module does.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from towpath.contracts.judging import Measured
@@ -25,8 +26,14 @@ class Plugin:
     `routes` and `pages` are what the server has beside its own. A key of `routes` is a path below ``/api/v1``, such as
     ``/workflows``, its value a FastAPI router, or ``"module:name"`` of one. A key of `pages` is a name, shown at
     ``/pipelines/PIPELINE/NAME``; its value is a function, or ``"module:name"`` of one, that gets the site, acting in the
-    reader's name, and the query as keyword arguments, and returns the HTML of the page's body. Both are for people who
-    may view the pipeline.
+    reader's name, and the query as keyword arguments, and returns the HTML of the page's body; one with a parameter
+    `asker` gets who asks too (`towpath.api.Asked`), and shows nothing that they may not view. Both are for people who may
+    view the pipeline.
+
+    `frames` are pages that stand in frames of other sites, without navigation, at ``/pipelines/PIPELINE/NAME`` too. Anybody
+    may load them, so their functions get only the query, and what they show is fetched by a script with a token. `static`
+    is a folder that anybody may load from, below ``/pipelines/PIPELINE/static/``. `viewers` names by the type of products
+    the page (of `pages`) that shows one; it gets ``product``, and the pages of items lead there.
 
     `content_of` tells from the first 64 kB of a file what it is, "" where it does not know: a function, or
     ``"module:function"`` of one. Sources of kind ``records`` match by it.
@@ -42,6 +49,9 @@ class Plugin:
     commands: Mapping[str, Any] = field(default_factory=dict)
     routes: Mapping[str, Any] = field(default_factory=dict)
     pages: Mapping[str, Any] = field(default_factory=dict)
+    frames: Mapping[str, Any] = field(default_factory=dict)
+    static: Path | None = None
+    viewers: Mapping[str, str] = field(default_factory=dict)
     content_of: Callable[[bytes], str] | str | None = None
 
     def stage(self, name: str) -> type[Stage] | None:

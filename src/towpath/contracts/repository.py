@@ -20,12 +20,23 @@ class Access(StrEnum):
     WRITE = "write"  # have its files processed, stop that, and change its files
 
 
+class Knows(StrEnum):
+    """By what a repository knows those who ask."""
+
+    NAMES = "names"  # by the name that Towpath knows
+    BEARERS = "bearers"  # by a token of its own, which they bring
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who asks: the name that Towpath knows, and the bearer's token that came along, for the repository alone."""
+    """Somebody who asks: the name that Towpath knows, and the bearer's token that came along, for the repository alone.
+
+    `of` is the name of that repository on the site; "" where there is no doubt which it is.
+    """
 
     name: str
     bearer: str = field(default="", repr=False)
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ class Repository(Protocol):
     """
 
     name: str
+    knows: Knows
 
     def records(self, since: str = "") -> Iterable[RecordEntry]:
         """The records that the site is to look after, the latest change first.
@@ -126,6 +138,12 @@ class Repository(Protocol):
 
     def may(self, record: str, caller: Caller) -> frozenset[Access]:
         """What somebody may do with a record, asked of the repository now; nothing if there is no such record."""
+
+    def who(self, bearer: str) -> str:
+        """Whose token this is, as a name that stays the same while the token does, asked of the repository now.
+
+        Returns "" for what is nobody's, and always where names are known instead.
+        """
 
     def grant(self, record: str, caller: Caller | None, lasts: float) -> Capability:
         """A capability to read and write this record for at least `lasts` seconds, made by the caller or by the site itself."""

@@ -254,6 +254,17 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
         )
         return [self._to_run(row) for row in reversed(rows)]
 
+    def runs_of(self, items: Sequence[int]) -> dict[int, list[Run]]:
+        """The runs that ended of each of these items, newest last."""
+        found: dict[int, list[Run]] = {item: [] for item in items}
+        statement = (
+            f"SELECT {_RUN_COLUMNS} FROM runs r JOIN work w ON w.id = r.work_id WHERE w.item_id IN ({{in}}) "
+            "ORDER BY r.began, r.work_id, r.token"
+        )
+        for row in self.rows_in(statement, items):
+            found[row[2]].append(self._to_run(row))
+        return found
+
     def _to_run(self, row: Any) -> Run:
         return Run(
             work=row[0],

@@ -102,6 +102,28 @@ class ItemSearch(Session):
                 return min(count, most + 1)
             limit *= 2  # some had the digest of an attribute by chance
 
+    def latest(
+        self, pipeline: str, attribute: str, value: str | float, *, before: int = 0, limit: int = 100
+    ) -> list[Item]:
+        """The newest items of a pipeline with an attribute of this value, the newest first; those before one of a number."""
+        found: list[Item] = []
+        before = before or 2**63 - 1
+        while len(found) < limit:
+            rows = self.rows(
+                "SELECT item_id FROM facets WHERE digest = ? AND item_id < ? ORDER BY item_id DESC LIMIT ?",
+                (facets.facet(attribute, value), before, limit),
+            )
+            items = reversed(self._items_of([row[0] for row in rows]))
+            found += [
+                item
+                for item in items
+                if item.pipeline == pipeline and facets.holds(item.attributes, {attribute: value})
+            ]
+            if len(rows) < limit:
+                break
+            before = rows[-1][0]
+        return found[:limit]
+
     def _with(self, ids: Sequence[int], attributes: Mapping[str, Any]) -> int:
         texts = [
             row[0] for row in self.rows_in("SELECT attributes FROM items WHERE id IN ({in})", sorted(ids))

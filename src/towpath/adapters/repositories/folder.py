@@ -29,7 +29,7 @@ from towpath.base.errors import (
     StorageError,
     Transient,
 )
-from towpath.contracts.repository import Access, Caller, Capability, RecordEntry, RecordFile
+from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
 
 _CHUNK = 1 << 20
 _REMEMBERED = 200_000  # files whose checksum is kept in memory
@@ -74,6 +74,7 @@ class FolderRepository:
     """
 
     name = "folder"
+    knows = Knows.NAMES
 
     def __init__(self, root: str, *, settle: float = 1.0, clock: Callable[[], float] = time.time) -> None:
         if not Path(root).is_absolute():
@@ -373,6 +374,11 @@ class FolderRepository:
             return frozenset()
         is_allowed = people is None or (caller.name != "" and caller.name in people)
         return frozenset(Access) if is_allowed else frozenset()
+
+    def who(self, bearer: str) -> str:
+        """Nobody: a folder knows no tokens."""
+        del bearer
+        return ""
 
     def grant(self, record: str, caller: Caller | None, lasts: float) -> Capability:
         """A capability without a secret: whoever works for the site may reach the folder anyway. Raises `NotFoundError`."""

@@ -32,7 +32,7 @@ from towpath.base.errors import (
     StorageError,
     Transient,
 )
-from towpath.contracts.repository import Access, Caller, Capability, RecordEntry, RecordFile
+from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
 
 STATES = ("auto", "draft", "published")
 _ABSENT = {404, 410}
@@ -80,6 +80,7 @@ class InvenioRepository:
     """
 
     name = "invenio"
+    knows = Knows.BEARERS
 
     def __init__(
         self,
@@ -410,6 +411,21 @@ class InvenioRepository:
         if not answer.is_done and answer.status not in _DENIED:
             raise Transient(f"{self._where} answered {answer.status} at {path}")
         return answer
+
+    def who(self, bearer: str) -> str:
+        """A name made of the token itself, if the repository lists records to it.
+
+        The list does not tell whose token it is (records that are shared with them are in it too). Raises `Transient` where the
+        repository does not answer for itself.
+        """
+        if not is_bearer(bearer):
+            return ""
+        answer = self._server.ask("GET", self._listing, Key(bearer), query={"size": 1})
+        if answer.status in (401, 403):
+            return ""
+        if not answer.is_done or "hits" not in answer.table:
+            raise Transient(f"{self._where} answered {answer.status} when asked whose token this is")
+        return f"depositor-{hashlib.sha256(bearer.encode()).hexdigest()[:8]}"
 
     # ---- capabilities
     def grant(self, record: str, caller: Caller | None, lasts: float) -> Capability:

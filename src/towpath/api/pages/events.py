@@ -65,7 +65,7 @@ def story(
     asker: Asked, pipeline: str, item: int, type_: str, run: str, before: int
 ) -> tuple[list[Event], int]:
     """A page of events, newest first, and the number before which the next one begins (0: there is none)."""
-    visible: Callable[[Event], bool] = seer(asker)
+    visible: Callable[[Event], bool] = seer(asker, is_whole=False)
     found: list[Event] = []
     with asker.site.catalog.read() as view:
         oldest, end = view.oldest_event(), before or view.last_event() + 1

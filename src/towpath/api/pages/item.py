@@ -140,6 +140,7 @@ def item(
         more_members=max(0, len(members) - _MEMBERS),
         publishes=_publishes(asker, one, found.work),
         may={permission.value: asker.may(permission, one) for permission in Permission},
+        viewers=asker.site.plugins[one.pipeline].viewers if one.pipeline in asker.site.plugins else {},
         is_running=any(row.state is Work.RUNNING for row in found.work),
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from towpath.api.asking import Asked, Asker, asked
+from towpath.api.embedding import framed
 from towpath.api.errors import Refused, refused
 from towpath.api.routes.people import names_of
 from towpath.api.sight import unread
@@ -31,6 +32,7 @@ from towpath.contracts.auth import Permission
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
+FRAME = "frame.html"  # the template of what may stand in frames of other sites
 _SAID = "towpath_said"  # a cookie that lives until the next page
 _TOLD = 600  # characters of what is said
 _OPEN = ("/login", "/logout")  # who signs in or out is nobody yet, or no longer
@@ -176,6 +178,9 @@ def render(
         **values,
     )
     response = HTMLResponse(shown, status, headers={"Cache-Control": "no-store"})
+    if template == FRAME:
+        origins = request.app.state.access.site.settings.server.embed_in
+        response.headers["Content-Security-Policy"] = framed(origins)
     if said:
         response.delete_cookie(_SAID, path="/")
     return response

@@ -33,7 +33,7 @@ Text = Annotated[str, Form(max_length=20_000)]
 def page(request: Request, asker: Viewer, pipeline: str = "") -> Response:
     """Every source."""
     stream = stream_of(asker, type=["source", "registered", "problem"])
-    found = [one for one in asker.site.sources(pipeline=pipeline) if asker.sees(one.pipeline)]
+    found = [one for one in asker.site.sources(pipeline=pipeline) if asker.sees_sources(one.pipeline)]
     arrived, names = arrivals(asker)
     return render(
         request,
@@ -110,7 +110,7 @@ def submit(
 ) -> Response:
     """Register an item."""
     definition = asker.site.definitions.get(pipeline)
-    if definition is None or name not in definition.sources or not asker.sees(pipeline):
+    if definition is None or name not in definition.sources or not asker.sees_sources(pipeline):
         raise NotFoundError(f"no source {pipeline}/{name}")
     asker.need(Permission.SUBMIT, pipeline=pipeline)
     kind = f"{pipeline}/{definition.sources[name].item}"

@@ -28,12 +28,12 @@ def _told(one: Definition) -> dict[str, Any]:
 @routes.get("/definitions", response_model=list[shapes.DefinitionShape], dependencies=may(Permission.VIEW))
 def definitions(asker: Asker) -> Any:
     """The pipelines of the site, with the stages of each kind."""
-    return [_told(one) for name, one in asker.site.definitions.items() if asker.sees(name)]
+    return [_told(one) for name, one in asker.site.definitions.items() if asker.sees_definition(name)]
 
 
 def find_definition(asker: Asked, pipeline: str) -> Definition:
     """The active definition of a pipeline that the asker may view. Raises `NotFoundError`."""
-    if pipeline not in asker.site.definitions or not asker.sees(pipeline):
+    if pipeline not in asker.site.definitions or not asker.sees_definition(pipeline):
         raise NotFoundError(f"no pipeline {pipeline!r}")
     return asker.site.definitions[pipeline]
 

@@ -21,7 +21,7 @@ from towpath.contracts.auth import Permission
 routes = router("events")
 
 STREAM = "text/event-stream"
-_FRESH = 60.0  # seconds for which an answer about an item is taken to hold
+_FRESH = 10.0  # seconds for which an answer about an item is taken to hold
 _ABOUT_MANY = ("submitted", "problem")  # tell of items that somebody may not view
 
 
@@ -70,11 +70,16 @@ async def events(
     return JSONResponse(await run_in_threadpool(_page, asker, after or 0, item, pipeline, run, type, limit))
 
 
-def seer(asker: Asked) -> Callable[[Event], bool]:
-    """Whether the asker may view an event."""
-    every = asker.access.authorizer is None
+def seer(asker: Asked, *, is_whole: bool = True) -> Callable[[Event], bool]:
+    """Whether the asker may view an event.
+
+    Where nobody can say so now it raises `Refused`, for a story that is to be whole; else the event is left out.
+    """
+    every = not asker.is_asked_singly
     sees = {name: asker.sees(name) for name in asker.site.definitions}
-    known, until = seen(asker), time.monotonic() + _FRESH
+    tells = {name: asker.sees_sources(name) for name in asker.site.definitions}
+    is_ours = not (asker.person.bearer or asker.person.panel)
+    known, until = seen(asker, is_whole=is_whole), time.monotonic() + _FRESH
 
     def visible(event: Event) -> bool:
         nonlocal known, until
@@ -82,19 +87,22 @@ def seer(asker: Asked) -> Callable[[Event], bool]:
             return False
         if not event.pipeline and not all(sees.values()):
             return False
+        if not event.item and not tells.get(event.pipeline, is_ours):
+            return False
         if every:
             return True
         if time.monotonic() > until:  # who is asked about items may have changed its mind
-            known, until = seen(asker), time.monotonic() + _FRESH
+            known, until = seen(asker, is_whole=is_whole), time.monotonic() + _FRESH
         return known(event.item) if event.item else event.type not in _ABOUT_MANY
 
+    visible.__dict__["waits"] = not every
     return visible
 
 
 def _page(
     asker: Asked, after: int, item: int, pipeline: str, run: str, types: list[str], limit: int
 ) -> dict[str, object]:
-    visible = seer(asker)
+    visible = seer(asker, is_whole=False)
     found: list[Event] = []
     is_over = False
     with asker.site.catalog.read() as view:

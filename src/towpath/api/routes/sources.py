@@ -15,12 +15,12 @@ routes = router("sources")
 @routes.get("/sources", response_model=list[shapes.SourceShape], dependencies=may(Permission.VIEW))
 def sources(asker: Asker) -> Any:
     """Every source: when it was last looked at, what arrived last, what is wrong, whether it is paused."""
-    return [told(one) for one in asker.site.sources() if asker.sees(one.pipeline)]
+    return [told(one) for one in asker.site.sources() if asker.sees_sources(one.pipeline)]
 
 
 def _find(asker: Asked, pipeline: str, name: str) -> None:
     definition = asker.site.definitions.get(pipeline)
-    if definition is None or name not in definition.sources or not asker.sees(pipeline):
+    if definition is None or name not in definition.sources or not asker.sees_sources(pipeline):
         raise NotFoundError(f"no source {pipeline}/{name}")
     asker.need(Permission.RUN, pipeline=pipeline)
 

@@ -115,6 +115,27 @@ class SearchSuite(Base):
                 if expected:
                     assert view.items(**asked, after=expected[0].id, limit=2) == expected[1:3], asked
 
+    def test_the_newest_with_an_attribute_come_first(self, bench: MakeBench) -> None:
+        """Page by page, each before the last of the page before."""
+        b = filled(bench)
+        with b.catalog.read() as view:
+            expected = view.items(attributes={"camera": "red"}, limit=1000)[::-1]
+            assert len(expected) > 5
+            assert view.latest(PIPELINE, "camera", "red", limit=1000) == expected
+            assert view.latest(PIPELINE, "camera", "red", limit=2) == expected[:2]
+            assert view.latest(PIPELINE, "camera", "red", before=expected[1].id, limit=2) == expected[2:4]
+            assert view.latest(PIPELINE, "camera", "red", before=expected[-1].id) == []
+            assert view.latest("another", "camera", "red") == view.latest(PIPELINE, "camera", "none") == []
+
+    def test_the_runs_of_several_items_are_those_of_each(self, bench: MakeBench) -> None:
+        """Those without a run have none."""
+        b = filled(bench)
+        with b.catalog.read() as view:
+            ids = [item.id for item in view.items(limit=1000)]
+            found = view.runs_of(ids)
+            assert found == {number: view.runs(number) for number in ids}
+            assert any(found.values()) and not all(found.values())
+
     def test_a_count_ends_where_it_is_told_to(self, bench: MakeBench) -> None:
         """One more says that there are more."""
         b = filled(bench)
