@@ -80,9 +80,11 @@ def test_a_box_of_water(tmp_path: Path) -> None:
 
     ours = read_energies({"energies": [tmp_path / "run.edr"]}, made)
     assert ours.status is Status.SUCCESS
-    mine = np.genfromtxt(made / "energies.csv", delimiter=",", names=True, deletechars="", replace_space=" ")
+    mine = np.genfromtxt(
+        made / "energies.csv", delimiter=",", names=True, deletechars="", replace_space=" ", comments=None
+    )
     theirs = read_energies({"energies": [tmp_path / "out.xvg"]}, made)
-    printed = np.genfromtxt(made / "energies.csv", delimiter=",", skip_header=1)
+    printed = np.genfromtxt(made / "energies.csv", delimiter=",", skip_header=1, comments=None)
     assert [term["name"] for term in theirs.facts["terms"]] == ["Potential", "Temperature", "Pressure"]
     for i, name in enumerate(("Time (ps)", "Potential (kJ/mol)", "Temperature (K)", "Pressure (bar)")):
         assert mine[name] == pytest.approx(printed[:, i], rel=1e-6, abs=1e-5)

@@ -192,8 +192,8 @@ def program(folder: Path, script: str) -> str:
 def test_a_program_that_misbehaves_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str
 ) -> None:
-    monkeypatch.setattr(gmx, "MOST_SECONDS", 0.4)
-    monkeypatch.setattr(gmx, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(gmx, "MOST_SECONDS", 0.3 if "sleep" in script else 60.0)
+    monkeypatch.setattr(gmx, "MOST_BYTES", 1 << 16)
     with pytest.raises(gmx.DumpFailed, match=why):
         gmx.dump_run_input(MDA / "tprs/Linear_Angle.tpr", tmp_path, program=program(tmp_path, script))
     assert [one.name for one in tmp_path.iterdir()] == ["gmx"]

@@ -2,9 +2,12 @@
 
 import csv
 import importlib.resources
+import os
 import shutil
+import signal
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from towpath.pipelines.compchem.science import trajectory
+from towpath.pipelines.compchem.science.apart import follow_apart
 from towpath.pipelines.compchem.science.outcome import Outcome, Status, Unreadable
 from towpath.pipelines.compchem.science.superposition import (
     keep_together,
@@ -242,6 +246,34 @@ def test_coordinates_that_are_no_numbers_end_it(tmp_path: Path) -> None:
     assert outcome.status is Status.PARTIAL
     assert "Frame 2 is damaged, so only frames before it were used." in outcome.sentence
     assert (outcome.facts["frames"], outcome.facts["frames_read"]) == (2, 2)
+
+
+def test_a_damaged_frame_that_kills_the_decoder_keeps_those_before_it(tmp_path: Path) -> None:
+    """The library's decoder divides by zero here: without care the whole process ends."""
+    whole = bytearray((MDA / "cobrotoxin.xtc").read_bytes())
+    middle = 100_000  # within the second frame
+    whole[middle : middle + 2000] = np.random.default_rng(0).bytes(2000)
+    (tmp_path / "in").write_bytes(whole)
+    outcome = read(MDA / "cobrotoxin.tpr", tmp_path / "in", tmp_path)
+    assert outcome.status is Status.PARTIAL
+    assert "Frame 1 is damaged, so only frames before it were used." in outcome.sentence
+    assert outcome.facts["frames_read"] == 1 == len(table(tmp_path)["time_ps"])
+    thin = universe(MDA / "cobrotoxin.tpr", tmp_path / "thinned.xtc")
+    assert len(thin.trajectory) == 1
+    thin.trajectory.close()
+
+
+@pytest.mark.parametrize(("end", "told"), [("kill", "SIGKILL"), ("raise", "error"), ("", "")])
+def test_what_a_child_told_is_kept(end: str, told: str) -> None:
+    def work(tell: Callable[[tuple[float, ...]], None]) -> None:
+        tell((1.0, 2.0))
+        tell((3.0, 4.0))
+        if end == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if end:
+            raise ValueError(end)
+
+    assert follow_apart(work, 2) == ([(1.0, 2.0), (3.0, 4.0)], told)
 
 
 def test_large_xtc_is_refused_by_its_name(tmp_path: Path) -> None:

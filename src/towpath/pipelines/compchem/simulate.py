@@ -121,7 +121,7 @@ def moved(start: Array, spreads: Array, seed: int) -> Array:
 
 
 def _write_trajectory(path: Path, topology: Path, frames: Array, interval_ps: float) -> None:
-    import warnings
+    import warnings  # optional: slow to load
 
     import MDAnalysis  # optional: slow to load
 

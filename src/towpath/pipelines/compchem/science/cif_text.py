@@ -39,7 +39,7 @@ def read_cif(path: Path) -> tuple[gemmi.cif.Document, str]:
             continue
         return found, (
             f"The CIF breaks off within its last {drop + 1 if drop > 1 else 'two'} lines, near line {len(lines):,} "
-            f"(“{shorten(lines[-1])}”): {reason}. What stands before was read; upload the whole file."
+            f"(“{shorten(lines[-1])}”): {reason}. What stands before was read. Upload the whole file."
         )
     raise Unreadable(f"The CIF cannot be read: {reason}. Upload the file as it was downloaded or written.")
 
@@ -49,7 +49,11 @@ def _reason(error: Exception) -> str:
     first = str(error).splitlines()[0] if str(error) else "its syntax is wrong"
     place, _, told = first.removeprefix("string:").partition(": ")
     line = place.split(":")[0].split("(")[0].strip()
-    return f"{shorten(told, 120)} (line {line})" if told and line.isdigit() else shorten(first, 140)
+    if not told or not line.isdigit():
+        return shorten(first, 140)
+    if told.startswith("Wrong number of values in loop"):
+        return f"a row of the table {told.rsplit(maxsplit=1)[-1].rstrip('*._')}, which begins on line {line}, is not whole"
+    return f"line {line} is not CIF" if "parse error" in told else f"{shorten(told, 120)} (line {line})"
 
 
 def text_of(block: gemmi.cif.Block, *tags: str) -> str:

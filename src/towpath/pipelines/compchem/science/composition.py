@@ -5,6 +5,7 @@ same words. Elements that a format does not give are guessed by the names of ato
 models have none. It never reads a file.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,18 @@ class Atoms:
     def __len__(self) -> int:
         return len(self.names)
 
+    def only(self, keep: BoolArray) -> "Atoms":
+        """Give the atoms of a mask, shape (n,)."""
+        return Atoms(
+            self.elements[keep],
+            self.names[keep],
+            self.resnames[keep],
+            self.resids[keep],
+            self.chains[keep],
+            None if self.positions is None else self.positions[keep],
+            None if self.insertions is None else self.insertions[keep],
+        )
+
 
 def residue_starts(atoms: Atoms) -> IntArray:
     """Give the index of the first atom of each residue: where number, name, insertion code or chain changes."""
@@ -183,6 +196,34 @@ def is_coarse(names: Sequence[str], resnames: Sequence[str]) -> bool:
     found = {str(name) for name in set(names)} & _BEADS
     beads = len(found) >= 2 or "BB" in found
     return beads or any(str(name) == "W" == str(res) for name, res in set(zip(names, resnames, strict=True)))
+
+
+def with_guessed_elements(
+    names: list[str], resnames: list[str], resids: list[int], chains: TextArray, positions: FloatArray | None
+) -> Atoms:
+    """Give atoms whose elements are guessed by their names, of a format that does not tell them."""
+    empty = np.full(len(names), "", dtype="U2")
+    bare = Atoms(
+        empty,
+        np.array(names, dtype=np.str_),
+        np.array(resnames, dtype=np.str_),
+        np.array(resids, dtype=np.int64),
+        chains,
+        positions,
+    )
+    starts = residue_starts(bare)
+    alone = np.repeat(np.diff(np.append(starts, len(names))) == 1, np.diff(np.append(starts, len(names))))
+    elements = guess_elements(names, resnames, alone.tolist())
+    return Atoms(elements, bare.names, bare.resnames, bare.resids, chains, positions)
+
+
+def element_of(symbol: str) -> str:
+    """Give the symbol of an element by its symbol in any case, its number, or a symbol with a number after it; or ""."""
+    letters = re.match(r"[A-Za-z]{1,2}", symbol)
+    number = int(symbol) if symbol.isascii() and symbol.isdigit() and len(symbol) <= 3 else 0
+    name = gemmi.Element(number).name if 0 < number < 119 else letters.group() if letters else ""
+    found = gemmi.Element(name).name if name else "X"
+    return "" if found == "X" else found
 
 
 @cache

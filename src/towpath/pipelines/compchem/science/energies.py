@@ -96,7 +96,7 @@ def _frames(count: int) -> str:
 
 def _read_edr(path: Path) -> tuple[list[tuple[str, str]], Floats, bool]:
     """Columns, values of all frames, and whether the file ends with a whole frame."""
-    from pyedr.pyedr import EDRFile
+    from pyedr.pyedr import EDRFile  # optional: slow to load
 
     rows: list[list[float]] = []
     end = 0

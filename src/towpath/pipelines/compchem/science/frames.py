@@ -29,7 +29,7 @@ class Frame:
     """One frame: time in ps, positions in nm of shape (n, 3), and the box's vectors in nm as rows or None."""
 
     time: float
-    positions: Floats
+    positions: npt.NDArray[np.floating[Any]]
     box: Floats | None
 
 
@@ -48,7 +48,7 @@ class Frames(Protocol):
         """Read a frame. Raises `OSError` or another of `UNREADABLE` where it is damaged."""
 
 
-def open_frames(path: Path, folder: Path, *, atoms: int) -> Frames:
+def open_frames(path: Path, folder: Path) -> Frames:
     """Open a trajectory.
 
     Parameters
@@ -57,8 +57,6 @@ def open_frames(path: Path, folder: Path, *, atoms: int) -> Frames:
         Of the file, told by its content; its name says nothing.
     folder
         Where copies that reading needs are made.
-    atoms
-        How many the topology has, which AMBER's netCDF is checked against.
 
     Raises
     ------
@@ -75,7 +73,7 @@ def open_frames(path: Path, folder: Path, *, atoms: int) -> Frames:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of headers without box or time, which the outcome tells
         try:
-            frames = _OPENERS[kind](path, folder, atoms)
+            frames = _OPENERS[kind](path, folder)
         except UNREADABLE as error:
             raise Unreadable(
                 f"The trajectory looks like {kind} but cannot be opened: it is cut or damaged. Upload it again."
@@ -90,25 +88,28 @@ def open_frames(path: Path, folder: Path, *, atoms: int) -> Frames:
 class XdrFrames:
     """Frames of an xtc or trr file, found by an index of our own."""
 
-    def __init__(self, path: Path, folder: Path, atoms: int) -> None:
+    def __init__(self, path: Path, folder: Path) -> None:
         with path.open("rb") as file:
             self.kind = sniff_gromacs(file.read(4096))
             step = _xtc_frame if self.kind == "xtc" else _trr_frame
             self.atoms, offsets, times, self.cut = _index(file, path.stat().st_size, step)
         self.count, self._times = len(offsets), times
-        self._file = _xdr_file(path, self.kind)
-        self._file.set_offsets(np.asarray(offsets, dtype=np.int64))
+        self._path, self._offsets = path, np.asarray(offsets, dtype=np.int64)
+        self._file: Any = None
 
     def times(self) -> Floats | None:
         """Give the times that the headers tell, in ps."""
         return self._times
 
     def read(self, number: int) -> Frame:
-        """Read a frame."""
+        """Read a frame. The file is opened by the first, so that a child process has one of its own."""
+        if self._file is None:
+            self._file = _xdr_file(self._path, self.kind)
+            self._file.set_offsets(self._offsets)
         self._file.seek(number)
         one = self._file.read()
         box = np.asarray(one.box, dtype=float)
-        return Frame(float(one.time), np.asarray(one.x, dtype=float), box if _is_box(box) else None)
+        return Frame(float(one.time), np.asarray(one.x), box if _is_box(box) else None)
 
 
 class LibraryFrames:
@@ -129,7 +130,8 @@ class LibraryFrames:
             one = self._reader[number]
             vectors = one.triclinic_dimensions
         box = None if vectors is None else np.asarray(vectors, dtype=float) / 10.0
-        positions = np.asarray(one.positions, dtype=float) / 10.0
+        with np.errstate(invalid="ignore"):  # damaged numbers are found by who reads the frame
+            positions = np.asarray(one.positions, dtype=float) / 10.0
         return Frame(float(one.time), positions, box if box is not None and _is_box(box) else None)
 
 
@@ -138,7 +140,7 @@ def _is_box(box: Floats) -> bool:
 
 
 def _xdr_file(path: Path, kind: str) -> Any:
-    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile  # optional: slow to load
 
     return (XTCFile if kind == "xtc" else TRRFile)(str(path))
 
@@ -197,9 +199,9 @@ def _trr_frame(head: bytes) -> tuple[int, int, float, bool]:
     return atoms, 76 + (16 if double else 8) + sum(sizes), time, sizes[7] > 0
 
 
-def _open_dcd(path: Path, folder: Path, atoms: int) -> Frames:
-    from MDAnalysis.coordinates.DCD import DCDReader
-    from MDAnalysis.lib.formats.libdcd import DCDFile
+def _open_dcd(path: Path, folder: Path) -> Frames:
+    from MDAnalysis.coordinates.DCD import DCDReader  # optional: slow to load
+    from MDAnalysis.lib.formats.libdcd import DCDFile  # optional: slow to load
 
     with path.open("rb") as file:
         head = file.read(12)
@@ -212,11 +214,11 @@ def _open_dcd(path: Path, folder: Path, atoms: int) -> Frames:
     return LibraryFrames(reader, "dcd", cut=reader.n_frames < promised)
 
 
-def _open_netcdf(path: Path, folder: Path, atoms: int) -> Frames:
-    from MDAnalysis.coordinates.TRJ import NCDFReader
+def _open_netcdf(path: Path, folder: Path) -> Frames:
+    from MDAnalysis.coordinates.TRJ import NCDFReader  # optional: slow to load
 
     whole = _whole_netcdf(path, folder)
-    reader = NCDFReader(str(whole), n_atoms=None)
+    reader = NCDFReader(str(whole))
     return LibraryFrames(reader, "netcdf", cut=whole != path)
 
 
@@ -249,7 +251,7 @@ def _promise(path: Path, records: int) -> None:
 
 
 def _can_open(path: Path) -> bool:
-    from scipy.io import netcdf_file
+    from scipy.io import netcdf_file  # optional: slow to load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of arrays that still point into the closed map: none is kept
@@ -260,7 +262,7 @@ def _can_open(path: Path) -> bool:
     return True
 
 
-_OPENERS: dict[str, Callable[[Path, Path, int], Frames]] = {
+_OPENERS: dict[str, Callable[[Path, Path], Frames]] = {
     "xtc": XdrFrames,
     "trr": XdrFrames,
     "dcd": _open_dcd,

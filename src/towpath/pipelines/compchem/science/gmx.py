@@ -1,4 +1,4 @@
-"""Runs GROMACS' `gmx dump` on a run input and gives its lines, within bounds of time and of text.
+"""Runs GROMACS on a run input, `gmx dump` for its parameters and `gmx editconf` for its start, within bounds.
 
 The program is started by a list of arguments, never through a shell, in a scratch folder where the input is linked
 under a name of our own; so no file name can be an option. It never writes beside the input.
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from .annotation import Dump, read_dump
@@ -39,6 +40,7 @@ def find_gmx() -> str | None:
     return shutil.which("gmx" if told is None else told) if told != "" else None
 
 
+@lru_cache(maxsize=8)
 def gmx_version(program: str) -> str:
     """Give the version that a `gmx` tells of itself, or ``"unknown"``."""
     with suppress(OSError, subprocess.SubprocessError):
@@ -86,12 +88,36 @@ def dump_run_input(path: Path, folder: Path, *, program: str) -> Dump:
         return dump
 
 
+def write_start(path: Path, folder: Path, target: Path, *, program: str) -> bool:
+    """Write the coordinates that a run input starts from as a .gro; False where that fails or takes beyond 60 s."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="gmx-") as scratch:
+        (Path(scratch) / "run.tpr").symlink_to(path.resolve())
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [program, "-quiet", "editconf", "-f", "run.tpr", "-o", "start.gro"],
+                cwd=scratch,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=MOST_SECONDS,
+                check=True,
+            )
+            (Path(scratch) / "start.gro").replace(target)
+            return True
+    return False
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "GMX_MAXBACKUP": "-1", "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
+
+
 def _start(program: str, scratch: Path, errors: int) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             [program, "-quiet", "dump", "-s", "run.tpr"],
             cwd=scratch,
-            env={**os.environ, "GMX_MAXBACKUP": "-1", "OMP_NUM_THREADS": "1", "LC_ALL": "C"},
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

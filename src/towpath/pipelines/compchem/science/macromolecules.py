@@ -17,8 +17,7 @@ import numpy as np
 
 from .cells import vectors_of
 from .cif_text import number_of, read_cif, text_of
-from .composition import Atoms, FloatArray
-from .coordinates import element_of, with_guessed_elements
+from .composition import Atoms, FloatArray, element_of, with_guessed_elements
 from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, shorten, texts
 
@@ -218,20 +217,25 @@ def _facts_of_reading(alternates: int, guessed: bool, declared: Mapping[str, lis
 
 def _missing_of_pdb(path: Path, found: _Pass, atoms: Atoms, declared: Mapping[str, list[str]]) -> list[str]:
     missing = []
-    cut = not _ends_with_newline(path) and found.last.startswith(("ATOM", "HETATM"))
-    cut = cut and (found.last_is_unreadable or len(found.last) < found.widest)
+    cut = not _ends_with_newline(path) and _is_cut(found)
     broken = found.unreadable - (cut and found.last_is_unreadable)
     absent = sorted(set(declared) - set(np.unique(atoms.chains).tolist())) if declared else []
     absent = [] if not any(atoms.chains.tolist()) else absent
     expected = _expected_chains(absent)
-    if cut:
+    if found.within_model and found.models > 1:
+        missing.append(
+            f"The PDB file ends within model {found.models}, without its ENDMDL; the first model is whole. "
+            "Upload the whole file to get all models."
+        )
+    elif cut:
         missing.append(
             f"The PDB file breaks off within the line of an atom (“{shorten(found.last, 30)}”), "
             f"after {len(atoms):,} atoms{expected}; an END was expected. Upload the whole file."
         )
     elif found.within_model:
         missing.append(
-            f"The PDB file ends within model {found.models}, without its ENDMDL{expected}. Upload the whole file."
+            f"The PDB file ends within its model, without an ENDMDL, after {len(atoms):,} atoms{expected}. "
+            "Upload the whole file."
         )
     elif (
         not found.has_end
@@ -254,6 +258,13 @@ def _missing_of_pdb(path: Path, found: _Pass, atoms: Atoms, declared: Mapping[st
     if found.total > MOST_ATOMS:
         missing.append(f"Only the first {MOST_ATOMS:,} of {found.total:,} atoms were read.")
     return missing
+
+
+def _is_cut(found: _Pass) -> bool:
+    """Tell whether the last line, which has no end, is a shorter line of an atom than others, or its beginning."""
+    if found.last[:6].rstrip() in ("ATOM", "HETATM"):
+        return found.last_is_unreadable or len(found.last) < found.widest
+    return any(record.startswith(found.last.rstrip()) for record in ("ATOM", "HETAT"))
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -14,9 +14,12 @@ from .composition import FloatArray
 
 ImageArray = NDArray[np.float32]
 Colour = tuple[float, float, float]
+_MOST_PIXELS = 8e7  # of all spheres together, hidden ones too
+_MOST_RODS = 60_000
 _FINER = 2  # canvas pixels per picture pixel
-_LAMP = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
-_MIDDLE = np.array([-0.22, 0.29, 0.93]) / np.linalg.norm([-0.22, 0.29, 0.93])  # between lamp and eye
+_LAMP = (np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])).astype(np.float32)
+# The direction between lamp and eye, where surfaces shine.
+_MIDDLE = (np.array([-0.22, 0.29, 0.93]) / np.linalg.norm([-0.22, 0.29, 0.93])).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ def render(spheres: Spheres, rods: Rods, width: int, height: int, *, margin: flo
     free = 1.0 - 2.0 * margin
     scale = float(min(width * free / extent[0], height * free / extent[1], 90.0))
     middle = (low + high)[:2] / 2.0
+    spheres, rods = affordable(spheres, rods, scale * _FINER)
     canvas = _Canvas(width * _FINER, height * _FINER, scale * _FINER, middle)
     for centre, radius, colour in zip(spheres.centres, spheres.radii.tolist(), spheres.colours, strict=True):
         _paint_sphere(canvas, centre, radius, colour)
@@ -122,6 +126,21 @@ def render(spheres: Spheres, rods: Rods, width: int, height: int, *, margin: flo
     ):
         _paint_rod(canvas, begin, end, radius, colour)
     return Picture(_light(canvas, float(low[2]), float(high[2])), scale, middle)
+
+
+def affordable(spheres: Spheres, rods: Rods, scale: float) -> tuple[Spheres, Rods]:
+    """Thin spheres and rods where painting all would take too long, as where they lie in one place.
+
+    `scale` is in pixels per ångström; the orders are kept.
+    """
+    area = float(((2.0 * spheres.radii * scale + 2.0) ** 2).sum())
+    every = int(np.ceil(area / _MOST_PIXELS))
+    if every > 1:
+        spheres = Spheres(spheres.centres[::every], spheres.radii[::every], spheres.colours[::every])
+    every = int(np.ceil(len(rods.radii) / _MOST_RODS))
+    if every > 1:
+        rods = Rods(rods.begins[::every], rods.ends[::every], rods.radii[::every], rods.colours[::every])
+    return spheres, rods
 
 
 def _bounds(spheres: Spheres, rods: Rods) -> tuple[FloatArray, FloatArray]:
@@ -173,32 +192,47 @@ def _paint_rod(
 def _light(canvas: _Canvas, deepest: float, nearest: float) -> ImageArray:
     """Light what was painted, and bring it to the size of the picture."""
     hit = np.isfinite(canvas.depth)
-    depth = np.where(hit, canvas.depth, deepest).astype(np.float32)
-    span = max(nearest - deepest, 1e-3)
-    lit = np.clip(canvas.normal @ _LAMP, 0.0, 1.0)
-    shine = np.clip(canvas.normal @ _MIDDLE, 0.0, 1.0) ** 40
-    colour = canvas.colour * (0.42 + 0.62 * lit)[..., None] + 0.22 * shine[..., None]
-    hidden = np.clip(gaussian_filter(depth, 7.0 * _FINER) - depth, 0.0, None) / span
-    colour *= (1.0 - np.clip(1.6 * hidden, 0.0, 0.5))[..., None]
-    fog = (0.38 * np.clip((nearest - depth) / span, 0.0, 1.0) * hit)[..., None]
-    colour = colour * (1.0 - fog) + fog
-    colour *= 1.0 - 0.75 * _outline(canvas.depth, hit, span)[..., None]
-    whole = np.concatenate([np.clip(colour, 0.0, 1.0) * hit[..., None], hit[..., None]], axis=-1)
-    small = whole.reshape(canvas.height // _FINER, _FINER, canvas.width // _FINER, _FINER, 4).mean(
-        axis=(1, 3)
-    )
+    span = np.float32(max(nearest - deepest, 1e-3))
+    depth = np.where(hit, canvas.depth, np.float32(deepest))
+    behind = _spread_out(depth)[hit]
+    edge = _outline(canvas.depth, hit, float(span))[hit]
+    depth, normal = depth[hit], canvas.normal[hit]  # only what was hit from here on
+    lit = np.clip(normal @ _LAMP, 0.0, 1.0)
+    shine = np.clip(normal @ _MIDDLE, 0.0, 1.0) ** 40
+    shadow = 1.0 - np.clip(1.6 * np.clip(behind - depth, 0.0, None) / span, 0.0, 0.5)
+    fog = 0.38 * np.clip((nearest - depth) / span, 0.0, 1.0)
+    colour = canvas.colour[hit] * (0.42 + 0.62 * lit)[:, None] + (0.22 * shine)[:, None]
+    colour = colour * (shadow * (1.0 - fog))[:, None] + fog[:, None]
+    whole = np.zeros((canvas.height, canvas.width, 4), dtype=np.float32)
+    whole[hit, :3] = np.clip(colour * (1.0 - 0.75 * edge)[:, None], 0.0, 1.0)
+    whole[hit, 3] = 1.0
+    parts = [whole[row::_FINER, column::_FINER] for row in range(_FINER) for column in range(_FINER)]
+    small: ImageArray = np.mean(parts, axis=0, dtype=np.float32)
     small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
-    flipped: ImageArray = np.clip(small[::-1], 0.0, 1.0).astype(np.float32)
+    flipped: ImageArray = np.clip(small[::-1], 0.0, 1.0)
     return flipped
 
 
-def _outline(depth: NDArray[np.float32], hit: NDArray[np.bool_], span: float) -> ImageArray:
+def _spread_out(depth: ImageArray) -> ImageArray:
+    """Smooth a map of depth, on every fourth pixel of it as it has no details left."""
+    coarse = gaussian_filter(depth[::4, ::4], 7.0 * _FINER / 4.0)
+    spread: ImageArray = np.repeat(np.repeat(coarse, 4, axis=0), 4, axis=1)[
+        : depth.shape[0], : depth.shape[1]
+    ]
+    return spread
+
+
+def _outline(depth: ImageArray, hit: NDArray[np.bool_], span: float) -> ImageArray:
     """Tell where a surface stands before one that lies much deeper, from 0 to 1."""
-    filled = np.where(hit, depth, -1e6)
-    step = min(max(0.05 * span, 0.8), 4.0)
-    edge = np.zeros(depth.shape, dtype=np.float32)
-    for axis in (0, 1):
-        for by in (1, -1):
-            deeper = filled - np.roll(filled, by, axis=axis)
-            edge = np.maximum(edge, np.clip(deeper / step - 0.5, 0.0, 1.0))
-    return (edge * hit).astype(np.float32)
+    filled = np.where(hit, depth, np.float32(-1e6))
+    step = np.float32(min(max(0.05 * span, 0.8), 4.0))
+    deeper = np.zeros_like(filled)
+    for here, there in (
+        (np.s_[1:], np.s_[:-1]),
+        (np.s_[:-1], np.s_[1:]),
+        (np.s_[:, 1:], np.s_[:, :-1]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+    ):
+        np.maximum(deeper[here], filled[here] - filled[there], out=deeper[here])
+    edge: ImageArray = np.clip(deeper / step - np.float32(0.5), 0.0, 1.0)
+    return edge

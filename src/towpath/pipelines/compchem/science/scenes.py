@@ -31,6 +31,7 @@ from .rendering import Rods, Spheres
 BALLS_AND_STICKS = 300
 """Atoms up to which every atom is a ball."""
 MOST_SPHERES = 24_000
+MOST_LIGAND_ATOMS = 6_000
 CELL_COLOUR = "#3d4a5c"
 CHAIN_COLOURS = (
     "#3b7dd8",
@@ -359,6 +360,7 @@ def _bound(atoms: Atoms, placed: FloatArray) -> tuple[Spheres, Rods, tuple[Entry
     ions, ligands = np.flatnonzero(kinds == ION), np.flatnonzero((kinds == OTHER) & (elements != "H"))
     lipids = np.flatnonzero((kinds == LIPID) & np.isin(atoms.names, LIPID_HEADS))[:MOST_SPHERES]
     colours = np.array([rgb(element_colour(one)) for one in elements.tolist()])
+    ligands = ligands[:MOST_LIGAND_ATOMS]
     bonds = find_bonds(elements[ligands], placed[ligands])
     sticks = _sticks(ligands[bonds], placed, colours, 0.3)
     spheres = _join_spheres(

@@ -6,22 +6,26 @@ It never builds bonds, assigns charges or mends a structure.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .cells import describe_cell
-from .composition import describe, fasta
-from .coordinates import read_gro, read_mol2, read_prmtop, read_xyz
+from .composition import BoolArray, describe, fasta
+from .coordinates import read_gro, read_xyz
 from .crystals import read_crystal
 from .macromolecules import read_mmcif, read_pdb
 from .outcome import Outcome, Status, Unreadable, plain
 from .sniff_structure import sniff_structure
 from .structures import Structure, shorten
+from .topologies import read_mol2, read_prmtop
 from .view import write_view, write_xyz
 
 HEAD_BYTES = 65_536
+FARTHEST_ANGSTROM = 1e7
+"""Coordinates beyond which an atom has no place."""
 SMALL = 1_000
 """Atoms up to which a molecule is written as structure.xyz too."""
 FORMATS: Mapping[str, Callable[[Path], Structure]] = {
@@ -57,7 +61,7 @@ def read_structure(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome
         The file has none of the formats, or no atom that can be read.
     """
     path = files["structure"][0]
-    structure = FORMATS[_format_of(path)](path)
+    structure = _with_places(FORMATS[_format_of(path)](path))
     facts = _facts(structure)
     made = _write(structure, facts, folder)
     status = Status.PARTIAL if structure.missing else Status.SUCCESS
@@ -81,6 +85,25 @@ def _format_of(path: Path) -> str:
         f"The file is no structure that can be read: {told}. "
         "Expected are GROMACS .gro, PDB, mmCIF, CIF of a crystal, MOL2, XYZ or an AMBER topology with atoms."
     )
+
+
+def _with_places(structure: Structure) -> Structure:
+    """Leave out atoms whose positions are no numbers, as simulations write that blew up, and say so."""
+    places = structure.atoms.positions
+    if places is None:
+        return structure
+    good: BoolArray = np.all(np.abs(places) < FARTHEST_ANGSTROM, axis=1)  # false for what is not a number
+    bad = int((~good).sum())
+    if bad == 0:
+        return structure
+    if not good.any():
+        raise Unreadable(
+            "No atom has a position that is a finite number. Upload a structure before it blew up."
+        )
+    told = (
+        f"{_plural(bad, 'atom')} of {len(good):,} have positions that are no finite numbers and are left out."
+    )
+    return replace(structure, atoms=structure.atoms.only(good), missing=(*structure.missing, told))
 
 
 def _facts(structure: Structure) -> dict[str, Any]:

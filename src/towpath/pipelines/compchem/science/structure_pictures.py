@@ -102,16 +102,7 @@ def _box(facts: Mapping[str, Any]) -> FloatArray | None:
 def _without_water(atoms: Atoms) -> Atoms:
     """Leave out water, unless there is little else to see."""
     keep = np.array([kind_of(str(name)) != WATER for name in atoms.resnames.tolist()])
-    if keep.all() or keep.sum() < 2 or atoms.positions is None:
-        return atoms
-    return Atoms(
-        atoms.elements[keep],
-        atoms.names[keep],
-        atoms.resnames[keep],
-        atoms.resids[keep],
-        atoms.chains[keep],
-        atoms.positions[keep],
-    )
+    return atoms if keep.all() or keep.sum() < 2 else atoms.only(keep)
 
 
 def _with_chains(atoms: Atoms) -> Atoms:
@@ -224,6 +215,8 @@ def _facts_told(facts: Mapping[str, Any]) -> list[str]:
     if water := facts.get("n_water_molecules"):
         only = len(facts.get("composition", {})) == 1
         told.append(f"{water:,} molecules of water" + ("" if only else ", not drawn"))
+    if "all but one in" in str((facts.get("view") or {}).get("left_out")):
+        told.append("too large to draw every atom")
     if cell := facts.get("cell"):
         told.append("a, b, c  " + ", ".join(f"{cell[f'{name}_angstrom']:.3f}" for name in "abc") + " Å")
         angles = [cell[f"{name}_degree"] for name in ("alpha", "beta", "gamma")]

@@ -3,7 +3,7 @@
 Also gives lines of a file one by one, bounded, so that a hostile file cannot fill the memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,3 +69,25 @@ def shorten(text: str, most: int = 60) -> str:
     """Shorten a text that a sentence quotes, leaving what can be printed."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text).strip()
     return clean if len(clean) <= most else f"{clean[: most - 1]}…"
+
+
+def whole_numbers(fields: Sequence[str]) -> list[int]:
+    """Read whole numbers up to the first field that is none."""
+    values = []
+    for one in fields:
+        try:
+            values.append(int(one))
+        except ValueError:
+            break
+    return values
+
+
+def real_numbers(fields: Sequence[str]) -> list[float]:
+    """Read numbers up to the first field that is none."""
+    values = []
+    for one in fields:
+        try:
+            values.append(float(one))
+        except ValueError:
+            break
+    return values

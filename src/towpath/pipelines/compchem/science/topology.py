@@ -65,7 +65,7 @@ def load_topology(path: Path) -> Any:
     Unreadable
         If it is of no known kind, or damaged.
     """
-    import MDAnalysis
+    import MDAnalysis  # optional: slow to load
 
     kind = _kind(path)
     if not kind:
@@ -76,7 +76,7 @@ def load_topology(path: Path) -> Any:
         warnings.simplefilter("ignore")  # of guessed elements and masses, and fields a format lacks
         try:
             if kind == "TPR":
-                from MDAnalysis.topology.TPRParser import TPRParser
+                from MDAnalysis.topology.TPRParser import TPRParser  # optional: slow to load
 
                 return MDAnalysis.Universe(TPRParser(str(path)).parse())
             return MDAnalysis.Universe(str(path), topology_format=kind)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .annotation import annotate, describe_box, describe_molecules
-from .gmx import DumpFailed, dump_run_input, find_gmx, gmx_version
+from .gmx import DumpFailed, dump_run_input, find_gmx, gmx_version, write_start
 from .outcome import Outcome, Status, Unreadable, plain
 from .sniff_gromacs import sniff_gromacs
 from .topology import UNREADABLE
@@ -53,17 +53,20 @@ def read_tpr(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     header = _header(path)
     facts = _identity(path, header)
     program, made = find_gmx(), {"metadata": "metadata.json", "annotation": "annotation.json"}
-    parser = {"name": "gmx dump", "version": gmx_version(program) if program else ""}
+    start = folder / "start.gro"
     try:
         if program is None:
             raise DumpFailed("no GROMACS is installed where files are read", is_of_version=True)
         facts |= annotate(dump_run_input(path, folder, program=program))
         status, sentence = Status.SUCCESS, _sentence(facts)
+        parser = {"name": "gmx dump", "version": gmx_version(program)}
+        started = write_start(path, folder, start, program=program)
     except DumpFailed as failed:
         parser = {"name": "MDAnalysis", "version": _mdanalysis_version()}
         status, sentence = _by_topology(path, header, facts, failed)
-    if status is not Status.FAILURE and _write_start(path, header, folder / "start.gro"):
-        made["start"] = "start.gro"
+        started = status is Status.PARTIAL and _write_start(path, header, start)
+    if started:
+        made["start"] = start.name
     facts = plain({**facts, "parser": parser})
     for name in ("metadata.json", "annotation.json"):
         (folder / name).write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
@@ -151,7 +154,7 @@ def _advice(header: TprHeader, failed: DumpFailed) -> str:
 
 def _topology(path: Path, header: TprHeader) -> dict[str, Any] | None:
     """Molecules and box as MDAnalysis reads them, or None."""
-    from MDAnalysis.topology.TPRParser import TPRParser
+    from MDAnalysis.topology.TPRParser import TPRParser  # optional: slow to load
 
     if header.atoms > MOST_ATOMS:
         return None
@@ -185,7 +188,7 @@ def _blocks(
 
 
 def _box(path: Path) -> dict[str, Any] | None:
-    from MDAnalysis.lib.mdamath import triclinic_vectors
+    from MDAnalysis.lib.mdamath import triclinic_vectors  # optional: slow to load
 
     with warnings.catch_warnings(), suppress(*UNREADABLE):
         warnings.simplefilter("ignore")
@@ -197,14 +200,14 @@ def _box(path: Path) -> dict[str, Any] | None:
 
 def _start(path: Path) -> Any:
     """The coordinates of the start, as MDAnalysis reads them since its version 2.10."""
-    from MDAnalysis.coordinates.TPR import TPRReader
+    from MDAnalysis.coordinates.TPR import TPRReader  # optional: slow to load
 
     return TPRReader(str(path)).ts
 
 
 def _write_start(path: Path, header: TprHeader, target: Path) -> bool:
     """Write the coordinates of the start as a .gro; False where they cannot be read."""
-    import MDAnalysis
+    import MDAnalysis  # optional: slow to load
 
     if header.atoms > MOST_ATOMS:
         return False
@@ -219,6 +222,6 @@ def _write_start(path: Path, header: TprHeader, target: Path) -> bool:
 
 
 def _mdanalysis_version() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import version  # optional: slow to load
 
     return version("MDAnalysis")

@@ -8,8 +8,8 @@ import csv
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .apart import Row, follow_apart
 from .frames import Frame, Frames, open_frames
 from .outcome import Outcome, Status, Unreadable, plain
 from .superposition import keep_together, make_whole, radius_of_gyration, rmsd_after_superposition
@@ -40,16 +41,10 @@ COLUMNS = (
     "box_c_nm",
     "volume_nm3",
 )
+WIDTH = len(COLUMNS) + 1  # of a row while it is made: the columns, and whether a molecule lay across a wall
+TRIES = 4
+DEADLY = ("SIGFPE", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL")  # what decoders die of
 MADE = {"metadata": "metadata.json", "table": "table.csv", "thinned": "thinned.xtc", "view": "view.pdb"}
-
-
-@dataclass(slots=True)
-class _Course:
-    """What is gathered frame by frame: rows of the table, and how many frames had a molecule across a wall."""
-
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    made_whole: int = 0
-    damaged: int | None = None  # number of the first frame that could not be read
 
 
 def read_trajectory(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
@@ -76,7 +71,7 @@ def read_trajectory(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcom
     """
     universe = load_topology(files["topology"][0])
     atoms = len(universe.atoms)
-    frames = open_frames(files["trajectory"][0], folder, atoms=atoms)
+    frames = open_frames(files["trajectory"][0], folder)
     if frames.atoms != atoms:
         raise Unreadable(
             f"The topology has {atoms} atoms and the trajectory {frames.atoms}, so they do not belong together. "
@@ -84,12 +79,12 @@ def read_trajectory(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcom
         )
     choice = choose(universe)
     numbers = sample(frames.count, atoms)
-    course = _follow(frames, numbers, choice, universe, folder)
+    rows = _rows(frames, numbers, choice, universe, folder)
     (folder / "cut.nc").unlink(missing_ok=True)
-    if not course.rows:
+    if not rows:
         raise Unreadable("Not one frame of the trajectory could be read: it is damaged. Upload it again.")
-    _write_table(folder / MADE["table"], course.rows)
-    facts = plain(_facts(frames, course, choice, numbers, atoms))
+    _write_table(folder / MADE["table"], rows)
+    facts = plain(_facts(frames, rows, choice, numbers))
     (folder / MADE["metadata"]).write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
     status, sentence = _told(facts, len(files["trajectory"]))
     return Outcome(status, sentence, dict(MADE), facts, facts["parser"])
@@ -104,33 +99,63 @@ def sample(count: int, atoms: int) -> range:
     return range(0, count, max(math.ceil(count / most), 1))
 
 
-def _follow(frames: Frames, numbers: range, choice: Choice, universe: Any, folder: Path) -> _Course:
-    """Read the chosen frames one after another; all that is made of them is made on the way."""
-    from MDAnalysis.lib.formats.libmdaxdr import XTCFile
+def _rows(frames: Frames, numbers: range, choice: Choice, universe: Any, folder: Path) -> list[Row]:
+    """A row for every chosen frame before the first that is damaged, and on the way the other files.
 
-    course, reference, apart = _Course(), None, None
+    The decoder of xtc dies of damaged frames, at once or of what it overwrote later, so it works in a process of its
+    own; where that died, the work is done again with fewer frames.
+    """
+    work = partial(_follow, frames, numbers, choice, universe, folder)
+    tries = TRIES if frames.kind == "xtc" else 0
+    while tries and numbers:
+        rows, ended = follow_apart(work, WIDTH)
+        if not ended:
+            return rows
+        if ended == "error":  # of what Python knows: it is raised again below, where it can be told
+            break
+        if ended not in DEADLY:
+            raise Unreadable(
+                f"Reading the trajectory was ended by {ended}, as where time or memory run out. Upload a thinner one "
+                "(gmx trjconv -skip, or fewer atoms)."
+            )
+        numbers = numbers[: min(len(rows), len(numbers) - 1)] if tries > 1 else numbers[:0]
+        work = partial(_follow, frames, numbers, choice, universe, folder)
+        tries -= 1
+    told: list[Row] = []
+    work(told.append)
+    return told
+
+
+def _follow(
+    frames: Frames,
+    numbers: range,
+    choice: Choice,
+    universe: Any,
+    folder: Path,
+    tell: Callable[[Row], None],
+) -> None:
+    """Read the chosen frames one after another, up to a damaged one; all that is made of them is made on the way."""
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile  # optional: slow to load
+
+    reference, apart = None, None
     kept = min(MOST_KEPT, max(2, MOST_KEPT_ATOMS // frames.atoms))
-    every = math.ceil(len(numbers) / kept)
+    every = max(math.ceil(len(numbers) / kept), 1)
     with XTCFile(str(folder / MADE["thinned"]), "w") as thinned:
         for i, number in enumerate(numbers):
             if (frame := _read(frames, number)) is None:
-                course.damaged = number
-                break
+                return
             here, moved, apart = _join(frame, choice, apart)
-            course.made_whole += moved
             if reference is None:
                 reference = here[choice.fitted]
                 _write_view(folder / MADE["view"], universe, _placed(frame, choice, here))
             deviation = rmsd_after_superposition(here[choice.fitted], reference)
-            course.rows.append(
-                (number, frame.time, deviation, radius_of_gyration(here, choice.masses), *_box(frame))
-            )
             if i % every == 0:
                 box = np.zeros((3, 3)) if frame.box is None else frame.box
                 thinned.write(
                     frame.positions.astype(np.float32), box.astype(np.float32), number, frame.time, 1000.0
                 )
-    return course
+            spread = radius_of_gyration(here, choice.masses)
+            tell((number, frame.time, deviation, spread, *_box(frame), moved))
 
 
 def _read(frames: Frames, number: int) -> Frame | None:
@@ -145,7 +170,7 @@ def _read(frames: Frames, number: int) -> Frame | None:
 
 def _join(frame: Frame, choice: Choice, apart: Floats | None) -> tuple[Floats, bool, Floats | None]:
     """The described atoms with their molecules whole, whether any had been cut by a wall, and how chains lie."""
-    here = frame.positions[choice.group]
+    here = frame.positions[choice.group].astype(float)
     if frame.box is None or choice.name == "all atoms":
         return here, False, apart
     here, moved = make_whole(here, frame.box, choice.starts)
@@ -155,7 +180,7 @@ def _join(frame: Frame, choice: Choice, apart: Floats | None) -> tuple[Floats, b
 
 
 def _placed(frame: Frame, choice: Choice, here: Floats) -> Floats:
-    placed = frame.positions.copy()
+    placed = frame.positions.astype(float)
     placed[choice.group] = here
     return placed
 
@@ -172,33 +197,34 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(COLUMNS)
-        for number, time, *rest in rows:
+        for number, time, *rest, _ in rows:
             told = ("" if math.isnan(one) else f"{one:.6f}" for one in rest)
             out.writerow((int(number), f"{time:.9g}", *told))
 
 
-def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atoms: int) -> dict[str, Any]:
-    table = np.asarray(course.rows, dtype=float)
+def _facts(frames: Frames, rows: Sequence[Row], choice: Choice, numbers: range) -> dict[str, Any]:
+    table = np.asarray(rows, dtype=float)
+    damaged = numbers[len(rows)] if len(rows) < len(numbers) else None
     times = frames.times()
-    if times is None or course.damaged is not None:
+    if times is None or damaged is not None:
         times = table[:, 1]
     first, last = float(times[0]), float(times[-1])
     steps = np.diff(times) / (1 if len(times) == frames.count else numbers.step)
-    step = _seven(float(np.median(steps))) if len(steps) else None
+    step = _six(float(np.median(steps))) if len(steps) else None
     return {
         "format": f"trajectory ({frames.kind})",
         "program": "",
         "program_version": "",
         "parser": {"name": "MDAnalysis", "version": version("MDAnalysis")},
-        "number_of_atoms": atoms,
-        "frames": frames.count if course.damaged is None else course.damaged,
+        "number_of_atoms": frames.atoms,
+        "frames": frames.count if damaged is None else damaged,
         "frames_read": len(table),
         "every_nth_frame_read": numbers.step,
         "is_cut": frames.cut,
-        "first_damaged_frame": course.damaged,
+        "first_damaged_frame": damaged,
         "time_first_ps": first,
         "time_last_ps": last,
-        "length_ns": _seven((last - first) / 1000.0),
+        "length_ns": _six((last - first) / 1000.0),
         "time_between_frames_ps": step,
         "is_evenly_spaced": bool(step is None or np.allclose(steps, step, rtol=1e-3, atol=1e-6)),
         "described_atoms": {
@@ -207,16 +233,16 @@ def _facts(frames: Frames, course: _Course, choice: Choice, numbers: range, atom
             "mass_weighted": choice.has_masses,
         },
         "superposed_atoms": {"name": choice.fitted_name, "count": len(choice.fitted)},
-        "frames_made_whole": course.made_whole,
+        "frames_made_whole": int(table[:, 8].sum()),
         "rmsd_to_first_frame_nm": _course(table[:, 2]),
         "radius_of_gyration_nm": _course(table[:, 3]),
         "box": _box_facts(table),
     }
 
 
-def _seven(number: float) -> float:
-    """Seven digits, which is what times have in an xtc file."""
-    return float(f"{number:.7g}")
+def _six(number: float) -> float:
+    """Six digits: times in an xtc file have seven, and differences fewer."""
+    return float(f"{number:.6g}")
 
 
 def _course(values: Floats) -> dict[str, float]:

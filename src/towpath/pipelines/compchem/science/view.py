@@ -117,7 +117,7 @@ def _choose(atoms: Atoms, most: int, has_residues: bool) -> tuple[IntArray, str]
         order = _residue_numbers(atoms) if has_residues else np.arange(len(atoms))
         thinned = keep & (order % every == 0)
         keep = thinned if 0 < thinned.sum() <= most else _first(keep, most)
-        left.append(f"all but every {every}th residue" if has_residues else f"all but every {every}th atom")
+        left.append(f"all but one in {every} residues" if has_residues else f"all but one in {every} atoms")
     return np.flatnonzero(keep).astype(np.int64), ", ".join(left)
 
 
