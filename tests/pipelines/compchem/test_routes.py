@@ -250,6 +250,13 @@ def test_nobody_and_who_may_not_are_refused(depot: Any) -> None:
     assert depot.get("/r1/list", role="viewer")["items"][0]["id"] == "r1-count-1"
 
 
+def test_workflows_are_told_to_nobody_who_is_not_known(make_depot: Callable[..., Any]) -> None:
+    depot = make_depot(more='\n[access]\nanonymous = ["viewer"]\n')
+    assert depot.refused("/available", {"files": [{"key": "a.txt"}]}, 401, role="")["code"] == "unauthorized"
+    assert depot.get("/r1/list", role="") == {"items": [], "next": None}
+    assert depot.ask("POST", "/r1/start", role="", json={}).status_code == 401
+
+
 def test_what_may_not_be_viewed_is_not_there(make_depot: Callable[..., Any]) -> None:
     depot = make_depot(more='\n[access]\nauthorizer = "depositlab:Discreet"\n')
     depot.put("open", a__txt="x")
