@@ -180,7 +180,7 @@ def test_one_workflow_is_started_and_followed_to_its_results(visit: Visit, serve
     assert article.locator(".json").get_by_text("atoms: 3").is_visible()
     assert not article.locator(".json").get_by_text("ORCA").is_visible()
     article.locator(".json summary", has_text="program").click()
-    assert article.locator(".json").get_by_text("name: ORCA").is_visible()
+    article.locator(".json").get_by_text("name: ORCA").wait_for()
     with page.expect_download() as download:
         article.get_by_role("button", name="Download table.csv").click()
     assert Path(download.value.path()).read_text().startswith("mode,wavenumber")
@@ -197,8 +197,9 @@ def test_all_are_started_and_say_what_was_not_possible(visit: Visit, served: Ser
     row(page, "p.txt").locator("article .s-PARTIAL", has_text="PARTIAL").first.wait_for()
     assert row(page, "p.txt").locator("p.sentence").inner_text() == "p.txt: the last step is cut off"
     row(page, "g.txt").locator("article .s-FAILURE", has_text="FAILURE").first.wait_for()
-    told = row(page, "g.txt").locator("p.sentence").inner_text()
-    assert "no program is known that writes such a file" in told and "mend the file" in told
+    assert (
+        "no program is known that writes such a file" in row(page, "g.txt").locator("p.sentence").inner_text()
+    )
     assert row(page, "g.txt").get_by_role("button", name="Try again").count() == 0
     row(page, "run.trk").locator("article .state.s-SUCCESS").first.wait_for()
     row(page, "run.frm").get_by_text("It is taken along in Pairs 1 of run.trk: SUCCESS.").wait_for()
@@ -268,7 +269,7 @@ def test_what_failed_is_tried_again(visit: Visit, served: Served) -> None:
 def test_a_structure_is_drawn(visit: Visit, served: Served) -> None:
     served.put("water", a__txt="fine")
     served.start("water")
-    page = opened(visit(), "water")
+    page = opened(visit(viewport={"width": 640, "height": 480}), "water")
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
     row(page, "a.txt").get_by_role("button", name="Show in 3-D").click()
@@ -455,7 +456,7 @@ def test_another_site_shows_the_component_with_tokens_that_it_gets(
     origin, pages = elsewhere
     served.put("foreign", a__txt="fine")
     pages["/favicon.ico"] = ""
-    pages["/token.json"] = json.dumps({"token": served.token, "expires_in": 1})
+    pages["/token.json"] = json.dumps({"token": served.token, "expires_in": 0.2})
     pages["/form"] = (
         "<!doctype html><title>Form</title>"
         f"<script type=module src='{served.url}/pipelines/compchem/static/processing.js'></script>"
