@@ -7,7 +7,7 @@
 
 PYTHON ?=
 PIPELINE ?= gam
-PIPELINES := dsa110 gam
+PIPELINES := compchem dsa110 gam
 PORT ?= 8620
 WORKERS ?= 4
 , := ,
@@ -76,7 +76,7 @@ docs: $(READY_TEST)
 # tests start a server of their own, in a temporary folder; no cluster is made or started here.
 SERVER = $(BIN)/python -c 'from towpath.testing.postgres import programs; print(programs())' 2>/dev/null
 POSTGIS = $(BIN)/python -c 'import sys; from towpath.testing.postgres import is_installed; sys.exit(not is_installed("postgis"))' 2>/dev/null
-PROGRAMS := strace wsclean aoflagger SWarp chromium
+PROGRAMS := strace wsclean aoflagger SWarp chromium gmx
 server: $(READY_TEST)
 	@if $(POSTGIS) && $(foreach one,$(PROGRAMS),command -v $(one) >/dev/null &&) :; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
@@ -92,7 +92,7 @@ mkdir -p /etc/postgresql-common && \
 		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; } && \
 	export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 && apt-get -qq update && \
 	package=$$(apt-cache search --names-only "^postgresql-[0-9]+-postgis-3$$" | cut -d " " -f 1 | sort -V | tail -n 1) && \
-	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace wsclean aoflagger swarp chromium >/dev/null
+	apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$$package" strace wsclean aoflagger swarp chromium gromacs >/dev/null
 endef
 
 fast: $(READY_TEST)

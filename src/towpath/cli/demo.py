@@ -35,7 +35,10 @@ def demo(
         str, typer.Argument(help="An installed pipeline.", autocompletion=plugins.installed)
     ] = "gam",
     data: Annotated[
-        Path | None, typer.Option(help="A file of your own instead of simulated data.", dir_okay=False)
+        Path | None,
+        typer.Option(
+            help="A file (or folder, where a pipeline takes one) of your own instead of simulated data."
+        ),
     ] = None,
 ) -> None:
     """Run a pipeline's demonstration from file to published product. --site says where (default: demo-PIPELINE)."""
@@ -43,7 +46,7 @@ def demo(
     plugin = plugins.load(pipeline)
     if plugin.demo is None:
         raise NotFoundError(f"the pipeline {pipeline} has no demonstration")
-    if data is not None and not data.is_file():
+    if data is not None and not data.exists():
         raise UsageError(f"--data: there is no file {data}")
     folder = call.site or Path(f"demo-{pipeline}")
     if data is not None or not (folder / FILE).exists():

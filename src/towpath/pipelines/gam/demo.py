@@ -33,6 +33,8 @@ def demo(folder: Path, data: Path | None = None) -> None:
     """
     incoming = folder / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
+    if data is not None and not data.is_file():
+        raise ValueError(f"{data}: found a folder; expected a file of stations")
     if data is None:
         name, params = _simulated(incoming), SIMULATED
     else:
