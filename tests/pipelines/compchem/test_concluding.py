@@ -121,6 +121,10 @@ def test_a_step_may_say_itself_how_far_it_came() -> None:
             "parse", measures=(Measure("status", status), Measure("sentence", "only the box was read"))
         )
         assert concluded(known(works, run("retrieve"), said)) == (status, "only the box was read")
+    parse = run("parse", measures=(Measure("sentence", "Read by cclib."),))
+    drawn = run("preview", measures=(Measure("sentence", "a picture was drawn"),))
+    told = concluded(known(rows("done", "done", "done"), run("retrieve"), parse, drawn))[1]
+    assert told == "Read by cclib. a picture was drawn"
     odd = run("parse", measures=(Measure("status", "excellent"),))
     assert concluded(known(works, run("retrieve"), odd))[0] == "SUCCESS"
 

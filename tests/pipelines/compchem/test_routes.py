@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
+import psutil
 
 from towpath import Transient
 
@@ -250,6 +250,13 @@ def test_nobody_and_who_may_not_are_refused(depot: Any) -> None:
     assert depot.get("/r1/list", role="viewer")["items"][0]["id"] == "r1-count-1"
 
 
+def test_workflows_are_told_to_nobody_who_is_not_known(make_depot: Callable[..., Any]) -> None:
+    depot = make_depot(more='\n[access]\nanonymous = ["viewer"]\n')
+    assert depot.refused("/available", {"files": [{"key": "a.txt"}]}, 401, role="")["code"] == "unauthorized"
+    assert depot.get("/r1/list", role="") == {"items": [], "next": None}
+    assert depot.ask("POST", "/r1/start", role="", json={}).status_code == 401
+
+
 def test_what_may_not_be_viewed_is_not_there(make_depot: Callable[..., Any]) -> None:
     depot = make_depot(more='\n[access]\nauthorizer = "depositlab:Discreet"\n')
     depot.put("open", a__txt="x")
@@ -411,7 +418,17 @@ def test_what_is_stopped_ends_with_its_processes(make_depot: Callable[..., Any])
         depot.until(
             lambda: depot.get("/runs/r1-wait-1")["steps"][1]["state"] == "running" and _sleepers(depot)
         )
-        depot.post("/runs/r1-wait-1/stop", {"why": "enough"}, 200)
+        with ThreadPoolExecutor(2) as pool:
+            log = pool.submit(depot.stream, "/runs/r1-wait-1/log")
+            events = pool.submit(depot.stream, "/runs/r1-wait-1/events")
+            depot.until(lambda: len(depot.app.state.hub.streams) == 2)
+            depot.post("/runs/r1-wait-1/stop", {"why": "enough"}, 200)
+            logged, happened = log.result(20), events.result(20)
+        assert [(one["step"], one["outcome"]) for name, _, one in logged if name == "step"][2:] == [
+            ("poll", None),
+            ("poll", "stopped"),
+        ]
+        assert happened[-1][0] == "end" and happened[-1][2]["phase"] == "Stopped"
         depot.until(lambda: not _sleepers(depot))
     finally:
         if thread.is_alive():
@@ -422,7 +439,6 @@ def test_what_is_stopped_ends_with_its_processes(make_depot: Callable[..., Any])
 
 
 def _sleepers(depot: Any) -> list[int]:
-    psutil = pytest.importorskip("psutil")
     found = []
     for child in psutil.Process().children(recursive=True):
         try:

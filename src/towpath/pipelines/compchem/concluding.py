@@ -143,13 +143,11 @@ def _step_concluded(known: Known, row: "WorkRow") -> tuple[str | None, str]:
         return FAILURE, why or "the file does not qualify; mend it, and start it again"
     if row.state == "failed":
         error = plain_error((last.error if last else "") or row.note) or "it failed"
-        return FAILURE, f"{error}; try again, and if it fails once more, tell who operates the site"
+        return FAILURE, _joined([error, "try again, and if it fails once more, tell who operates the site"])
     if row.state == "poisoned":
         error = plain_error(row.note or (last.error if last else "")) or "its process was ended"
-        return (
-            FAILURE,
-            f"{error}; it needs more time or memory than it may have, or the file ends the program: try again",
-        )
+        what = "it needs more time or memory than it may have, or the file ends the program: try again"
+        return FAILURE, _joined([error, what])
     if row.state == "stopped":
         return FAILURE, _stopped(known)
     return None, ""
@@ -171,7 +169,8 @@ def _stopped(known: Known) -> str:
     why = str(
         data.get("why") or next((row.note for row in known.works if row.state == "stopped" and row.note), "")
     )
-    return f"stopped{f' by {who}' if who else ''}{f': {why}' if why else ''}; try again to go on where it was stopped"
+    said = f"stopped{f' by {who}' if who else ''}{f': {why}' if why else ''}"
+    return _joined([said, "try again to go on where it was stopped"])
 
 
 def _waits(known: Known, row: "WorkRow") -> str:
@@ -219,7 +218,11 @@ def _plain(texts: Sequence[str]) -> str:
 
 
 def _joined(sentences: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(one for one in sentences if one))
+    """Sentences one after another, each once; what does not end with a full stop is followed by a semicolon."""
+    told = ""
+    for one in dict.fromkeys(one for one in sentences if one):
+        told += f"{'' if not told else ' ' if told[-1] in '.!?' else '; '}{one}"
+    return told
 
 
 # ---- all that is told

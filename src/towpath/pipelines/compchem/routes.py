@@ -66,7 +66,13 @@ def available(asker: Asker, wanted: shapes.Question) -> Any:
     """Which workflows apply to files, to which together, and why; and why none applies to the others.
 
     The files are those that are described, or, with `record` and without any, those of the record, which are looked into.
+    Which workflows there are is told to nobody who is not known, whatever else they may see.
     """
+    if not asker.is_known:
+        raise Refused(
+            HTTPStatus.UNAUTHORIZED, "unauthorized", "which workflows there are is told to those who are known",
+            "send `Authorization: Bearer TOKEN`", headers={"WWW-Authenticate": "Bearer"},
+        )  # fmt: skip
     pipeline = pipeline_of(asker.site)
     if wanted.record is not None:
         workflows_on(asker, wanted.record)
