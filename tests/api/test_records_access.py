@@ -605,6 +605,8 @@ def test_a_login_of_the_same_browser_is_not_theirs_to_use(world: World) -> None:
     browser.post("/login", data={"token": world.server.secret("admin")})
     assert browser.get("/api/v1/me").json()["how"] == "login"
     assert browser.get("/api/v1/me", headers={"Origin": ORIGIN}).json()["how"] == "nobody"
+    ours = {"Origin": ORIGIN, "Host": "repository.example"}
+    assert browser.get("/api/v1/me", headers=ours).json()["how"] == "login", "a page of ours at that address"
 
 
 def test_only_frames_stand_in_pages_of_others(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from towpath.api.errors import Refused
     from towpath.api.followed import events_of, item_events, item_log
     from towpath.api.once import Route
+    from towpath.api.panels import panel_token
     from towpath.api.shapes import Asked as Sent
     from towpath.api.telling import moment
     from towpath.app.records import Begun
@@ -38,6 +39,7 @@ __all__ = [
     "item_log",
     "moment",
     "needs",
+    "panel_token",
 ]
 
 _OF = {
@@ -59,6 +61,7 @@ _OF = {
     "item_log": "towpath.api.followed",
     "moment": "towpath.api.telling",
     "needs": "towpath.api.asking",
+    "panel_token": "towpath.api.panels",
 }
 
 

@@ -175,6 +175,11 @@ class Asked:
         """Whether they may view how a pipeline is defined; one that works on records of others tells it to nobody unknown."""
         return self.sees(pipeline) and (self.is_known or not self.access.site.workflows(pipeline))
 
+    def need_definition(self, pipeline: str) -> None:
+        """Refuse whoever may not view how a pipeline is defined: 401 if nobody asks, else 403."""
+        if not self.sees_definition(pipeline):
+            self._refuse(Permission.VIEW)
+
     def sees_sources(self, pipeline: str) -> bool:
         """Whether they may view how its sources fare, which may tell of any record."""
         is_ours = not (self.person.bearer or self.person.panel)

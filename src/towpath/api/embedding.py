@@ -39,7 +39,8 @@ class Embedding:
             return
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"")
-        is_known = origin in self._origins
+        is_ours = origin.rpartition(b"//")[2] == headers.get(b"host")
+        is_known = origin in self._origins and not is_ours
         if is_known and scope["method"] == "OPTIONS" and _ASKED[1] in headers:
             await _answer_first(origin, send)
             return

@@ -212,12 +212,21 @@ class Records:
         NotFoundError
             If none of several has it.
         """
-        every = self.workflows(pipeline)
-        names = list(dict.fromkeys(one.repository for one in every if one.name == workflow))
-        names = names or list(dict.fromkeys(one.repository for one in every))
+        definition = self._definitions().get(pipeline)
+        plans = [one for one in definition.sources.values() if one.kind == "records"] if definition else []
+        mine = [plan for plan in plans if plan.item == workflow] or plans
+        names = list(dict.fromkeys(str(plan.settings["repository"]) for plan in mine))
         if len(names) < 2:
             return names[0] if names else ""
-        return self.keepers.get((pipeline, record), lambda: self.holder(pipeline, record))
+        if not (name := self.keepers.get((pipeline, record), lambda: self._holder(pipeline, record))):
+            raise NotFoundError(f"there is no record {record!r}")
+        return name
+
+    def _holder(self, pipeline: str, record: str) -> str:
+        try:
+            return self.holder(pipeline, record)
+        except NotFoundError:
+            return ""
 
     def that_know(self, knows: Knows) -> list[str]:
         """The names of the repositories of the site's workflows that know people so."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from towpath.base.errors import NotFoundError, StateError, StorageError, UsageError
-from towpath.contracts.repository import Access, Caller, Capability, RecordFile, Repository
+from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordFile, Repository
 
 HOSTILE = (
     "", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", ".hidden", "x" * 300, "\u202e", "\udcff",
@@ -68,6 +68,19 @@ class RepositorySuite:
             return path
 
         return put
+
+    # ---- people
+    def test_whose_token_it_is(self, bench: Bench) -> None:
+        """Nobody's is nobody's; where tokens are known each has a name that tells nothing of it, else none has."""
+        repository, owner, stranger = bench.repository, bench.owner, bench.stranger
+        for odd in ("", "nobodys", "two words", "a\nb", "\udcff", "x" * 10_000):
+            assert repository.who(odd) == ""
+        if repository.knows is Knows.NAMES:
+            assert repository.who(owner.bearer) == ""
+            return
+        name = repository.who(owner.bearer)
+        assert name and name == repository.who(owner.bearer) and owner.bearer not in name
+        assert repository.who(stranger.bearer) not in ("", name)
 
     # ---- records
     def test_records_are_listed_with_what_they_are(self, bench: Bench) -> None:

@@ -78,6 +78,7 @@ def seer(asker: Asked, *, is_whole: bool = True) -> Callable[[Event], bool]:
     every = not asker.is_asked_singly
     sees = {name: asker.sees(name) for name in asker.site.definitions}
     tells = {name: asker.sees_sources(name) for name in asker.site.definitions}
+    is_ours = not (asker.person.bearer or asker.person.panel)
     known, until = seen(asker, is_whole=is_whole), time.monotonic() + _FRESH
 
     def visible(event: Event) -> bool:
@@ -86,7 +87,7 @@ def seer(asker: Asked, *, is_whole: bool = True) -> Callable[[Event], bool]:
             return False
         if not event.pipeline and not all(sees.values()):
             return False
-        if not event.item and not tells.get(event.pipeline, True):
+        if not event.item and not tells.get(event.pipeline, is_ours):
             return False
         if every:
             return True

@@ -16,7 +16,6 @@ from towpath import Item, Site, TowpathError
 from towpath.api import (
     Asked,
     Asker,
-    Caller,
     Permission,
     Refused,
     Route,
@@ -27,7 +26,7 @@ from towpath.api import (
     needs,
 )
 from towpath.api import Begun as Started
-from towpath.pipelines.compchem import concluding, shapes
+from towpath.pipelines.compchem import concluding, embedding, shapes
 from towpath.pipelines.compchem.processings import (
     find,
     items_of,
@@ -42,6 +41,7 @@ STREAM, TEXT = "text/event-stream", "text/plain"
 _RUNNING = "this goes on; stop it first, or wait until it ends"
 
 routes = APIRouter(route_class=Route)
+routes.include_router(embedding.routes)
 
 Record = Annotated[str, Path(min_length=1, max_length=128, description="the record's id in its repository")]
 Id = Annotated[
@@ -74,6 +74,7 @@ def available(asker: Asker, wanted: shapes.Question) -> Any:
             "send `Authorization: Bearer TOKEN`", headers={"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
     pipeline = pipeline_of(asker.site)
+    asker.need_definition(pipeline)
     if wanted.record is not None:
         workflows_on(asker, wanted.record)
     if wanted.record is not None and not wanted.files:
@@ -109,7 +110,7 @@ def start(asker: Asker, record: Record, response: Response, wanted: shapes.Start
     pipeline = pipeline_of(asker.site)
     workflows_on(asker, record, Permission.SUBMIT)
     begun = asker.site.start(
-        pipeline, record, wanted.name, files=wanted.keys(), force=wanted.force, caller=_caller(asker)
+        pipeline, record, wanted.name, files=wanted.keys(), force=wanted.force, caller=asker.caller
     )
     if not begun.started and not begun.refused:
         whys = "; ".join(f"{key}: {why}" for key, why in begun.unmatched.items()) or "it has no files"
@@ -217,7 +218,7 @@ def retry(asker: Asker, id: Id, because: shapes.Because | None = None) -> Any:
 def resubmit(asker: Asker, id: Id, nothing: shapes.Nothing | None = None) -> Any:
     """Start the same workflow on the same files, as they are now, under the next number. 409 while it goes on."""
     found = find(asker, id, Permission.SUBMIT)
-    begun = asker.site.restart(found.name, caller=_caller(asker))
+    begun = asker.site.restart(found.name, caller=asker.caller)
     if not begun.started:
         refused = begun.refused[0]
         raise Refused(HTTPStatus.CONFLICT, "busy", refused.why, where=refused.holder)
@@ -317,7 +318,3 @@ def _text(site: Site, number: int) -> Iterator[bytes]:
                 part = site.log_part(name, part.end)
         except TowpathError as error:
             yield f"{error}\n".encode()
-
-
-def _caller(asker: Asked) -> Caller:
-    return Caller(asker.person.name, getattr(asker.person, "bearer", ""))
