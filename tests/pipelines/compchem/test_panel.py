@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,17 @@ class Served:
         """Start what applies."""
         with Site.open(self.folder) as site:
             site.by("ann").start("compchem", record, files=[files] if files else [])
+
+    def panel_token(self, record: str) -> str:
+        """The token of a record's panel, as another site's server asks for it."""
+        asked = urllib.request.Request(
+            f"{self.url}/api/v1/workflows/{record}/embed",
+            b"{}",
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked) as answer:
+            token: str = json.load(answer)["token"]
+        return token
 
     def secret(self, role: str) -> str:
         """The token of somebody with this role."""
@@ -422,7 +434,7 @@ def test_another_site_shows_it_in_a_frame(
     pages["/deposit"] = (
         "<!doctype html><title>Deposit</title><script>addEventListener('message', (event) => {"
         "if (event.data.towpath?.finished) document.title = event.data.towpath.finished.status; })</script>"
-        f"<iframe src='{served.url}/pipelines/compchem/frame?record=framed#token={served.token}'"
+        f"<iframe src='{served.url}/pipelines/compchem/frame?record=framed#token={served.panel_token('framed')}'"
         " width=800 height=600></iframe>"
     )
     page = visit()
@@ -433,6 +445,10 @@ def test_another_site_shows_it_in_a_frame(
     assert frame.locator("nav").count() == 0
     frame.get_by_role("button", name="Start Reading").click()
     frame.locator(".state.s-SUCCESS").first.wait_for()
+    frame.get_by_role("button", name="Show in 3-D").click()
+    frame.get_by_text("3 atoms").wait_for()
+    frame.get_by_role("button", name="Log", exact=True).click()
+    frame.locator(".log .line", has_text="reading framed-read-1").wait_for()
     until(lambda: page.title() == "SUCCESS")
 
 
@@ -456,7 +472,7 @@ def test_another_site_shows_the_component_with_tokens_that_it_gets(
     origin, pages = elsewhere
     served.put("foreign", a__txt="fine")
     pages["/favicon.ico"] = ""
-    pages["/token.json"] = json.dumps({"token": served.token, "expires_in": 0.2})
+    pages["/token.json"] = json.dumps({"token": served.panel_token("foreign"), "expires_in": 0.2})
     pages["/form"] = (
         "<!doctype html><title>Form</title>"
         f"<script type=module src='{served.url}/pipelines/compchem/static/processing.js'></script>"
