@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,17 @@ class Served:
         """Start what applies."""
         with Site.open(self.folder) as site:
             site.by("ann").start("compchem", record, files=[files] if files else [])
+
+    def panel_token(self, record: str) -> str:
+        """The token of a record's panel, as another site's server asks for it."""
+        asked = urllib.request.Request(
+            f"{self.url}/api/v1/workflows/{record}/embed",
+            b"{}",
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked) as answer:
+            token: str = json.load(answer)["token"]
+        return token
 
     def secret(self, role: str) -> str:
         """The token of somebody with this role."""
@@ -180,7 +192,7 @@ def test_one_workflow_is_started_and_followed_to_its_results(visit: Visit, serve
     assert article.locator(".json").get_by_text("atoms: 3").is_visible()
     assert not article.locator(".json").get_by_text("ORCA").is_visible()
     article.locator(".json summary", has_text="program").click()
-    assert article.locator(".json").get_by_text("name: ORCA").is_visible()
+    article.locator(".json").get_by_text("name: ORCA").wait_for()
     with page.expect_download() as download:
         article.get_by_role("button", name="Download table.csv").click()
     assert Path(download.value.path()).read_text().startswith("mode,wavenumber")
@@ -197,8 +209,9 @@ def test_all_are_started_and_say_what_was_not_possible(visit: Visit, served: Ser
     row(page, "p.txt").locator("article .s-PARTIAL", has_text="PARTIAL").first.wait_for()
     assert row(page, "p.txt").locator("p.sentence").inner_text() == "p.txt: the last step is cut off"
     row(page, "g.txt").locator("article .s-FAILURE", has_text="FAILURE").first.wait_for()
-    told = row(page, "g.txt").locator("p.sentence").inner_text()
-    assert "no program is known that writes such a file" in told and "mend the file" in told
+    assert (
+        "no program is known that writes such a file" in row(page, "g.txt").locator("p.sentence").inner_text()
+    )
     assert row(page, "g.txt").get_by_role("button", name="Try again").count() == 0
     row(page, "run.trk").locator("article .state.s-SUCCESS").first.wait_for()
     row(page, "run.frm").get_by_text("It is taken along in Pairs 1 of run.trk: SUCCESS.").wait_for()
@@ -223,7 +236,7 @@ def test_a_processing_is_watched_stopped_tried_again_and_run_again(visit: Visit,
     article.locator(".log .line", has_text="line 1").first.wait_for()
     lines = article.locator(".log .line").count()
     until(lambda: article.locator(".log .line").count() > lines > 0)
-    assert article.locator(".elapsed").inner_text() != before
+    until(lambda: article.locator(".elapsed").inner_text() != before)
     article.get_by_role("button", name="First error").click()
     assert article.locator(".log .now").inner_text().endswith("ERROR: line 3")
     assert not article.get_by_label("Follow").is_checked()
@@ -268,7 +281,7 @@ def test_what_failed_is_tried_again(visit: Visit, served: Served) -> None:
 def test_a_structure_is_drawn(visit: Visit, served: Served) -> None:
     served.put("water", a__txt="fine")
     served.start("water")
-    page = opened(visit(), "water")
+    page = opened(visit(viewport={"width": 640, "height": 480}), "water")
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
     row(page, "a.txt").get_by_role("button", name="Show in 3-D").click()
@@ -421,7 +434,7 @@ def test_another_site_shows_it_in_a_frame(
     pages["/deposit"] = (
         "<!doctype html><title>Deposit</title><script>addEventListener('message', (event) => {"
         "if (event.data.towpath?.finished) document.title = event.data.towpath.finished.status; })</script>"
-        f"<iframe src='{served.url}/pipelines/compchem/frame?record=framed#token={served.token}'"
+        f"<iframe src='{served.url}/pipelines/compchem/frame?record=framed#token={served.panel_token('framed')}'"
         " width=800 height=600></iframe>"
     )
     page = visit()
@@ -432,6 +445,10 @@ def test_another_site_shows_it_in_a_frame(
     assert frame.locator("nav").count() == 0
     frame.get_by_role("button", name="Start Reading").click()
     frame.locator(".state.s-SUCCESS").first.wait_for()
+    frame.get_by_role("button", name="Show in 3-D").click()
+    frame.get_by_text("3 atoms").wait_for()
+    frame.get_by_role("button", name="Log", exact=True).click()
+    frame.locator(".log .line", has_text="reading framed-read-1").wait_for()
     until(lambda: page.title() == "SUCCESS")
 
 
@@ -455,7 +472,7 @@ def test_another_site_shows_the_component_with_tokens_that_it_gets(
     origin, pages = elsewhere
     served.put("foreign", a__txt="fine")
     pages["/favicon.ico"] = ""
-    pages["/token.json"] = json.dumps({"token": served.token, "expires_in": 1})
+    pages["/token.json"] = json.dumps({"token": served.panel_token("foreign"), "expires_in": 0.2})
     pages["/form"] = (
         "<!doctype html><title>Form</title>"
         f"<script type=module src='{served.url}/pipelines/compchem/static/processing.js'></script>"

@@ -9,6 +9,7 @@
 
 const HERE = import.meta.url;
 const PAGE = 50; // rows that are shown at once, and more when asked for
+const GAP = 200; // ms between two drawings that nobody asked for
 const LIST = 100; // processings of an answer
 const MANY = 8; // processings that changed at once, from which on the list is asked instead of each
 const FILES = 30_000; // ms after which the files of the record are looked at again
@@ -83,6 +84,7 @@ table { border-collapse: collapse; font-size: .85rem; width: 100%; }
 th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 thead th { color: var(--soft); font-weight: 600; }
 .scroll { overflow: auto; max-height: 16rem; max-width: 100%; }
+.body { margin: .3rem 0; }
 .scroll th, .scroll td { white-space: nowrap; }
 .logbox { margin-top: .5rem; }
 .log { background: var(--page); border: 1px solid var(--line); border-radius: 4px; max-height: 22rem; overflow: auto; font-family: var(--mono); font-size: .82rem; line-height: 1.45; counter-reset: line; padding: .3rem 0; margin-top: .4rem; }
@@ -91,7 +93,7 @@ thead th { color: var(--soft); font-weight: 600; }
 .log .head { font-weight: 600; background: var(--sunk); padding: .1rem .7rem; }
 .log .bad { background: var(--bad-soft); } .log .warn { background: var(--warn-soft); } .log .found { background: var(--mark); }
 .log .now { outline: 2px solid var(--accent); outline-offset: -2px; }
-.results { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: .6rem; margin-top: .5rem; }
+.results { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); grid-auto-flow: dense; gap: .6rem; margin-top: .5rem; }
 .result { border: 1px solid var(--line); border-radius: 4px; padding: .45rem .6rem; min-width: 0; }
 .result.wide { grid-column: 1 / -1; }
 .result .name { font-weight: 600; overflow-wrap: anywhere; }
@@ -487,7 +489,7 @@ class Result {
     try {
       if (isJson(this.one) && this.one.size <= 400_000) {
         const told = await this.panel.server.get(this.one.url);
-        this.body.replaceChildren(made(h("div", { class: "json" }, folded(told, "", 0))));
+        this.body.replaceChildren(made(h("div", { class: "json scroll", tabindex: "0", role: "region", "aria-label": `Content of ${this.one.name}` }, folded(told, "", 0))));
         return;
       }
       const answer = await this.panel.server.fetch(this.one.preview ?? this.one.url);
@@ -544,6 +546,12 @@ function shown(told, one) {
   return h("p", { class: "small soft" }, told.none ?? told.error?.message ?? "There is no preview.");
 }
 
+/* What is the same for a workflow on the same files. */
+const nameOf = (workflow, files) => [workflow, ...[...files].sort()].join("\0");
+
+/* What is looked at first stands first. */
+const rank = (one) => [isPicture, isStructure, (other) => Boolean(other.preview) && !isJson(other), isJson, () => true].findIndex((is) => is(one));
+
 /* ---- the panel */
 class Processing extends HTMLElement {
   static observedAttributes = ["record", "server", "token", "token-url"];
@@ -598,7 +606,7 @@ class Processing extends HTMLElement {
     this.said = null;
     this.pulse = "";
     this.isLoaded = false;
-    this.looked = 0;
+    this.looked = this.drawn = 0;
     this.trouble = "";
     this.spoken = [];
   }
@@ -868,11 +876,7 @@ class Processing extends HTMLElement {
     return [...rows.values()].sort((a, b) => a.key.localeCompare(b.key, undefined, { numeric: true }));
   }
 
-  workOf(offer) {
-    const files = [...offer.files].sort().join("\0");
-    for (const one of this.newestFirst) if (one.workflow === offer.name && (one.files ?? []).map((file) => file.key).sort().join("\0") === files) return one;
-    return null;
-  }
+  workOf(offer) { return this.byFiles.get(nameOf(offer.name, offer.files)) ?? null; }
 
   is(row, filter) {
     if (filter === "all") return true;
@@ -882,10 +886,12 @@ class Processing extends HTMLElement {
     return row.latest.some((one) => one.status === filter);
   }
 
-  plan() { this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.draw(); }); if (document.hidden) { this.draw(); } }
+  /* Draws soon; what happens quickly is drawn together. */
+  plan() { this.drawing ??= setTimeout(() => { this.drawing = null; this.draw(); }, Math.max(20, this.drawn + GAP - performance.now())); }
 
   draw() {
-    this.newestFirst = [...this.works.values()].sort((a, b) => b.item - a.item);
+    this.byFiles = new Map([...this.works.values()].sort((a, b) => a.item - b.item).map((one) => [nameOf(one.workflow, (one.files ?? []).map((file) => file.key)), one]));
+    this.drawn = performance.now();
     const held = this.root.activeElement;
     const place = held?.closest?.("[data-file]")?.dataset.file;
     const rows = this.rows();
@@ -973,7 +979,7 @@ class Processing extends HTMLElement {
         earlier.length > 0 && h("button", { key: "older", type: "button", class: "plain older", "aria-expanded": String(this.isOpen(olderKey)), onclick: () => this.toggle(olderKey, this.isOpen(olderKey)) }, `Earlier (${earlier.length})`)),
       log && h("div", { key: "logbox" }, log.element),
       this.isOpen(attemptsKey) && this.viewAttempts(one),
-      isShown && (one.results ?? []).length > 0 && h("div", { key: "shown", class: "results" }, one.results.map((result) => this.result(result))),
+      isShown && (one.results ?? []).length > 0 && h("div", { key: "shown", class: "results" }, [...one.results].sort((a, b) => rank(a) - rank(b)).map((result) => this.result(result))),
       this.isOpen(olderKey) && earlier.map((other) => this.viewWork(other, row, total, true)));
   }
 

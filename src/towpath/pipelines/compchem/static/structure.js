@@ -58,12 +58,18 @@ export class Structure {
     canvas.setAttribute("aria-label", `${this.name}: ${atoms.length} atoms in three dimensions; arrows turn it, plus and minus bring it nearer`);
     this.tools(view, names, first, atoms.length);
     STYLES[first](view);
-    view.zoomTo();
-    view.render();
+    this.fit(view);
     canvas.addEventListener("keydown", (event) => this.turn(view, event));
     new ResizeObserver(() => view.resize()).observe(canvas);
     this.view = view;
     return this;
+  }
+
+  /* All of it, with some room around it. */
+  fit(view) {
+    view.zoomTo();
+    view.zoom(0.85);
+    view.render();
   }
 
   turn(view, event) {
@@ -71,7 +77,7 @@ export class Structure {
     if (turns[event.key]) view.rotate(...turns[event.key]);
     else if (event.key === "+" || event.key === "=") view.zoom(1.2);
     else if (event.key === "-") view.zoom(0.8);
-    else if (event.key === "0") view.zoomTo();
+    else if (event.key === "0") this.fit(view);
     else return;
     event.preventDefault();
     view.render();
@@ -91,7 +97,7 @@ export class Structure {
     const back = document.createElement("button");
     back.type = "button";
     back.textContent = "As at first";
-    back.addEventListener("click", () => { view.zoomTo(); view.render(); });
+    back.addEventListener("click", () => this.fit(view));
     const told = document.createElement("span");
     told.className = "small soft";
     told.textContent = `${atoms} atom${atoms === 1 ? "" : "s"}; drag to turn, wheel to come nearer`;
