@@ -183,6 +183,7 @@ BESIDE = {
     "GET /login/provider/back",
     "GET /publications/{number}/documents/{name}",
     "GET /pipelines/{pipeline}/{page}",
+    "GET /pipelines/lab/window",  # a frame holds nothing: what it shows asks with a token
 }
 
 
