@@ -112,7 +112,7 @@ class Arrivals:
         if plan.kind == "fetch":
             return 0, self._look_fetch(definition, plan)
         if plan.kind == "records":
-            return 0, self._look_records(plan)
+            return self._look_records(plan)
         return 0, []
 
     # ---- folders
@@ -194,13 +194,11 @@ class Arrivals:
         return list(problems)
 
     # ---- records
-    def _look_records(self, plan: SourcePlan) -> list[str]:
-        count, problems = self._records.look(
-            plan, self._catalog.write, is_paused=lambda: self.health.is_paused(plan)
-        )
-        self._count(plan, count)
-        self._tell(plan, problems)
-        return problems
+    def _look_records(self, plan: SourcePlan) -> tuple[int, list[str]]:
+        found = self._records.look(plan, self._catalog.write, is_paused=lambda: self.health.is_paused(plan))
+        self._count(plan, found.begun)
+        self._tell(plan, found.problems)
+        return found.unsettled, list(found.problems)
 
     def _tell(self, plan: SourcePlan, texts: Sequence[str]) -> None:
         for text in texts:

@@ -64,6 +64,15 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at a source did: items that were begun, files that still change, and what went wrong."""
+
+    begun: int = 0
+    unsettled: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The files of a record that were deposited, as they are and as the matcher sees them."""
 
@@ -348,13 +357,15 @@ class Records:
     # ---- what a source brings
     def look(
         self, plan: SourcePlan, write: Write, *, is_paused: Callable[[], bool] = lambda: False
-    ) -> tuple[int, list[str]]:
-        """Start what a source maps to files that are new or have changed; how many, and what went wrong."""
+    ) -> Looked:
+        """Start what a source maps to files that are new or have changed."""
         workflow = Workflow.of(plan)
-        count, problems = 0, []
+        count, unsettled = 0, 0
+        problems: list[str] = []
         for entry in self._records(workflow.repository) if workflow.automatic else ():
             if is_paused():
                 break
+            unsettled += entry.unsettled
             name = (plan.pipeline, plan.name, entry.id)
             if entry.version and self._done.get(name) == entry.version:
                 continue
@@ -365,7 +376,7 @@ class Records:
             else:
                 count += len(begun.started)
                 self._done[name] = entry.version
-        return count, problems
+        return Looked(count, unsettled, tuple(problems))
 
     def look_at(self, plan: SourcePlan, record: str, write: Write) -> Begun:
         """The same for one record."""

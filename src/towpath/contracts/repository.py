@@ -43,7 +43,8 @@ class Caller:
 class RecordEntry:
     """One record: its id, title and version: another text whenever its files may have changed, "" where they change now.
 
-    `is_open` says whether files can be added: those of a published record cannot be changed.
+    `is_open` says whether files can be added: those of a published record cannot be changed. `unsettled` files are there, but
+    still change, and are not listed yet.
     """
 
     id: str
@@ -51,6 +52,7 @@ class RecordEntry:
     version: str = ""
     is_open: bool = True
     link: str = ""
+    unsettled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,14 +125,16 @@ class FolderRepository:
     def _entry(self, record: str, folder: Path) -> RecordEntry:
         with self._troubles(folder):
             description, made = notes.described(folder), notes.made(folder)
+            states = self._states(folder)
             settled = [
                 (key, state.size, state.mtime_ns, state.inode)
-                for key, state in self._states(folder)
+                for key, state in states
                 if self._is_settled(record, key, state, made.get(key))
             ]
             newest = max([folder.stat().st_mtime_ns, *(file[2] for file in settled)])
         version = f"{newest:020d}-{hashing.digest(settled).hex()[:16]}"
-        return RecordEntry(record, description.title or record, version, not description.is_published)
+        is_open, unsettled = not description.is_published, len(states) - len(settled)
+        return RecordEntry(record, description.title or record, version, is_open, unsettled=unsettled)
 
     def _folder(self, record: str, by: Capability | None = None) -> Path:
         check_record(self.name, record, by)
