@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from towpath.api.followed import events_of, item_events, item_log
     from towpath.api.once import Route
     from towpath.api.panels import panel_token
+    from towpath.api.routes.products import find_product
     from towpath.api.shapes import Asked as Sent
     from towpath.api.telling import moment
     from towpath.app.records import Begun
@@ -35,6 +36,7 @@ __all__ = [
     "WorkRow",
     "Workflow",
     "events_of",
+    "find_product",
     "item_events",
     "item_log",
     "moment",
@@ -57,6 +59,7 @@ _OF = {
     "WorkRow": "towpath.base.model",
     "Workflow": "towpath.contracts.records",
     "events_of": "towpath.api.followed",
+    "find_product": "towpath.api.routes.products",
     "item_events": "towpath.api.followed",
     "item_log": "towpath.api.followed",
     "moment": "towpath.api.telling",

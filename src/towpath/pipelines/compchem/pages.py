@@ -11,8 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from towpath import Item, Site, TowpathError
-from towpath.api import Asked, Permission, WorkRow
-from towpath.api.routes.products import find_product
+from towpath.api import Asked, Permission, WorkRow, find_product
 from towpath.pipelines.compchem import concluding, routes, shapes
 
 PIPELINE = "compchem"
