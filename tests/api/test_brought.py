@@ -1,9 +1,13 @@
 """What pipelines bring: routes, pages, and who is asked about single items."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from towpath.api import brought
 from towpath.base.errors import SiteError
 
 
@@ -50,6 +54,7 @@ def test_a_pipeline_s_files_are_those_of_its_folder(server: Any, path: str) -> N
     found = server.browser.get("/pipelines/lab/static/scale.js")
     assert found.status_code == 200 and found.text == "export const weight = 1;\n"
     assert found.headers["Content-Type"].startswith("text/javascript")
+    assert found.headers["Cache-Control"] == "no-cache"
     again = server.browser.get(
         "/pipelines/lab/static/scale.js", headers={"If-None-Match": found.headers["ETag"]}
     )
