@@ -47,6 +47,14 @@ def test_a_frame_is_open_to_anybody_and_has_neither_navigation_nor_login(server:
     assert "<nav" not in page.text and "csrf" not in page.text and "<script" not in page.text
 
 
+def test_a_frame_takes_the_name_of_no_page(server: Any) -> None:
+    plugin = server.site.plugins["lab"]
+    assert set(plugin.frames) == {"window"}
+    both = replace(plugin, frames={"board": "lab:window"})
+    with pytest.raises(SiteError, match="frames: found 'board', which is one of its pages too"):
+        brought.add_to(FastAPI(), SimpleNamespace(plugins={"lab": both}), "/api/v1", [])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "path", ["../lab.py", "%2e%2e/lab.py", "..%2flab.py", "nothing.js", "", "/etc/passwd"]
 )
