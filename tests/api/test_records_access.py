@@ -539,6 +539,18 @@ def test_a_stream_goes_with_a_panel_s_token(world: World) -> None:
     assert answer["headers"][b"access-control-allow-origin"] == ORIGIN.encode()
 
 
+def test_a_stream_ends_rather_than_leave_out_what_nobody_can_judge(world: World) -> None:
+    world.start(world.mine)
+    headers = {"Authorization": f"Bearer {world.owner}", "Accept": "text/event-stream"}
+    world.invenio.fail("draft", "broken", times=100)
+    told = _first_bytes(world.server, "/api/v1/events?after=0&pipeline=chem", headers)
+    assert told["status"] == 200 and b"event: " not in told["body"] and told["is_over"]
+    world.invenio._faults.clear()
+    world.now = 10.0
+    told = _first_bytes(world.server, "/api/v1/events?after=0&pipeline=chem", headers)
+    assert b"event: registered" in told["body"], "who comes again has missed nothing"
+
+
 def _first_bytes(server: Server, path: str, headers: dict[str, str]) -> dict[str, Any]:
     """What a stream tells first: a client that goes away when it has read an event."""
     told: dict[str, Any] = {"body": b""}
@@ -557,6 +569,7 @@ def _first_bytes(server: Server, path: str, headers: dict[str, str]) -> dict[str
             if message["type"] == "http.response.start":
                 told["status"], told["headers"] = message["status"], dict(message["headers"])
             told["body"] += message.get("body", b"")
+            told["is_over"] = message["type"] == "http.response.body" and not message.get("more_body")
             if b"event: " in told["body"] or told["status"] != 200:
                 gone.set()
 

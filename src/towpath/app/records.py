@@ -305,7 +305,7 @@ class Records:
                 capabilities = [grants.next() for _ in offers] if grants else []
                 told = write(partial(_start, kind, record, asked, chosen, repository, capabilities))
             except (Transient, SiteError, UsageError) as error:
-                if not started:
+                if not started or grants is None:  # a look comes again, and finds what is left
                     raise
                 refused += [Refused(offer, str(error)) for offer in offers]  # what was begun is to be told
                 continue

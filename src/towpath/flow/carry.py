@@ -8,7 +8,7 @@ record is not put there twice, and that it acts with the item's warrant, which n
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from towpath.base import clock, ids, template
@@ -140,7 +140,9 @@ class Carrier:
                 got, hashes, self._place(kind, stage, claimed), claimed.token, len(stage.outputs) == 1
             )
         measures = (Measure("files", len(got)), Measure("bytes", size, "B"))
-        return Ending(outputs=outputs, measures=measures)
+        # What people called it: the name on disk is another.
+        named = [replace(one, part=wanted[one.name].key) for one in outputs]
+        return Ending(outputs=named, measures=measures)
 
     def _place(self, kind: KindPlan, stage: StagePlan, claimed: Claimed) -> str:
         layout = self._definitions()[kind.pipeline].layout

@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 
 MOLECULES = {"ethanol": "CCO", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "benzene": "c1ccccc1"}
 PEPTIDE = "GAVLKSE"
+BOX_NM = 6.0  # about the peptide
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,7 @@ def _peptide(folder: Path, seed: int, frames: int = 40, interval_ps: float = 10.
     (folder / "peptide.pdb").write_text(Chem.MolToPDBBlock(molecule, flavor=4), encoding="utf-8")
     start = np.array(molecule.GetConformer().GetPositions(), dtype=float)
     spreads = np.linspace(0.0, 0.8, frames)  # ångström, of each coordinate about the path
-    _write_trajectory(
-        folder / "peptide.xtc", folder / "peptide.pdb", moved(start, spreads, seed), interval_ps
-    )
+    _write_trajectory(folder / "peptide.xtc", moved(start, spreads, seed), interval_ps)
     temperatures = _temperatures(frames, seed)
     (folder / "temperature.xvg").write_text(_xvg(temperatures, interval_ps), encoding="utf-8")
     (folder / ".record.toml").write_text('title = "A peptide in motion"\n', encoding="utf-8")
@@ -120,20 +119,12 @@ def moved(start: Array, spreads: Array, seed: int) -> Array:
     return np.array(found)
 
 
-def _write_trajectory(path: Path, topology: Path, frames: Array, interval_ps: float) -> None:
-    import warnings  # optional: slow to load
+def _write_trajectory(path: Path, frames: Array, interval_ps: float) -> None:
+    from MDAnalysis.lib.formats.libmdaxdr import XTCFile  # optional: slow to load
 
-    import MDAnalysis  # optional: slow to load
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells of what a PDB file has not: masses, a cell
-        universe = MDAnalysis.Universe(str(topology))
-        with MDAnalysis.Writer(str(path), universe.atoms.n_atoms) as writer:
-            for number, positions in enumerate(frames):
-                universe.atoms.positions = positions
-                universe.trajectory.ts.time = number * interval_ps
-                universe.trajectory.ts.dimensions = [60.0, 60.0, 60.0, 90.0, 90.0, 90.0]
-                writer.write(universe.atoms)
+    with XTCFile(str(path), "w") as file:
+        for number, positions in enumerate(frames):
+            file.write(positions / 10.0, BOX_NM * np.eye(3), number, number * interval_ps, 1000.0)
 
 
 def _temperatures(frames: int, seed: int) -> Array:

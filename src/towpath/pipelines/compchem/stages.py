@@ -117,7 +117,9 @@ class Reading(Limited):
         Transient
             If the system, not the file, is to blame.
         """
-        given = {name: (path,) for name, path in context.inputs.items() if path is not None}
+        given = {
+            name: (self._named(context, name),) for name in self.consumes if context.inputs[name] is not None
+        }
         names = " and ".join(path.name for (path,) in given.values())
         parsers = versions(PARSERS[self.kind])
         context.log.info(
@@ -135,6 +137,18 @@ class Reading(Limited):
         if outcome.status is Status.PARTIAL:
             context.caveat(outcome.sentence)
         _deliver(context, outcome, folder, self.produces)
+
+    @staticmethod
+    def _named(context: Context, name: str) -> Path:
+        """An input under the name that its depositor gave it, which readers tell of and go by."""
+        path: Path = context.inputs[name]
+        called = next((one.part for one in context.sources.get(name, ()) if one.part), "").rpartition("/")[2]
+        if not called or called in (".", "..") or "\0" in called:
+            return path
+        folder = context.scratch / "given" / name
+        folder.mkdir(parents=True)
+        (folder / called).symlink_to(path)
+        return folder / called
 
 
 def _tell(context: Context, outcome: Outcome) -> None:

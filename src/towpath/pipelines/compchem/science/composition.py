@@ -104,8 +104,8 @@ class Atoms:
     def __len__(self) -> int:
         return len(self.names)
 
-    def only(self, keep: BoolArray) -> "Atoms":
-        """Give the atoms of a mask, shape (n,)."""
+    def only(self, keep: BoolArray | IntArray) -> "Atoms":
+        """Give the atoms of a mask, shape (n,), or those at these places, in their order."""
         return Atoms(
             self.elements[keep],
             self.names[keep],
@@ -128,6 +128,31 @@ def residue_starts(atoms: Atoms) -> IntArray:
     if atoms.insertions is not None:
         change[1:] |= atoms.insertions[1:] != atoms.insertions[:-1]
     return np.flatnonzero(change).astype(np.int64)
+
+
+def gathered(atoms: Atoms) -> Atoms:
+    """Put atoms that are told apart from their residue beside it: hydrogens at the end, as RDKit and others write them.
+
+    A residue that comes again with names which it has had already is another one.
+    """
+    starts = residue_starts(atoms)
+    ends = np.append(starts[1:], len(atoms))
+    homes = np.arange(len(starts))
+    first: dict[tuple[str, int, str, str], tuple[int, set[str]]] = {}
+    for block, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        insertion = "" if atoms.insertions is None else str(atoms.insertions[start])
+        key = (str(atoms.chains[start]), int(atoms.resids[start]), insertion, str(atoms.resnames[start]))
+        names = set(atoms.names[start:end].tolist())
+        home, known = first.get(key, (-1, set()))
+        if home < 0 or known & names:
+            first[key] = block, names
+        else:
+            homes[block] = home
+            known |= names
+    if (homes == np.arange(len(starts))).all():
+        return atoms
+    order = np.argsort(np.repeat(homes, ends - starts), kind="stable")
+    return atoms.only(order.astype(np.int64))
 
 
 @cache

@@ -17,7 +17,7 @@ import numpy as np
 
 from .cells import vectors_of
 from .cif_text import number_of, read_cif, text_of
-from .composition import Atoms, FloatArray, element_of, with_guessed_elements
+from .composition import Atoms, FloatArray, element_of, gathered, with_guessed_elements
 from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, shorten, texts
 
@@ -141,7 +141,7 @@ def _atoms_of(columns: _Columns) -> tuple[Atoms, int, bool]:
         other = with_guessed_elements(names.tolist(), resnames.tolist(), resids.tolist(), chains, places)
         told = np.where(told == "", other.elements, told)
     insertions = texts(columns.insertions)[keep]
-    atoms = Atoms(told, names, resnames, resids, chains, places, insertions)
+    atoms = gathered(Atoms(told, names, resnames, resids, chains, places, insertions))
     return atoms, len(columns.names) - len(atoms), guessed
 
 
