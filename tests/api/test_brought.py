@@ -1,9 +1,13 @@
 """What pipelines bring: routes, pages, and who is asked about single items."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from towpath.api import brought
 from towpath.base.errors import SiteError
 
 
@@ -43,6 +47,14 @@ def test_a_frame_is_open_to_anybody_and_has_neither_navigation_nor_login(server:
     assert "<nav" not in page.text and "csrf" not in page.text and "<script" not in page.text
 
 
+def test_a_frame_takes_the_name_of_no_page(server: Any) -> None:
+    plugin = server.site.plugins["lab"]
+    assert set(plugin.frames) == {"window"}
+    both = replace(plugin, frames={"board": "lab:window"})
+    with pytest.raises(SiteError, match="frames: found 'board', which is one of its pages too"):
+        brought.add_to(FastAPI(), SimpleNamespace(plugins={"lab": both}), "/api/v1", [])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "path", ["../lab.py", "%2e%2e/lab.py", "..%2flab.py", "nothing.js", "", "/etc/passwd"]
 )
@@ -50,6 +62,7 @@ def test_a_pipeline_s_files_are_those_of_its_folder(server: Any, path: str) -> N
     found = server.browser.get("/pipelines/lab/static/scale.js")
     assert found.status_code == 200 and found.text == "export const weight = 1;\n"
     assert found.headers["Content-Type"].startswith("text/javascript")
+    assert found.headers["Cache-Control"] == "no-cache"
     again = server.browser.get(
         "/pipelines/lab/static/scale.js", headers={"If-None-Match": found.headers["ETag"]}
     )

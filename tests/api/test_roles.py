@@ -129,6 +129,7 @@ REST: dict[str, Rule] = {
 PAGES: dict[str, Rule] = {
     "GET /": Rule("view", ANYWHERE),
     "GET /login": Rule("", OPEN),
+    "GET /pipelines/lab/window": Rule("", OPEN),
     "POST /login": Rule("", OPEN),
     "POST /logout": Rule("", OPEN),
     "GET /items": Rule("view", ANYWHERE),

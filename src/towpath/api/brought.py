@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from markupsafe import Markup
@@ -84,7 +84,7 @@ def add_to(app: FastAPI, site: Site, prefix: str, taken: Iterable[str]) -> None:
             own.add(path)
     for name, plugin in site.plugins.items():
         if plugin.static is not None:
-            app.mount(f"/pipelines/{name}/static", StaticFiles(directory=plugin.static))
+            app.mount(f"/pipelines/{name}/static", _Files(directory=plugin.static))
         app.include_router(_frames(name, plugin), include_in_schema=False)
     app.include_router(routes, include_in_schema=False)
 
@@ -106,6 +106,15 @@ def _viewer_of(pipeline: str) -> Callable[..., Any]:
 
     check.__dict__["permission"] = Permission.VIEW
     return check
+
+
+class _Files(StaticFiles):
+    """Files of a pipeline; a browser asks each time whether they are still the same."""
+
+    def file_response(self, *of: Any, **more: Any) -> Response:
+        response = super().file_response(*of, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _frames(pipeline: str, plugin: Plugin) -> APIRouter:

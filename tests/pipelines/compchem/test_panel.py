@@ -425,6 +425,25 @@ def test_it_asks_by_itself_where_no_stream_comes_through_and_tells_what_finished
     page.get_by_label("1 finished while you were away").wait_for(state="detached")
 
 
+def test_the_stream_of_a_record_tells_of_nothing_else(served: Served) -> None:
+    served.put("mine", a__txt="fine")
+    served.put("other", a__txt="fine")
+    asked = urllib.request.Request(
+        f"{served.url}/api/v1/workflows/mine/events",
+        headers={"Authorization": f"Bearer {served.panel_token('mine')}"},
+    )
+    told = []
+    with urllib.request.urlopen(asked, timeout=20) as stream:
+        served.start("other")
+        served.start("mine")
+        for line in stream:
+            if line.startswith(b"data: "):
+                told.append(json.loads(line.removeprefix(b"data: ")))
+                if (told[-1]["type"], told[-1]["stage"]) == ("done", "deliver"):
+                    break
+    assert {one["item"] for one in told} == {_item(served, "mine-read-1")}
+
+
 def test_another_site_shows_it_in_a_frame(
     visit: Visit, served: Served, elsewhere: tuple[str, dict[str, str]]
 ) -> None:

@@ -84,7 +84,7 @@ table { border-collapse: collapse; font-size: .85rem; width: 100%; }
 th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 thead th { color: var(--soft); font-weight: 600; }
 .scroll { overflow: auto; max-height: 16rem; max-width: 100%; }
-.body { margin: .3rem 0; }
+.body, .work > .scroll { margin: .3rem 0; }
 .scroll th, .scroll td { white-space: nowrap; }
 .logbox { margin-top: .5rem; }
 .log { background: var(--page); border: 1px solid var(--line); border-radius: 4px; max-height: 22rem; overflow: auto; font-family: var(--mono); font-size: .82rem; line-height: 1.45; counter-reset: line; padding: .3rem 0; margin-top: .4rem; }
