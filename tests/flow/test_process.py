@@ -353,3 +353,17 @@ def test_progress_of_what_runs_is_known(site: Site, executor: Slow):
     assert site.show("n000-0").work[0].progress == 0.5
     executor.works = True
     work(process)
+
+
+def test_none_waits_behind_a_run_that_took_long() -> None:
+    pace, queue = Pace(), ("plain", "note", "copy")
+    for _ in range(5):
+        pace.size(queue)
+        pace.learn(queue, 0.01, 10, 0.002)
+    assert pace.size(queue) > 100
+    pace.learn(queue, 5.0, 10, 4.9)
+    assert pace.size(queue) == 1
+    for _ in range(100):
+        pace.learn(queue, 0.001, 1, 0.001)
+        pace.size(queue)
+    assert pace.size(queue) > 1

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 LEASE = 60.0
 AIM = 0.3  # seconds of work per claim
 LARGEST = 256
+_LONG = 4 * AIM  # seconds of one run behind which none is to wait
+_FORGET = 0.97  # of how long a run took, with each run after it
 _THREADS = 4  # for work that the daemon does itself
 _SET = 5.0  # seconds by which a clock steps that was set, or that went on while the machine slept
 _SPREAD_EVERY = 0.2  # seconds between two looks for a change that spreads, while there is other work
@@ -95,9 +97,13 @@ class Tally:
 
 
 class Pace:
-    """How many runs of a stage make a batch of about `AIM` seconds, from what they took so far."""
+    """How many runs of a stage make a batch of about `AIM` seconds, from what they took so far.
+
+    Where one took long a while ago, each is a batch of its own: none is to wait behind such a one while workers rest.
+    """
 
     def __init__(self) -> None:
+        self._longest: dict[tuple[str, str, str], float] = {}
         self._seconds: dict[tuple[str, str, str], float] = {}
         self._last: dict[tuple[str, str, str], int] = {}
 
@@ -106,13 +112,16 @@ class Pace:
         seconds = self._seconds.get(queue)
         aim = 1 if seconds is None else int(AIM / max(seconds, 1e-6))
         size = max(1, min(aim, LARGEST, 4 * self._last.get(queue, 1)))
+        if self._longest.get(queue, 0.0) > _LONG:
+            size = 1
         if seconds is not None:
             self._last[queue] = size
         return size
 
-    def learn(self, queue: tuple[str, str, str], seconds: float, runs: int) -> None:
-        """Take in what `runs` runs took together."""
+    def learn(self, queue: tuple[str, str, str], seconds: float, runs: int, longest: float = 0.0) -> None:
+        """Take in what `runs` runs took together, and the longest of them."""
         mean = seconds / runs
+        self._longest[queue] = max(longest, _FORGET**runs * self._longest.get(queue, 0.0))
         old = self._seconds.get(queue)
         self._seconds[queue] = mean if old is None else 0.7 * old + 0.3 * mean
 
@@ -530,7 +539,7 @@ class Process:
         ran = [report for _, report in pairs if report.seconds > 0]
         if ran:
             seconds = sum(report.seconds for report in ran)
-            self._pace.learn(stage.queue, seconds, len(ran))
+            self._pace.learn(stage.queue, seconds, len(ran), max(report.seconds for report in ran))
             self.tally.seconds += seconds
         if self._listener:
             for claimed, report in pairs:
