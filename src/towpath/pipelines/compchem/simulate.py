@@ -5,6 +5,7 @@ known amounts about a known path; a crystal has the cell that it was given. Noth
 """
 
 import json
+import logging
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ def moved(start: Array, spreads: Array, seed: int) -> Array:
 
 
 def _write_trajectory(path: Path, frames: Array, interval_ps: float) -> None:
+    logging.getLogger("MDAnalysis").setLevel(logging.ERROR)  # it tells of libraries that are not needed here
     from MDAnalysis.lib.formats.libmdaxdr import XTCFile  # optional: slow to load
 
     with XTCFile(str(path), "w") as file:

@@ -941,7 +941,7 @@ class Processing extends HTMLElement {
       h("div", { class: "row" },
         h("h3", { tabindex: "-1" }, row.key), h("span", { class: "small soft" }, row.size !== null && size(row.size)),
         row.works.some((one) => this.fresh.has(one.id)) && h("span", { class: "dot", role: "img", "aria-label": "finished while you were away", title: "finished while you were away" })),
-      !row.offers.length && row.why && h("p", { class: "soft why" }, `No workflow: ${row.why}.`.replace(/\.\.$/, ".")),
+      !row.offers.length && row.why && h("p", { class: "soft why" }, `No workflow: ${row.why.replace(/^no workflow(: | )/, (all, end) => end === " " ? "none " : "")}.`.replace(/\.\.$/, ".")),
       row.todo.map((offer) => h("div", { key: `offer ${offer.name} ${offer.files.join("/")}`, class: "work offer row" },
         h("div", { class: "grow" }, h("h4", {}, offer.title || offer.name), h("p", { class: "small soft why" }, offer.why)),
         h("button", { type: "button", class: "start", "aria-label": `Start ${offer.title || offer.name} on ${offer.files.join(" and ")}`, "aria-busy": this.busy.has(`${offer.name} ${offer.files.join("/")}`),
