@@ -218,13 +218,7 @@ class InvenioRepository:
         NotFoundError, Transient, SiteError
             As the contract says.
         """
-        check_record(self._where, record, by)
-        found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
-        if found is None or not is_complete(found[1]):
-            raise no_file(self._where, record, key)
-        face, table = found
-        file = file_of(table)
-        path = f"{self._place(record)}{face}/files/{quote(key, safe='')}/content"
+        path, file = self._bytes_of(record, key, by)
         part = target.with_name(f"{target.name}.part")
         try:
             with part.open("wb") as copy, self._server.download(path, self._key(by)) as chunks:
@@ -244,11 +238,7 @@ class InvenioRepository:
         NotFoundError, Transient, SiteError
             As the contract says.
         """
-        check_record(self._where, record, by)
-        found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
-        if found is None or not is_complete(found[1]):
-            raise no_file(self._where, record, key)
-        path = f"{self._place(record)}{found[0]}/files/{quote(key, safe='')}/content"
+        path, _ = self._bytes_of(record, key, by)
         begun = bytearray()
         with self._server.download(path, self._key(by)) as chunks:
             for chunk in chunks:
@@ -256,6 +246,15 @@ class InvenioRepository:
                 if len(begun) >= size:
                     break
         return bytes(begun[:size])
+
+    def _bytes_of(self, record: str, key: str, by: Capability | None) -> tuple[str, RecordFile]:
+        """Where the bytes of a file are, and what it is. Raises `NotFoundError` if it is not wholly there."""
+        check_record(self._where, record, by)
+        found = self._looked(record, f"/files/{quote(key, safe='')}", by) if is_key(key) else None
+        if found is None or not is_complete(found[1]):
+            raise no_file(self._where, record, key)
+        face, table = found
+        return f"{self._place(record)}{face}/files/{quote(key, safe='')}/content", file_of(table)
 
     def _verified(
         self,

@@ -150,11 +150,3 @@ def _molecules(group: Any, *, is_assembly: bool) -> npt.NDArray[np.intp]:
     if is_assembly and hasattr(group, "chainIDs"):
         return np.unique(np.asarray(group.chainIDs, dtype=str), return_inverse=True)[1].astype(np.intp)
     return np.asarray(group.segindices if is_assembly else group.resindices, dtype=np.intp)
-
-
-def is_solvent(universe: Any) -> npt.NDArray[np.bool_]:
-    """Tell for every atom whether it is of water."""
-    names = _names(universe.atoms)
-    if names is None:
-        return np.zeros(len(universe.atoms), dtype=bool)
-    return np.isin(names, sorted(WATERS))

@@ -18,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .apart import Row, follow_apart
+from .composition import WATER, kind_of
 from .frames import Frame, Frames, open_frames
 from .outcome import Outcome, Status, Unreadable, plain
 from .superposition import keep_together, make_whole, radius_of_gyration, rmsd_after_superposition
-from .topology import UNREADABLE, Choice, choose, is_solvent, load_topology
+from .topology import UNREADABLE, Choice, choose, load_topology
+from .view import write_view
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +31,6 @@ MOST_READ = 2_000  # frames
 MOST_COORDINATES = 200_000_000  # atoms of all frames that are read, but at least LEAST_READ frames
 LEAST_READ = 100
 MOST_KEPT, MOST_KEPT_ATOMS = 100, 20_000_000  # frames of the thinned trajectory, and atoms of all of them
-MOST_VIEWED = 24_000  # atoms of the picture in three dimensions: 2 MB of PDB
 LARGEST = 1e5  # nm; what is further away is damage
 COLUMNS = (
     "frame",
@@ -297,28 +298,23 @@ def _told(facts: Mapping[str, Any], given: int) -> tuple[Status, str]:
 
 
 def _write_view(path: Path, universe: Any, positions: Floats) -> None:
-    """Write a PDB of one frame for looking at: no water, and where that is still too much no hydrogen, then fewer."""
+    """Write a PDB of one frame for looking at, without water."""
     atoms = universe.atoms
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of elements that are guessed
         elements = _texts(atoms, "elements") or _texts(atoms, "types") or [""] * len(atoms)
+    symbols = [one if one.isalpha() and len(one) <= 2 else "" for one in elements]
     names, residues = _texts(atoms, "names") or elements, _texts(atoms, "resnames") or ["UNK"] * len(atoms)
-    shown = np.flatnonzero(~is_solvent(universe))
-    shown = shown if len(shown) else np.arange(len(atoms))
-    if len(shown) > MOST_VIEWED:
-        heavy = np.asarray([not names[i].lstrip("0123456789").startswith("H") for i in shown])
-        shown = shown[heavy] if heavy.any() else shown
-    numbers, chains = atoms.resids, _texts(atoms, "chainIDs") or ["A"] * len(atoms)
-    with path.open("w", encoding="ascii", errors="replace") as file:
-        for serial, i in enumerate(shown[:MOST_VIEWED], 1):
-            x, y, z = np.clip(positions[i] * 10.0, -999.0, 9999.0)
-            name = f" {names[i]:<3s}" if len(names[i]) < 4 else names[i][:4]
-            element = elements[i][:2].upper() if elements[i][:2].isalpha() and len(elements[i]) <= 2 else ""
-            file.write(
-                f"ATOM  {serial % 100_000:5d} {name} {residues[i][:4]:>4s}{chains[i][:1] or 'A'}"
-                f"{int(numbers[i]) % 10_000:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2s}\n"
-            )
-        file.write("END\n")
+    chains = _texts(atoms, "chainIDs") or ["A"] * len(atoms)
+    shown = np.array([kind_of(one) != WATER for one in residues])
+    shown = shown if shown.any() else np.ones(len(atoms), dtype=bool)
+    elements_, names_, residues_, chains_ = (_array(one)[shown] for one in (symbols, names, residues, chains))
+    numbers = np.asarray(atoms.resids)[shown]
+    write_view(path.with_suffix(""), elements_, names_, residues_, numbers, chains_, positions[shown] * 10.0)
+
+
+def _array(texts: Sequence[str]) -> npt.NDArray[np.str_]:
+    return np.array(texts, dtype=str)
 
 
 def _texts(atoms: Any, name: str) -> list[str] | None:
