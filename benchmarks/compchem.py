@@ -111,9 +111,8 @@ def tell(site: Site, made: Counter[str], outcomes: dict[str, int], seconds: floa
     print(f"{'stage':10} {'parsers s':>10} {'runs s':>10}")
     for stage in parsers:
         print(f"{stage:10} {parsers[stage]:10.1f} {runs[stage]:10.1f}")
-    print(
-        f"parsers had {total / (workers * (last - first)):.1%} of the workers' time ({total / sum(runs.values()):.1%} of their runs)"
-    )
+    share, of_runs = total / (workers * (last - first)), total / sum(runs.values())
+    print(f"parsers had {share:.1%} of the workers' time ({of_runs:.1%} of their runs)")
 
 
 if __name__ == "__main__":
