@@ -29,7 +29,7 @@ def test_what_applies_is_told_with_the_reason(depot: Any) -> None:
 
 
 def test_what_is_available_is_what_all_starts(depot: Any) -> None:
-    """A7: `/available` ignored the extension, and `/all` gave all files to every workflow. There is one matcher."""
+    """Of the original: `/available` ignored the extension, and `/all` gave all files to every workflow. There is one matcher."""
     depot.put("r1", a__txt="x", run__trk="t", run__frm="f", lone__trk="y", notes__md="n")
     offered = depot.post("/available", {"record": "r1"}, 200)
     begun = depot.post("/r1/all")
@@ -46,7 +46,7 @@ def test_what_is_available_is_what_all_starts(depot: Any) -> None:
 
 # ---- starting
 def test_a_start_is_recorded_when_it_is_answered(depot: Any) -> None:
-    """A7: a submission was fire and forget. What is answered with 201 is in the catalog, and ends visibly."""
+    """Of the original: a submission was fire and forget. What is answered with 201 is in the catalog, and ends visibly."""
     depot.put("r1", a__txt="fine text")
     (started,) = depot.post("/r1/start", {"name": "count"})["workflows"]
     assert (started["id"], started["n"], started["state"], started["phase"]) == (
@@ -80,7 +80,7 @@ def test_the_names_of_the_original_are_answered(depot: Any) -> None:
 
 
 def test_a_failed_submission_is_told_and_nothing_is_half_started(depot: Any, monkeypatch: Any) -> None:
-    """A7: a failure was only logged, and the caller got 201. It is 503 with `Retry-After`, and nothing was begun."""
+    """Of the original: a failure was only logged, and the caller got 201. It is 503 with `Retry-After`, and nothing was begun."""
     depot.put("r1", a__txt="x")
     repository = depot.site._parts.records.repositories("records")
 
@@ -114,7 +114,7 @@ def test_what_was_started_is_told_though_a_later_one_was_not(depot: Any, monkeyp
 
 
 def test_a_body_that_is_none_is_refused(depot: Any) -> None:
-    """A7: bodies were not validated."""
+    """Of the original: bodies were not validated."""
     depot.put("r1", a__txt="x")
     for body in ({"name": 5}, {"files": "a.txt"}, {"files": [{"mimetype": "x"}]}, {"nome": "count"}, [], "x",
                  {"files": [""]}, {"files": ["a\0.txt"]}, {"force": "perhaps"}):  # fmt: skip
@@ -134,7 +134,7 @@ def test_what_does_not_apply_says_why(depot: Any) -> None:
 
 
 def test_a_hundred_starts_at_once_get_a_hundred_numbers(depot: Any) -> None:
-    """A7: concurrent starts broke on max() + 1, and were answered with 500."""
+    """Of the original: concurrent starts broke on max() + 1, and were answered with 500."""
     depot.put("r1", a__txt="x")
 
     def begin(_: int) -> Any:
@@ -168,7 +168,7 @@ def test_a_start_that_is_sent_twice_is_done_once(depot: Any) -> None:
 
 
 def test_ids_of_records_may_have_several_dashes(depot: Any) -> None:
-    """A7: a record's id was found by splitting a name at its dashes."""
+    """Of the original: a record's id was found by splitting a name at its dashes."""
     depot.put("a-b-c", run__trk="t", run__frm="f")
     depot.put("a", x__txt="x")
     (told,) = depot.post("/a-b-c/start")["workflows"]
@@ -180,7 +180,7 @@ def test_ids_of_records_may_have_several_dashes(depot: Any) -> None:
 
 
 def test_several_files_of_one_workflow_are_all_there(depot: Any) -> None:
-    """A7: several files were given as one word."""
+    """Of the original: several files were given as one word."""
     depot.put("r1", run__trk="track", run__frm="frame")
     (told,) = depot.post("/r1/start", {"files": ["run.trk", "run.frm"]})["workflows"]
     assert [(one["role"], one["key"]) for one in told["files"]] == [
@@ -195,7 +195,7 @@ def test_several_files_of_one_workflow_are_all_there(depot: Any) -> None:
 
 
 def test_names_of_files_are_never_words_of_a_shell(depot: Any) -> None:
-    """A7: names of files stood in `sh -c`. Metacharacters, spaces and quotes are parts of a name and nothing else."""
+    """Of the original: names of files stood in `sh -c`. Metacharacters, spaces and quotes are parts of a name and nothing else."""
     folder = depot.put("r1")
     names = [
         "$(touch hacked).trk",
@@ -346,7 +346,7 @@ def test_a_page_costs_as_many_reads_however_long_it_is(depot: Any, monkeypatch: 
 
 # ---- acting
 def test_retry_runs_only_what_failed(depot: Any) -> None:
-    """A7: nothing could be tried again (increment 3 was never done). Retry runs the failed step and what follows it."""
+    """Of the original: nothing could be tried again (increment 3 was never done). Retry runs the failed step and what follows it."""
     folder = depot.put("r1", a__txt="broken x")
     depot.post("/r1/start")
     depot.run()
@@ -409,7 +409,7 @@ def _running(depot: Any) -> threading.Thread:
 
 
 def test_what_is_stopped_ends_with_its_processes(make_depot: Callable[..., Any]) -> None:
-    """A7: nothing could be stopped. Stopping ends the processes of the run."""
+    """Of the original: nothing could be stopped. Stopping ends the processes of the run."""
     depot = make_depot(executor="local")
     depot.put("r1", a__wait="x")
     depot.post("/r1/start")
@@ -450,7 +450,7 @@ def _sleepers(depot: Any) -> list[int]:
 
 
 def test_a_step_that_polls_for_ever_is_ended_by_its_time(make_depot: Callable[..., Any]) -> None:
-    """A7: a loop polled for ever. A step has `resources.time`, and its end is told in a sentence."""
+    """Of the original: a loop polled for ever. A step has `resources.time`, and its end is told in a sentence."""
     depot = make_depot(executor="local", time="300 ms")
     depot.put("r1", a__wait="x")
     depot.post("/r1/start")
