@@ -12,6 +12,7 @@ from towpath import Site
 from towpath.base.errors import BusyError, DefinitionError, NotFoundError, StateError, UsageError
 from towpath.base.states import Outcome, Work
 from towpath.contracts.records import Seen
+from towpath.testing.postgres import Server
 
 PIPELINE = """
 [pipeline]
@@ -134,6 +135,32 @@ def test_a_hundred_starts_at_once_get_a_hundred_numbers(site: Site) -> None:
         thread.join()
     assert problems == []
     assert sorted(item.attributes["n"] for item in site.items(limit=1000)) == list(range(1, 101))
+
+
+def test_starts_of_several_servers_on_postgresql_get_numbers_without_a_gap(
+    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOWPATH_SITE__CATALOG", postgres.database())
+    make(tmp_path, PIPELINE, executor="inline")
+    (tmp_path / "records" / "r1").mkdir(parents=True)
+    (tmp_path / "records" / "r1" / "a.txt").write_text("text")
+    problems: list[BaseException] = []
+    with Site.open(tmp_path) as one, Site.open(tmp_path) as other:
+        time.sleep(1.0)  # the file settles
+
+        def begin(site: Site) -> None:
+            try:
+                site.start("plain", "r1", "count", force=True)
+            except BaseException as error:  # noqa: BLE001  told below
+                problems.append(error)
+
+        threads = [threading.Thread(target=begin, args=(site,)) for site in (one, other) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+        assert sorted(item.attributes["n"] for item in one.items(limit=1000)) == list(range(1, 41))
 
 
 def test_a_file_in_work_is_not_taken_twice_unless_forced(site: Site) -> None:

@@ -17,11 +17,9 @@ from towpath.pipelines.compchem.simulate import PEPTIDE, simulate
 
 pytestmark = pytest.mark.slow
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "compchem"
 MDA = Path(str(files("MDAnalysisTests"))) / "data"
 SITE = '[site]\nworkers = 2\n[repositories.records]\nroot = "records"\nsettle = 0.0\n[pipelines.compchem]\n'
-REAL = {
-    "orca.out": SHARED / "ORCA_basicORCA6.0_dvb_ir.out",
+REAL = {  # beside an output of ORCA 6
     "full.tpr": MDA / "tprs" / "2lyz_gmx_2021.tpr",
     "new.tpr": MDA / "tprs" / "ala_nnpot_gmx_2026_0.tpr",
     "cobrotoxin.tpr": MDA / "cobrotoxin.tpr",
@@ -36,7 +34,7 @@ REAL = {
 class Line:
     """A site that has done what there was to do, with what was put on the records."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, outputs: Path) -> None:
         self.records = folder / "records"
         (folder / "towpath.toml").write_text(SITE)
         self.truth = {truth.record: truth.files for truth in simulate(self.records)}
@@ -44,11 +42,13 @@ class Line:
         real.mkdir()
         for name, source in REAL.items():
             (real / name).write_bytes(source.read_bytes())
-        cut = (SHARED / "Gaussian_basicGaussian16_dvb_gopt.out").read_bytes()[:105_000]
+        orca = (outputs / "ORCA_basicORCA6.0_dvb_ir.out").read_bytes()
+        (real / "orca.out").write_bytes(orca)
+        cut = (outputs / "Gaussian_basicGaussian16_dvb_gopt.out").read_bytes()[:105_000]
         (real / "cut.log").write_bytes(cut)
         (real / "garbage.log").write_bytes(np.random.default_rng(1).bytes(5000))
         (real / "readme.md").write_text("What these files are.")
-        (real / "hostile $(touch pwned); 'x' \".out").write_bytes(REAL["orca.out"].read_bytes())
+        (real / "hostile $(touch pwned); 'x' \".out").write_bytes(orca)
         self.site = Site.open(folder)
         self.summary = self.site.run()
 
@@ -70,10 +70,8 @@ class Line:
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    if not SHARED.is_dir():
-        pytest.skip("the folder ../shared/data/compchem is absent")
-    line = Line(tmp_path_factory.mktemp("line"))
+def line(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Line]:
+    line = Line(tmp_path_factory.mktemp("line"), data / "compchem")
     yield line
     line.site.close()
 

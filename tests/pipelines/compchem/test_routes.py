@@ -195,7 +195,7 @@ def test_several_files_of_one_workflow_are_all_there(depot: Any) -> None:
 
 
 def test_names_of_files_are_never_words_of_a_shell(depot: Any) -> None:
-    """Of the original: names of files stood in `sh -c`. Metacharacters, spaces and quotes are parts of a name and nothing else."""
+    """Of the original: names of files stood in `sh -c`. Metacharacters, spaces and quotes are parts of a name."""
     folder = depot.put("r1")
     names = [
         "$(touch hacked).trk",
@@ -346,7 +346,7 @@ def test_a_page_costs_as_many_reads_however_long_it_is(depot: Any, monkeypatch: 
 
 # ---- acting
 def test_retry_runs_only_what_failed(depot: Any) -> None:
-    """Of the original: nothing could be tried again (increment 3 was never done). Retry runs the failed step and what follows it."""
+    """Of the original: nothing could be tried again. Retry runs the failed step and what follows it."""
     folder = depot.put("r1", a__txt="broken x")
     depot.post("/r1/start")
     depot.run()
