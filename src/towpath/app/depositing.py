@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from towpath.app.gateway import Gateway
 from towpath.app.records import Begun, Listing, digest
 from towpath.base.errors import NotFoundError, StateError, Transient, UsageError
+from towpath.contracts.definition import Definition
 from towpath.contracts.records import Matched, Seen, Workflow
 from towpath.contracts.repository import Access, Caller, Knows
 
@@ -104,7 +105,7 @@ class Depositing(Gateway):
         StateError
             If the workflow's source is paused.
         """
-        for plan in self.definitions[pipeline].sources.values():
+        for plan in self._of(pipeline).sources.values():
             if plan.kind == "records" and workflow in ("", plan.item):
                 self._refuse_paused(plan)
         return self._parts.records.start(
@@ -122,7 +123,7 @@ class Depositing(Gateway):
         Transient
             If a repository cannot be asked now, and nothing was started.
         """
-        found = [plan for plan in self.definitions[pipeline].sources.values() if plan.kind == "records"]
+        found = [plan for plan in self._of(pipeline).sources.values() if plan.kind == "records"]
         parts: list[Begun] = []
         missing: list[NotFoundError] = []
         for plan in found:
@@ -161,3 +162,9 @@ class Depositing(Gateway):
         if not begun.started and not begun.refused:
             raise StateError(f"{item.name}: its files are not there any more")
         return begun
+
+    def _of(self, pipeline: str) -> Definition:
+        if pipeline not in self.definitions:
+            known = ", ".join(self.definitions) or "none"
+            raise NotFoundError(f"found no pipeline {pipeline!r} in this site; there are {known}")
+        return self.definitions[pipeline]

@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "reject": ("orders", "End an item's way at a gate."),
         "orders": ("orders", "List what is handed to people; take it, give it back, deliver."),
         "sources": ("sources", "List the sources and how they fare; pause one, and resume it."),
+        "workflows": ("workflows", "Workflows for files of records: list them, see what applies, start."),
         "flag": ("decide", "Put a quality mark on an item or a part of it."),
         "adopt": ("decide", "Declare a stage's result good as it is."),
         "apply": ("decide", "Bring finished work to the pipeline files as they are now."),
