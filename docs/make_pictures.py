@@ -30,6 +30,7 @@ LARGEST = 300_000  # bytes
 DEMOS = {
     "gam": "archive/gam/simulated-survey/detect-quicklook.png",
     "dsa110": "archive/dsa110/*/*/mosaic-quicklook.png",
+    "compchem": "records/caffeine/caffeine-structure-1-preview-structure.png",
 }
 DESK: Mapping[str, Any] = {"viewport": {"width": WIDTH, "height": 800}}
 TALL: Mapping[str, Any] = {"viewport": {"width": WIDTH, "height": 1500}}
@@ -47,6 +48,10 @@ PAGES: Mapping[str, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
         ("item-phone", "/items/1", PHONE),
         ("run", "/runs/6.1", DESK),
         ("inventory", "/inventory", DESK),
+    ),
+    "compchem": (
+        ("processing", "/pipelines/compchem/processing?record=trouble", TALL),
+        ("records", "/pipelines/compchem/records", DESK),
     ),
     "picks": (
         ("work", "/items", DESK),

@@ -95,6 +95,12 @@ def test_another_pipeline_is_not_there(lab: Server) -> None:
 
 
 # ---- what they show
+def test_the_overview_leads_to_the_pages_that_a_pipeline_brings(lab: Server) -> None:
+    """Not to those that show one product: they are led to from there."""
+    page = Reader(lab, "viewer").get("/")
+    assert 'href="/pipelines/lab/mine"' in page and 'href="/pipelines/lab/board"' not in page
+
+
 def test_the_overview_draws_and_tells_each_stage(lab: Server) -> None:
     page = Reader(lab, "viewer").get("/")
     for text in (

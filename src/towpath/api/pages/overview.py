@@ -59,7 +59,7 @@ class _Glance:
 
 @dataclass(frozen=True, slots=True)
 class PipelineGlance:
-    """One pipeline: its drawing, the rows of the table beside it, what ended lately, and its oldest open work."""
+    """One pipeline: its drawing, the rows of the table beside it, what ended lately, its oldest open work, and pages of its own."""
 
     name: str
     drawing: drawing.Drawing
@@ -70,6 +70,7 @@ class PipelineGlance:
     bad: int
     held: int
     oldest: Open | None
+    pages: list[str] = field(default_factory=list)
 
 
 @routes.get("/")
@@ -128,7 +129,14 @@ def _glance(
         sum(count for _, _, found in rows for state, count in found.items() if state in _BAD),
         sum(found.get(Work.HELD, 0) for _, _, found in rows),
         next((one for one in oldest if asker.sees(name, one[0])), None),
+        _pages(asker, name),
     )
+
+
+def _pages(asker: Asked, name: str) -> list[str]:
+    """The pages that the pipeline brings, without those that show one product."""
+    plugin = asker.site.plugins.get(name)
+    return sorted(set(plugin.pages) - set(plugin.viewers.values())) if plugin else []
 
 
 def _by_state(counts: drawing.Counts, stage: str) -> dict[str, int]:
