@@ -61,7 +61,7 @@ class BusyError(StateError):
         The key of the item that holds it.
     """
 
-    def __init__(self, message: str, holder: str) -> None:
+    def __init__(self, message: str, holder: str = "") -> None:
         self.holder = holder
         super().__init__(message)
 

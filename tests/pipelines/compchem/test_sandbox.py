@@ -208,10 +208,10 @@ def test_a_server_that_is_killed_at_work_is_started_once_more(tmp_path: Path) ->
 
 
 def test_a_server_that_does_not_answer_is_given_up(read: Read, monkeypatch: Any) -> None:
-    monkeypatch.setattr(sandbox, "_ENDING", 0.1)
-    monkeypatch.setattr(sandbox, "_IMPORTING", 0.3)
     server = read("well").outcome.facts["server"]
     os.kill(server, signal.SIGSTOP)
+    monkeypatch.setattr(sandbox, "_ENDING", 0.1)
+    monkeypatch.setattr(sandbox, "_IMPORTING", 0.3)
     monkeypatch.setattr(sandbox._Server, "_send", lambda *_: None)  # the one that is new hears nothing
     with pytest.raises(sandbox.ServerLost, match="it did not answer in time"):
         read("well")
