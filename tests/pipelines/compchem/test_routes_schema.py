@@ -21,7 +21,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 10  # of each operation, each way
+EXAMPLES = 4  # of each operation, each way
 
 
 @pytest.fixture

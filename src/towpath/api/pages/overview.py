@@ -59,7 +59,7 @@ class _Glance:
 
 @dataclass(frozen=True, slots=True)
 class PipelineGlance:
-    """One pipeline: its drawing, the rows of the table beside it, what ended lately, its oldest open work, and pages of its own."""
+    """One pipeline: its drawing, the rows of the table beside it, what ended lately, its oldest open work, its own pages."""
 
     name: str
     drawing: drawing.Drawing
