@@ -177,7 +177,7 @@ def wrong(page: Any, *rules: str) -> list[str]:
 def test_one_workflow_is_started_and_followed_to_its_results(visit: Visit, served: Served) -> None:
     served.put("one", a__txt="fine", notes__md="n", **{HOSTILE.replace(".", "__"): "fine"})
     page = opened(visit(), "one")
-    assert "No workflow: no workflow takes .md files" in row(page, "notes.md").inner_text()
+    assert "No workflow: none takes .md files" in row(page, "notes.md").inner_text()
     assert row(page, "a.txt").locator(".offer .why").inner_text() == "a.txt ends in .txt"
     assert page.locator("h3", has_text="onerror").inner_text() == HOSTILE
     row(page, "a.txt").get_by_role("button", name="Start Reading").click()

@@ -45,7 +45,11 @@ def busy(depot: Any) -> Any:
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
 def test_what_is_answered_is_what_the_document_says(busy: Any, mode: Any) -> None:
     document = busy.browser.get("/api/v1/openapi.json").json()
-    document["paths"] = {path: one for path, one in document["paths"].items() if "/workflows/" in path}
+    endless = "/api/v1/workflows/{record}/events"  # a stream that ends with the server
+    assert endless in document["paths"]
+    document["paths"] = {
+        path: one for path, one in document["paths"].items() if "/workflows/" in path and path != endless
+    }
     wrong: dict[str, str] = {}
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation: Any = found.ok()
