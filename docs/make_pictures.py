@@ -49,10 +49,7 @@ PAGES: Mapping[str, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
         ("run", "/runs/6.1", DESK),
         ("inventory", "/inventory", DESK),
     ),
-    "compchem": (
-        ("processing", "/pipelines/compchem/processing?record=trouble", TALL),
-        ("records", "/pipelines/compchem/records", DESK),
-    ),
+    "compchem": (("processing", "/pipelines/compchem/processing?record=trouble", TALL),),
     "picks": (
         ("work", "/items", DESK),
         ("orders", "/orders", DESK),
@@ -139,7 +136,7 @@ def photograph(
             page.goto(path)
             if page.query_selector("#pulse"):
                 page.wait_for_selector("#pulse.on")
-            page.wait_for_timeout(2000)  # previews
+            page.wait_for_timeout(4000)  # previews
             page.screenshot(path=folder / f"{name}.png")
             context.close()
             yield f"page-{name}", folder / f"{name}.png"
