@@ -5,6 +5,7 @@ there a skipped test would look like one that passed; only what needs root is sk
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def unprivileged() -> Unprivileged:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def gmx() -> str:
+    """Give the program of GROMACS."""
+    found = shutil.which("gmx")
+    if found is None:
+        skip_or_fail("no GROMACS: there is no program gmx; `make server` installs it")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def gmx(folder: Path, *words: str, told: str = "") -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(GMX is None, reason="no GROMACS is installed")
+@pytest.mark.usefixtures("gmx")
 def test_a_box_of_water(tmp_path: Path) -> None:
     (tmp_path / "topol.top").write_text(TOPOLOGY)
     (tmp_path / "run.mdp").write_text(PARAMETERS)

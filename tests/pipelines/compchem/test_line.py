@@ -131,7 +131,7 @@ def test_orca_6_is_read(line: Line) -> None:
     assert parse(line.of("real", "orca.out")).caveats == ()
 
 
-def test_a_run_input_is_annotated_in_full_or_as_far_as_its_version_allows(line: Line) -> None:
+def test_a_run_input_is_annotated_in_full_or_as_far_as_its_version_allows(line: Line, gmx: str) -> None:
     annotation = json.loads(line.made("real", "full.tpr", "parse-annotation.json").read_text())
     assert annotation["main_information"]["simulation_length_ns"] == 200
     assert annotation["file_identification"]["name"] == "full.tpr"

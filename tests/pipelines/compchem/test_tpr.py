@@ -15,7 +15,7 @@ from towpath.pipelines.compchem.science.tpr import read_tpr
 from towpath.pipelines.compchem.science.tpr_header import read_tpr_header
 
 MDA = Path(str(importlib.resources.files("MDAnalysisTests") / "data"))
-needs_gmx = pytest.mark.skipif(gmx.find_gmx() is None, reason="no GROMACS is installed")
+needs_gmx = pytest.mark.usefixtures("gmx")
 
 
 def read(path: Path, folder: Path) -> Outcome:
