@@ -4,6 +4,7 @@ A fixture that cannot do its work skips and says why. In CI (the variable `CI` i
 there a skipped test would look like one that passed; only what needs root is skipped for others there too.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -92,6 +94,29 @@ def unprivileged() -> Unprivileged:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path], AbstractContextManager[str]]:
+    """Give what serves a site, with its work, by a process of its own: a context that gives the address."""
+
+    @contextmanager
+    def serving(folder: Path) -> Iterator[str]:
+        command = [sys.executable, "-m", "towpath", "--json", "serve", "--port", "0", "--with-worker"]
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(process.communicate(timeout=10)[1])
+            yield json.loads(line)["url"]
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+    return serving
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from towpath.api.asking import Asked
+from towpath.api.errors import Refused
 from towpath.api.live import Client, Hub, Topics
 from towpath.api.logs import Follower, LogStreams, Piece
 from towpath.api.routes.events import seer
@@ -91,7 +92,7 @@ def _still(asker: Asked, item: int, permission: Permission) -> bool:
     """Whether somebody may still do this to an item."""
     try:
         asker.item(item, permission)
-    except Exception:  # noqa: BLE001  whatever the reason is, they may not
+    except (Refused, TowpathError):
         return False
     return asker.is_in_force()
 

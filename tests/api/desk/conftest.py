@@ -1,12 +1,10 @@
 """A site of the example of picks and of the laboratory, served with its work by a process of its own."""
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +63,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[Served]:
     """The server, and a trace and two samples that have come."""
     folder = tmp_path_factory.mktemp("desk") / "site"
     shutil.copytree(REPOSITORY / "examples" / "picks", folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -77,14 +75,5 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         site.submit("lab/sample", [{"key": "broken", "attributes": {"trouble": "fails"}}])
         site.run(check=False, patience=0)
         token = site.make_token("ada", ["admin"]).secret
-    command = [sys.executable, "-m", "towpath", "--json", "serve", "--port", "0", "--with-worker"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(process.communicate(timeout=10)[1])
-        yield Served(json.loads(line)["url"], folder, token)
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with serve(folder) as url:
+        yield Served(url, folder, token)

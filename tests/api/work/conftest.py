@@ -1,8 +1,5 @@
 """The laboratory, served with its work by a process of its own: failures, gates, and a sample that takes long."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +58,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, serve: Any) -> Iterator[Served]:
     """The laboratory, with its work done by a process of its own."""
     folder = tmp_path_factory.mktemp("work") / "site"
     folder.mkdir()
@@ -83,14 +80,5 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 "lab/sample/gold", "spikes", part={"feed": feed, "band": band}, comment="seen by eye"
             )
         token = site.make_token("ada", ["admin"]).secret
-    command = [sys.executable, "-m", "towpath", "--json", "serve", "--port", "0", "--with-worker"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(process.communicate(timeout=10)[1])
-        yield Served(json.loads(line)["url"], folder, token)
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with serve(folder) as url:
+        yield Served(url, folder, token)

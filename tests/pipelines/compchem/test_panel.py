@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -111,7 +109,7 @@ def elsewhere() -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.fixture(scope="module")
 def served(
-    tmp_path_factory: pytest.TempPathFactory, elsewhere: tuple[str, dict[str, str]]
+    tmp_path_factory: pytest.TempPathFactory, elsewhere: tuple[str, dict[str, str]], serve: Any
 ) -> Iterator[Served]:
     """The site, served with its work by a process of its own; pages of another site may show its panels."""
     folder = tmp_path_factory.mktemp("panel") / "site"
@@ -119,17 +117,8 @@ def served(
     (folder / "towpath.toml").write_text(SITE.format(here=HERE) + EMBEDDED.format(origin=elsewhere[0]))
     with Site.open(folder) as site:
         token = site.make_token("ann", ["operator"]).secret
-    command = [sys.executable, "-m", "towpath", "--json", "serve", "--port", "0", "--with-worker"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(process.communicate(timeout=10)[1])
-        yield Served(json.loads(line)["url"], folder, token)
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with serve(folder) as url:
+        yield Served(url, folder, token)
 
 
 EMBEDDED = """
