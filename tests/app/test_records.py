@@ -1,5 +1,6 @@
 """Files of records: what is started for them, with which number, once; what comes back on the record, and what lets us."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -290,3 +291,14 @@ def test_deliver_needs_a_repository(tmp_path: Path) -> None:
     make(tmp_path, text, executor="inline")
     with pytest.raises(DefinitionError, match="no repository that the items come from"):
         Site.open(tmp_path)
+
+
+def test_what_a_killed_process_carried_is_removed_after_a_day(site: Site) -> None:
+    carried = site.folder / ".towpath" / "carried"
+    for name in ("retrieve-old", "retrieve-new"):
+        (carried / name).mkdir(parents=True)
+        (carried / name / "part").write_text("half")
+    long_ago = time.time() - 2 * 86400
+    os.utime(carried / "retrieve-old", (long_ago, long_ago))
+    site.run()
+    assert [path.name for path in carried.iterdir()] == ["retrieve-new"]

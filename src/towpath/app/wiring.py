@@ -52,7 +52,7 @@ from towpath.contracts.plugin import Plugin
 from towpath.contracts.secrets import Maker
 from towpath.contracts.transfer import Transfer
 from towpath.flow import group, handoff, register
-from towpath.flow.carry import Carrier
+from towpath.flow.carry import Carrier, sweep
 from towpath.flow.certify import Certifier
 from towpath.flow.handoff.receive import Check
 from towpath.flow.notify import Notifier
@@ -395,6 +395,8 @@ class Parts:
         )
 
     def _carrier(self) -> Carrier:
+        scratch = self.state / "carried"
+        sweep(scratch)
         return Carrier(
             self.catalog,
             repositories=self.records.repositories,
@@ -402,7 +404,7 @@ class Parts:
             definitions=lambda: self.definitions,
             places=lambda: self.places,
             take=partial(take_in, durable=self.settings.site.durability == "power"),
-            scratch=self.state / "carried",
+            scratch=scratch,
         )
 
     def _destinations(self) -> tuple[str, ...]:

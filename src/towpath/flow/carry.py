@@ -5,6 +5,7 @@ record is not put there twice, and that it acts with the item's warrant, which n
 "later", is asked again; one that is closed to new files leaves a caveat.
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from towpath.contracts.repository import Capability, RecordFile, Repository
 Take = Callable[[Mapping[str, Path], Mapping[str, str], str, int, bool], Sequence[Output]]
 Warrant = Callable[[int, str, str], Capability]
 
+_LEFT = 86400.0  # seconds
 _CHANGED = (
     "it was changed or taken away after the processing was started; start it again with what is there now"
 )
@@ -204,5 +206,8 @@ def _pass(_count: int) -> None:
 
 
 def sweep(scratch: Path) -> None:
-    """Remove what a process left that was killed; for when no other process works here."""
-    shutil.rmtree(scratch, ignore_errors=True)
+    """Remove what processes left that were killed while they carried: what nobody has touched for a day."""
+    for left in scratch.glob("retrieve-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if clock.now() - left.stat().st_mtime > _LEFT:
+                shutil.rmtree(left, ignore_errors=True)
