@@ -51,7 +51,6 @@ class RecordEntry:
     title: str = ""
     version: str = ""
     is_open: bool = True
-    link: str = ""
     unsettled: int = 0
 
 

@@ -22,13 +22,11 @@ _CHUNK = 1 << 20
 def entry_of(table: Mapping[str, Any], *, is_draft: bool) -> RecordEntry:
     """A record; only the draft of what was never published is open."""
     updated = datetime.fromtimestamp(instant(table.get("updated")), UTC).isoformat(timespec="microseconds")
-    link = str(_table(table, "links").get("self_html") or "")
     return RecordEntry(
         str(table.get("id", "")),
         str(_table(table, "metadata").get("title") or ""),
         f"{updated}/{table.get('revision_id', 0)}",
         is_draft and not table.get("is_published"),
-        link if link.startswith(("https://", "http://")) else "",
     )
 
 
