@@ -94,11 +94,13 @@ def test_durable_runs_flush_what_they_rename(
     durable: bool, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    real = staging.sync_file
-    monkeypatch.setattr(staging, "sync_file", lambda path: (flushed.append(str(path)), real(path)))
+    real = staging.flush
+    monkeypatch.setattr(staging, "flush", lambda path: (flushed.append(str(path)), real(path)))
     attempts = Attempts("here", NoLog(), lambda _: None)
     tasks = tasks_of(store, ["a", "b"])
-    prepared = attempts.prepare(batch_of("Several", tasks, BOTH, durable=durable))
+    prepared = attempts.prepare(
+        batch_of("Several", tasks, BOTH, flush_below=str(store.parent) if durable else "")
+    )
     assert [attempts.run(prepared, task).outcome for task in tasks] == [Outcome.DONE] * 2
     assert str(store) not in flushed
     prepared.folders.sync()  # type: ignore[union-attr]  # it was prepared
@@ -107,6 +109,24 @@ def test_durable_runs_flush_what_they_rename(
         durable,
         durable,
     )
+
+
+def test_a_durable_run_flushes_what_leads_to_its_folder_also_where_others_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker that made the folders may not have flushed them yet, or never will: it was killed.
+    flushed: list[str] = []
+    monkeypatch.setattr(staging, "flush", flushed.append)
+    place = tmp_path / "store" / "line" / "note" / "write"
+    place.mkdir(parents=True)
+    attempts = Attempts("here", NoLog(), lambda _: None)
+    tasks = tasks_of(place, ["a", "b"])
+    below = f"{tmp_path}/store/"
+    prepared = attempts.prepare(batch_of("Write", tasks, {"text": "text"}, flush_below=below))
+    assert [attempts.run(prepared, task).outcome for task in tasks] == [Outcome.DONE] * 2
+    flushed.clear()
+    prepared.folders.sync()  # type: ignore[union-attr]  # it was prepared
+    assert sorted(flushed) == [str(one) for one in (*reversed(place.parents[:3]), place)]
 
 
 def test_everything_a_stage_tells_is_reported(

@@ -190,7 +190,7 @@ def test_an_interrupt_ends_the_process_not_the_run(executor: InlineExecutor, tmp
 
 
 def test_durable_batches_are_done_too(executor: InlineExecutor, tmp_path: Path) -> None:
-    executor.submit(batch_of("Write", tasks_of(tmp_path / "store", ["a"]), TEXT, durable=True))
+    executor.submit(batch_of("Write", tasks_of(tmp_path / "store", ["a"]), TEXT, flush_below=str(tmp_path)))
     assert collect(executor, 1)[0].outcome is Outcome.DONE
 
 

@@ -28,8 +28,8 @@ def ends() -> Iterator[Ends]:
 def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of what has been flushed to disk."""
     done: list[str] = []
-    real = staging.sync_file
-    monkeypatch.setattr(staging, "sync_file", lambda path: (done.append(str(path)), real(path)))
+    real = staging.flush
+    monkeypatch.setattr(staging, "flush", lambda path: (done.append(str(path)), real(path)))
     return done
 
 
@@ -50,7 +50,9 @@ def runs(outbox: Outbox, store: Path, *, durable: bool) -> Iterator[int]:
     """Do the five runs of a batch in turn; nothing else is done while one is given."""
     attempts = Attempts("here", NoLog(), lambda _: None)
     tasks = tasks_of(store, "abcde")
-    prepared = attempts.prepare(batch_of("Write", tasks, {"text": "text"}, durable=durable))
+    prepared = attempts.prepare(
+        batch_of("Write", tasks, {"text": "text"}, flush_below=str(store.parent) if durable else "")
+    )
     outbox.begin(prepared)
     for task in tasks:
         assert attempts.run(prepared, task).error == ""

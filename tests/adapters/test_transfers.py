@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from towpath.adapters.transfers import local
 from towpath.adapters.transfers.local import LocalTransfer
 from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
@@ -100,6 +101,16 @@ def test_folders_are_made_below_a_root_that_is_there(tmp_path: Path, transfer: L
     with pytest.raises(FileNotFoundError, match="the archive is not there"):
         transfer.prepare(tmp_path / "gone", tmp_path / "gone/a")
     assert not (tmp_path / "gone").exists()
+
+
+def test_each_folder_that_leads_to_a_target_is_flushed_also_where_others_made_it(
+    tmp_path: Path, transfer: LocalTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(local, "flush", flushed.append)
+    (tmp_path / "a/b").mkdir(parents=True)  # by a publisher that did not come to flushing
+    transfer.prepare(tmp_path, tmp_path / "a/b/c")
+    assert flushed == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
 
 
 # ---- what is refused

@@ -62,7 +62,7 @@ class Desk:
             self.catalog,
             definitions=lambda: {"line": self.definition},
             places=lambda: self.places,
-            take=partial(take_in, durable=False),
+            take=partial(take_in, flush_below=""),
             destinations=("bus",),
         )
         self.check: Callable[..., Any] | None = None

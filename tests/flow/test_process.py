@@ -148,7 +148,8 @@ def test_a_batch_says_all_that_a_run_may_know(site: Site, executor: Slow):
     process = process_of(site, executor, durable=True)
     work(process)
     write, hash_ = executor.batches
-    assert (write.target, write.durable, write.single) == ("plainpipe.stages:Write", True, frozenset())
+    assert (write.target, write.single) == ("plainpipe.stages:Write", frozenset())
+    assert write.flush_below == f"{site.folder}/store/"
     assert write.tasks[0].values["record"]["attributes"]["text"] == "note 0 of set 0"
     assert write.tasks[0].place == f"{site.folder}/store/plain/note/write/n000-0"
     assert hash_.single == {"text"}

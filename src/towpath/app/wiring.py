@@ -42,11 +42,12 @@ from towpath.app.session import Session
 from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
+from towpath.base.flushing import flush
 from towpath.base.signing import Signer
 from towpath.contracts import repository
 from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
-from towpath.contracts.executor import Credentials, Executor
+from towpath.contracts.executor import Credentials, Executor, Output
 from towpath.contracts.notify import Sink
 from towpath.contracts.plugin import Plugin
 from towpath.contracts.secrets import Maker
@@ -132,7 +133,7 @@ class Parts:
         self.places: dict[str, str] = {**known, **wanted, **moved}
         for name in {name for name, place in self.places.items() if known.get(name) != place}:
             # Only once: a disk that is away must be missed, not taken for an empty one.
-            os.makedirs(self.places[name], exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+            _make_root(self.places[name])
         self.storage = LocalStorage(self.places)
 
     def move_root(self, name: str, place: Path) -> None:
@@ -215,7 +216,7 @@ class Parts:
                 )
             place = f"{self.folder / INBOX}/"
             self.catalog.write(partial(_name_inbox, place=place))
-            os.makedirs(place, exist_ok=True)  # noqa: PTH103  a text with a trailing slash
+            _make_root(place)
             self.places[INBOX] = place
 
     def _activate(self, loaded: pipeline_files.Loaded) -> None:
@@ -376,6 +377,12 @@ class Parts:
         """How bytes reach each root."""
         return dict.fromkeys(self.places, LocalTransfer(self.catalog.write(_own_mark)))
 
+    def _take_in(
+        self, files: Mapping[str, Path], hashes: Mapping[str, str], place: str, token: int, lone: bool
+    ) -> list[Output]:
+        below = self.places["store"] if self.settings.site.durability == "power" else ""
+        return take_in(files, hashes, place, token, lone, flush_below=below)
+
     def _publisher(self) -> Publisher:
         return Publisher(
             self.catalog,
@@ -390,7 +397,7 @@ class Parts:
             self.catalog,
             definitions=lambda: self.definitions,
             places=lambda: self.places,
-            take=partial(take_in, durable=self.settings.site.durability == "power"),
+            take=self._take_in,
             destinations=self._destinations(),
         )
 
@@ -403,7 +410,7 @@ class Parts:
             warrant=self.records.warrants.of,
             definitions=lambda: self.definitions,
             places=lambda: self.places,
-            take=partial(take_in, durable=self.settings.site.durability == "power"),
+            take=self._take_in,
             scratch=scratch,
         )
 
@@ -545,6 +552,14 @@ def _invenio(settings: Mapping[str, Any]) -> repository.Repository:
     except ImportError as error:
         raise SiteError(f'kind = "invenio" needs {error.name}: pip install "towpath[invenio]"') from None
     return invenio.make(settings)
+
+
+def _make_root(place: str) -> None:
+    """Make the folder of a root, where it is not; that it is there outlives a power cut."""
+    folder = Path(place)
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        flush(folder.parent)
 
 
 # ---- opening

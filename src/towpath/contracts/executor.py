@@ -84,7 +84,8 @@ class Task:
 class Batch:
     """Runs of one stage: `target` is ``module:Class``, `single` names the inputs given as one path.
 
-    `outputs` maps each declared output to its type; `optional` are those that may be left out. `verify` is how the
+    `outputs` maps each declared output to its type; `optional` are those that may be left out. What is made is flushed to disk,
+    with all that leads to it below `flush_below`, before it is told of, if that is given. `verify` is how the
     inputs are checked before a run: by `stat`, or by `hash`.
     """
 
@@ -98,7 +99,7 @@ class Batch:
     tasks: Sequence[Task]
     optional: frozenset[str] = frozenset()
     resources: Resources = Resources()
-    durable: bool = False
+    flush_below: str = ""
     verify: str = "stat"
 
 

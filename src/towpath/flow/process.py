@@ -426,7 +426,7 @@ class Process:
             tasks,
             stage.optional_outputs,
             stage.resources,
-            self._durable,
+            places["store"] if self._durable else "",
             stage.verify,
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from towpath.adapters.catalog import migrations
 from towpath.base.errors import SiteError, StateError
+from towpath.base.flushing import flush
 from towpath.base.renaming import rename_new
 
 Progress = Callable[[int, int], None]  # pages copied, pages in all
@@ -172,12 +173,3 @@ def latest(file: Path) -> float | None:
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         row = connection.execute(_LATEST).fetchone()
     return float(row[0]) if row[0] is not None else None
-
-
-def flush(folder: Path) -> None:
-    """Flush the entries of a folder to disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -19,11 +19,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from towpath.adapters.catalog import footprints, migrations
-from towpath.adapters.catalog.backups import flush, part_of
+from towpath.adapters.catalog.backups import part_of
 from towpath.adapters.catalog.connecting import address, connect, site_key, told
 from towpath.adapters.catalog.postgres import place
 from towpath.adapters.catalog.schema import metadata
 from towpath.base.errors import SiteError, StateError
+from towpath.base.flushing import flush
 from towpath.base.renaming import rename_new
 
 _PLACES = "/usr/lib/postgresql"  # where Debian has them, one folder for each version

@@ -168,7 +168,7 @@ class Attempts:
             batch,
             many,
             min(batch.resources.cores, self._cores),
-            Folders(durable=batch.durable),
+            Folders(batch.flush_below),
             self._tell,
             len(batch.outputs) == 1,
         )

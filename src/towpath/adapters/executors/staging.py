@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from towpath.base import faults
+from towpath.base.flushing import above, flush
 from towpath.base.hashing import Content, content, file_sha256
 from towpath.base.renaming import rename_new
 from towpath.contracts.executor import Output
@@ -51,27 +52,24 @@ def seal(path: str) -> Content | None:
         return None
 
 
-def sync_file(path: str) -> None:
-    """Flush a file or folder to disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _sync_tree(path: str) -> None:
     for root, _, files in os.walk(path):
         for name in files:
-            sync_file(f"{root}/{name}")
-        sync_file(root)
+            flush(f"{root}/{name}")
+        flush(root)
 
 
 class Folders:
-    """The folders of the store that runs of one batch use: made where missing, flushed once for all renames."""
+    """The folders of the store that runs of one batch use: made where missing, flushed once for all renames.
 
-    def __init__(self, *, durable: bool) -> None:
-        self.durable = durable
+    Parameters
+    ----------
+    below
+        The store, below which all is flushed; nothing is by default.
+    """
+
+    def __init__(self, below: str = "") -> None:
+        self._below = below.rstrip("/")
         self._known: set[str] = set()
         self._unsynced: set[str] = set()
 
@@ -79,12 +77,15 @@ class Folders:
         """Make the folder, unless it is known to be there."""
         if folder in self._known:
             return
-        above = folder
-        while not os.path.isdir(above):  # noqa: PTH112  plain str, hot path
-            above = os.path.dirname(above)  # noqa: PTH120
-            self.changed(above)
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103  plain str, hot path
+        if self._below:
+            self._unsynced.update(above(folder, self._below))
         self._known.add(folder)
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is renamed is flushed."""
+        return bool(self._below)
 
     def forget(self) -> None:
         """One of them is gone: each is looked for again."""
@@ -92,13 +93,13 @@ class Folders:
 
     def changed(self, folder: str) -> None:
         """Something was renamed in it."""
-        if self.durable:
+        if self._below:
             self._unsynced.add(folder)
 
     def sync(self) -> None:
-        """Flush all folders that changed since the last time, if the batch is durable."""
+        """Flush all folders that changed since the last time, if the batch is durable, and those that hold them."""
         while self._unsynced:
-            sync_file(self._unsynced.pop())
+            flush(self._unsynced.pop())
 
 
 class Staging:
@@ -190,7 +191,7 @@ class Staging:
             del self._names[output]
             return
         if self._folders.durable:
-            _sync_tree(path) if made.tree else sync_file(path)
+            _sync_tree(path) if made.tree else flush(path)
         self._made[output] = made
 
     def abandon(self, output: str, path: str) -> None:
@@ -263,7 +264,7 @@ class Staging:
                     f"files that are no declared output: {', '.join(extra)}; use context.scratch for them"
                 )
             if self._folders.durable:
-                sync_file(self._prefix)
+                flush(self._prefix)
             rename_new(self._prefix, self._target)
         self._release()
         faults.point("staging.renamed")
@@ -300,9 +301,11 @@ def take_in(
     token: int,
     lone: bool,
     *,
-    durable: bool,
+    flush_below: str,
 ) -> list[Output]:
     """Copy files from elsewhere to a place of the store, as the outputs of a run: hashed, one rename, nothing replaced.
+
+    All is flushed to disk if `flush_below`, the store, is given.
 
     Raises
     ------
@@ -311,7 +314,7 @@ def take_in(
     OSError
         If one cannot be copied, or is a link; nothing is left then.
     """
-    folders = Folders(durable=durable)
+    folders = Folders(flush_below)
     staging = Staging(place, token, lone, folders)
     clear(place, token)
     try:

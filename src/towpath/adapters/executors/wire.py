@@ -105,14 +105,14 @@ def batch_to_plain(batch: Batch) -> list[Any]:
         tasks,
         sorted(batch.optional),
         (need.cores, need.memory, need.seconds, need.gpu),
-        batch.durable,
+        batch.flush_below,
         batch.verify,
     ]
 
 
 def batch_from_plain(data: list[Any], long: Iterable[tuple[int, str, list[Any]]] = ()) -> Batch:
     """The batch that `batch_to_plain` made a list of, with its `long_inputs`."""
-    pipeline, kind, stage, target, params, outputs, single, tasks, optional, need, durable, verify = data
+    pipeline, kind, stage, target, params, outputs, single, tasks, optional, need, flush_below, verify = data
     for row, name, files in long:
         tasks[row - 1][4][name] += files
     return Batch(
@@ -126,7 +126,7 @@ def batch_from_plain(data: list[Any], long: Iterable[tuple[int, str, list[Any]]]
         [_task(*task) for task in tasks],
         frozenset(optional),
         Resources(*need),
-        durable,
+        flush_below,
         verify,
     )
 

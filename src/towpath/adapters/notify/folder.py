@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath.base.errors import Transient
+from towpath.base.flushing import flush
 from towpath.base.hashing import canonical
 from towpath.base.ids import slug
 
@@ -36,7 +37,7 @@ class Folder:
         try:
             self._write(temporary, content)
             temporary.rename(self.folder / name)
-            self._flush()
+            flush(self.folder)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise Transient(f"{self.folder}: {error.strerror}") from error
@@ -47,10 +48,3 @@ class Folder:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-
-    def _flush(self) -> None:
-        number = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

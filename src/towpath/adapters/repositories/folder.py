@@ -29,6 +29,7 @@ from towpath.base.errors import (
     StorageError,
     Transient,
 )
+from towpath.base.flushing import flush
 from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
 
 _CHUNK = 1 << 20
@@ -302,7 +303,7 @@ class FolderRepository:
                         )
                         notes.note(folder, files)  # first, so that nobody takes the file for a deposit
                         part.rename(folder / key)
-                        notes.flush(folder)
+                        flush(folder)
                     self._sweep(folder)
             finally:
                 part.unlink(missing_ok=True)

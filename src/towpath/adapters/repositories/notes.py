@@ -124,15 +124,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(fd)  # and with it the lock
 
 
-def flush(folder: Path) -> None:
-    """Make what was renamed in a folder stay after a loss of power. Raises `OSError`."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _text(path: Path, largest: int) -> str:
     with open(os.open(path, _OPEN), encoding="utf-8") as file:  # noqa: PTH123 (a link is not followed)
         text = file.read(largest + 1 if largest >= 0 else -1)

@@ -19,10 +19,10 @@ from pathlib import Path
 from towpath.adapters.transfers.placing import held_for, place_file, place_folder
 from towpath.base import faults, hashing
 from towpath.base.errors import StorageError
+from towpath.base.flushing import flush
 from towpath.contracts.transfer import Progress
 
 _BUFFER = 1 << 22
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 _TEMPORARY = re.compile(r"\.(\d+)\.\d+\.[0-9a-f]{12}(\.[0-9a-f]+\.trash)?\Z")
 
@@ -89,6 +89,8 @@ class LocalTransfer:
     def prepare(self, root: Path, folder: Path) -> None:
         """Make a folder below the archive's root, and its parents, each flushed into the one that holds it.
 
+        Also those that are there: another publisher, or one that was killed, may have made them and not flushed yet.
+
         Raises
         ------
         FileNotFoundError
@@ -102,7 +104,8 @@ class LocalTransfer:
             if not place.is_dir():
                 with _naming(place):
                     place.mkdir(exist_ok=True)
-                _flush_folder(place.parent)
+            if os.access(place.parent, os.W_OK):  # where we cannot write we cannot have made it
+                flush(place.parent)
 
     def is_empty(self, root: Path) -> bool:
         """Whether an archive holds nothing, as the folder does on which a disk was mounted that is away."""
@@ -112,7 +115,7 @@ class LocalTransfer:
     def begin(self, temporary: Path) -> None:
         """Make the folder of a temporary, new: a link that lies there is not followed."""
         temporary.mkdir()
-        _flush_folder(temporary.parent)
+        flush(temporary.parent)
 
     def copy(self, source: Path, temporary: Path, progress: Progress) -> None:
         """Copy a file or folder to a new place, flushed to disk, times kept.
@@ -132,7 +135,7 @@ class LocalTransfer:
             _copy_file(source, temporary, progress)
         else:
             raise _no_product(source)
-        _flush_folder(temporary.parent)
+        flush(temporary.parent)
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a small new file, flushed to disk."""
@@ -140,7 +143,7 @@ class LocalTransfer:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        _flush_folder(path.parent)
+        flush(path.parent)
 
     def content(self, path: Path, progress: Progress) -> hashing.Content | None:
         """What is there, read back from the disk where `posix_fadvise` can drop it from memory; None: nothing.
@@ -186,7 +189,7 @@ class LocalTransfer:
         """
         placed = place_folder(temporary, target) if temporary.is_dir() else place_file(temporary, target)
         if placed:
-            _flush_folder(target.parent)
+            flush(target.parent)
         return placed
 
     def take_back(self, target: Path, temporary: Path, stamp: Hashable) -> bool:
@@ -245,7 +248,7 @@ def _copy_tree(source: Path, target: Path, progress: Progress) -> None:
     for folder in reversed(folders):
         made = target / folder.relative_to(source)
         _keep_times(folder.stat(), made)
-        _flush_folder(made)
+        flush(made)
 
 
 def _copy_file(source: Path, target: Path, progress: Progress, *, in_new_folder: bool = False) -> None:
@@ -295,17 +298,6 @@ def _write_all(write: Callable[[memoryview], int | None], content: memoryview) -
 
 def _keep_times(status: os.stat_result, path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _flush_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:  # some mounted file systems cannot flush a folder
-            raise
-    finally:
-        os.close(number)
 
 
 def _read_back(base: Path, file: Path, progress: Progress) -> hashing.Entry:
