@@ -4,6 +4,7 @@ Promises that a failure carries what the program wrote. Never makes one image of
 about the phase centre of its field, so a drift scan must be brought to one centre first.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -136,7 +137,13 @@ def run(
 def _run(arguments: Sequence[str], timeout: float) -> str:
     try:
         done = subprocess.run(
-            arguments, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+            arguments,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # linked to a threaded BLAS it refuses to work else
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
     except FileNotFoundError:
         raise WscleanError(f"{arguments[0]}: not installed; expected it on the path") from None
