@@ -317,10 +317,14 @@ def test_a_proxy_is_believed_if_it_is_ours(tmp_path: Path, more: str, is_believe
     try:
         told = served.login(secret, X_Forwarded_Proto="https", X_Forwarded_For="198.51.100.1")
         assert ("secure" in told.headers["set-cookie"].lower()) == is_believed
-        for _ in range(6):
+        for _ in range(
+            20
+        ):  # each failure doubles the time to wait: a slow machine comes too late for the first
             told = served.login("twp_wrong", X_Forwarded_For="198.51.100.2")
+            other = served.login("twp_wrong", X_Forwarded_For="198.51.100.3") if told.status == 429 else told
+            if other.status == (403 if is_believed else 429) and told.status == 429:
+                break
         assert told.status == 429
-        told = served.login("twp_wrong", X_Forwarded_For="198.51.100.3")
-        assert told.status == (403 if is_believed else 429)  # who is not believed is one address
+        assert other.status == (403 if is_believed else 429)  # who is not believed is one address
     finally:
         served.stop()

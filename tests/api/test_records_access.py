@@ -101,6 +101,7 @@ class World:
         records = self.site._parts.records
         for one in (records.allowed, records.people, records.keepers, records.pace):
             one.now = lambda: self.now
+        self.server.app.state.access.bearers._throttle._now = lambda: self.now
 
     def begin(self) -> None:
         """Forget what was: an owner, a reader and a stranger, a record that is theirs to see, and one of somebody else."""
