@@ -47,7 +47,7 @@ def test_an_ambiguous_ending_is_told_apart_by_content() -> None:
     assert offered(Seen("a.log", content="gaussian")) == [("quantum", {"output": "a.log"})]
     assert offered(Seen("a.log", content="gromacs log")) == [("mdlog", {"log": "a.log"})]
     assert why(Seen("a.log", content="")) == (
-        "no workflow: what is in a.log is not known to be anything, neither gaussian, orca nor gromacs log"
+        "no workflow: what is in a.log is not recognised as gaussian, orca or gromacs log"
     )
 
 

@@ -68,7 +68,7 @@ def fit(role: Role, file: Seen) -> Fit:
     if role.at_most and file.size > role.at_most:
         return Fit(False, why=f"it has {_size(file.size)}, more than {_size(role.at_most)}", nearness=2)
     if role.content and file.content is not None and file.content not in role.content:
-        return Fit(False, why=f"{_found(file)}, not {_either(role.content)}", nearness=3)
+        return Fit(False, why=_unlike(file, role.content), nearness=3)
     return Fit(True, rank=role.extension.index(ending) if ending else 0)
 
 
@@ -137,7 +137,7 @@ def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
     near = max((fits[w.name, r.name].nearness for w, r in leads), default=0)
     if near == 3:
         expected = dict.fromkeys(c for w, r in leads if fits[w.name, r.name].nearness == 3 for c in r.content)
-        return f"no workflow: {_found(file)}, neither {_nor(list(expected))}"
+        return f"no workflow: {_unlike(file, list(expected))}"
     if near:
         first = next(fits[w.name, r.name] for w, r in leads if fits[w.name, r.name].nearness == near)
         return f"no workflow: {first.why}"
@@ -148,12 +148,10 @@ def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
     return f"no workflow takes {ending}{known}"
 
 
-def _found(file: Seen) -> str:
-    return (
-        f"what is in {file.key} is {_named(file.content)}"
-        if file.content
-        else (f"what is in {file.key} is not known to be anything")
-    )
+def _unlike(file: Seen, expected: Sequence[str]) -> str:
+    """What a file is, where it was to be something else."""
+    found = f"is {_named(file.content)}, not" if file.content else "is not recognised as"
+    return f"what is in {file.key} {found} {_either(expected)}"
 
 
 def _named(content: str) -> str:
@@ -172,10 +170,6 @@ def _dotted(endings: Sequence[str]) -> str:
 
 def _either(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _nor(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} nor {words[-1]}"
 
 
 def _size(count: int) -> str:
