@@ -142,9 +142,13 @@ class Watching:
     def _line(self, counts: Counts, progress: Progress, now: float) -> None:
         if now < self._next_line or not progress.running():
             return
-        stages = [(name, *sums(counts, name)) for name in self._order]
+        stages: dict[str, tuple[int, int]] = {}
+        for name in self._order:  # several kinds may have stages of the same name
+            total, ended, _ = sums(counts, name)
+            before = stages.get(name[2], (0, 0))
+            stages[name[2]] = (before[0] + total, before[1] + ended)
         done = ", ".join(
-            f"{name[2]} {ended}/{total}" for name, total, ended, _ in stages if total and ended < total
+            f"{name} {ended}/{total}" for name, (total, ended) in stages.items() if ended < total
         )
         running = ", ".join(f"{item} {stage}" for item, stage, _, _ in progress.running()[:2])
         text = done + (f"; now: {running}" if running else "")
