@@ -343,6 +343,7 @@ def test_without_scripts_it_tells_what_was_processed(visit: Visit, served: Serve
     opened(visit(), "plain").locator(".state.s-SUCCESS").first.wait_for()
     page = visit(java_script_enabled=False)
     page.goto("/pipelines/compchem/records")
+    assert page.get_by_label("Record", exact=True).is_visible()
     page.get_by_role("link", name="plain").click()
     assert "all of 3 energies were read" in page.locator("tr", has_text="a.txt").inner_text()
     page.get_by_role("link", name="What applies to which file").click()
