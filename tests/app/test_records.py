@@ -221,6 +221,10 @@ def test_a_file_that_changed_after_the_start_is_not_processed_as_what_it_was(sit
     first, second = site.show("r1-count-1"), site.show("r1-count-2")
     assert first.work[0].state is Work.REJECTED
     assert "changed or taken away" in first.runs[-1].reasons[0]
+    site.start("plain", "r1", "count", files=["a.txt"], force=True)
+    (folder / "a.txt").unlink()
+    site.run()
+    assert "changed or taken away" in site.show("r1-count-3").runs[-1].reasons[0]
     assert second.work[-1].state is Work.DONE
 
 

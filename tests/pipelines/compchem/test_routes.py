@@ -120,6 +120,10 @@ def test_a_body_that_is_none_is_refused(depot: Any) -> None:
     for body in ({"name": 5}, {"files": "a.txt"}, {"files": [{"mimetype": "x"}]}, {"nome": "count"}, [], "x",
                  {"files": [""]}, {"files": ["a\0.txt"]}, {"force": "perhaps"}):  # fmt: skip
         assert depot.refused("/r1/start", body)["code"] == "invalid", body
+    assert (
+        depot.refused("/r1/start", {"nome": "count"})["message"]
+        == "body.nome: found count; expected no such name here"
+    )
     assert depot.ask("POST", "/r1/start", content=b"{").status_code == 422
     assert depot.refused("/available", {"files": [{"key": "a", "size": -5}]})["code"] == "invalid"
     assert depot.get("/r1/list")["items"] == []
