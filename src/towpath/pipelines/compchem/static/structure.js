@@ -102,7 +102,7 @@ export class Structure {
     back.addEventListener("click", () => this.fit(view));
     const told = document.createElement("span");
     told.className = "small soft";
-    told.textContent = `${atoms} atom${atoms === 1 ? "" : "s"}; drag to turn, wheel to come nearer`;
+    told.textContent = `${atoms} atom${atoms === 1 ? "" : "s"}; drag to turn, wheel or two fingers to come nearer`;
     row.append(label, back, told);
     this.place.append(row);
   }
