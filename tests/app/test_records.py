@@ -291,6 +291,11 @@ def test_a_workflow_whose_name_is_too_long_is_refused_when_the_file_is_loaded(tm
         ),
         ('per = "track"', 'per = "trak"', r"not optional \(track, frame\), not 'trak'"),
         (
+            "[sources.pairs.match.frame]",
+            "[sources.pairs.match.frame]\noptional = true",
+            "input 'frame' of a role that may be empty; expected an input that is optional",
+        ),
+        (
             'title = "Word counts"',
             'repository = "x"',
             "sources.counts.repository: found no repository 'x'; expected",

@@ -86,8 +86,10 @@ def test_a_lone_one_of_another_name_will_do_and_several_will_not() -> None:
         ("trajectory", {"trajectory": "part-1.xtc", "topology": "system.gro"}),
         ("trajectory", {"trajectory": "part-2.xtc", "topology": "system.gro"}),
     ]
-    assert why(Seen("run.xtc"), Seen("one.gro"), Seen("two.gro")) == (
-        "Trajectory: it needs a topology, and one.gro, two.gro may be it: name one of them"
+    told = "it needs a topology, and one.gro, two.gro may be it: name one of them, or name it like run.xtc"
+    assert why(Seen("run.xtc"), Seen("one.gro"), Seen("two.gro")) == f"Trajectory: {told}"
+    assert why(Seen("two.gro"), Seen("one.gro"), Seen("run.xtc")) == (
+        f"Trajectory of run.xtc: {told}".replace("one.gro, two.gro", "two.gro, one.gro")
     )
 
 

@@ -4,7 +4,7 @@ Promises one answer for whoever asks: what is shown as available is what is star
 the first bytes are said to be, never at a disk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -36,6 +36,7 @@ def match(workflows: Iterable[Workflow], files: Sequence[Seen]) -> Matched:
     known = list(workflows)
     offers: list[Offer] = []
     wanting: dict[str, str] = {}
+    beside: dict[str, str] = {}  # by workflow: what is wanting, for files that were to go along
     for workflow in known:
         for lead in files:
             if not fit(workflow.role(workflow.per), lead).fits:
@@ -45,9 +46,10 @@ def match(workflows: Iterable[Workflow], files: Sequence[Seen]) -> Matched:
                 offers.append(offer)
             else:
                 wanting.setdefault(lead.key, f"{workflow.title or workflow.name}: {offer}")
+                beside.setdefault(workflow.name, f"{workflow.title or workflow.name} of {lead.key}: {offer}")
     used = {key for offer in offers for key in offer.files.values()}
     unmatched = {
-        one.key: wanting.get(one.key) or _why_none(known, one) for one in files if one.key not in used
+        one.key: wanting.get(one.key) or _why_none(known, one, beside) for one in files if one.key not in used
     }
     return Matched(tuple(offers), unmatched)
 
@@ -95,7 +97,9 @@ def _offer(workflow: Workflow, lead: Seen, files: Sequence[Seen]) -> Offer | str
             if not best:
                 return f"it needs a {role.name} beside it ({_wanted(role)})"
             names = ", ".join(one.key for one in best)
-            return f"it needs a {role.name}, and {names} may be it: name one of them"
+            return (
+                f"it needs a {role.name}, and {names} may be it: name one of them, or name it like {lead.key}"
+            )
     return Offer(workflow, chosen, "; ".join(reasons))
 
 
@@ -124,7 +128,7 @@ def _reason(role: Role, file: Seen) -> str:
     return f"{file.key} {' and '.join(parts) or 'fits'}"
 
 
-def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
+def _why_none(workflows: Sequence[Workflow], file: Seen, beside: Mapping[str, str]) -> str:
     """Why no workflow applies to a file: what came nearest."""
     roles = [(workflow, role) for workflow in workflows for role in workflow.roles]
     leads = [(workflow, role) for workflow, role in roles if role.name == workflow.per]
@@ -132,6 +136,8 @@ def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
     helping = [(w, r) for w, r in roles if fits[w.name, r.name].fits]
     if helping:
         workflow, role = helping[0]
+        if workflow.name in beside:
+            return beside[workflow.name]
         what = _wanted(workflow.role(workflow.per))
         return f"it is a {role.name} for {workflow.title or workflow.name}, which needs a {workflow.per} ({what})"
     near = max((fits[w.name, r.name].nearness for w, r in leads), default=0)
