@@ -55,6 +55,7 @@ help:
 
 demo: $(READY_DEMO)
 	@$(BIN)/towpath demo $(PIPELINE) --site demo-$(PIPELINE)
+	@echo "In a browser: make serve$(if $(filter-out gam,$(PIPELINE)), PIPELINE=$(PIPELINE))"
 
 serve: $(READY_SERVE)
 	@test -f demo-$(PIPELINE)/towpath.toml || $(BIN)/towpath demo $(PIPELINE) --site demo-$(PIPELINE)

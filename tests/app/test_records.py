@@ -10,7 +10,7 @@ import pytest
 from plainpipe.site import make
 
 from towpath import Site
-from towpath.base.errors import BusyError, DefinitionError, NotFoundError, StateError, UsageError
+from towpath.base.errors import BusyError, DefinitionError, NotFoundError, SiteError, StateError, UsageError
 from towpath.base.states import Outcome, Work
 from towpath.contracts.records import Seen
 from towpath.testing.postgres import Server
@@ -221,6 +221,10 @@ def test_a_file_that_changed_after_the_start_is_not_processed_as_what_it_was(sit
     first, second = site.show("r1-count-1"), site.show("r1-count-2")
     assert first.work[0].state is Work.REJECTED
     assert "changed or taken away" in first.runs[-1].reasons[0]
+    site.start("plain", "r1", "count", files=["a.txt"], force=True)
+    (folder / "a.txt").unlink()
+    site.run()
+    assert "changed or taken away" in site.show("r1-count-3").runs[-1].reasons[0]
     assert second.work[-1].state is Work.DONE
 
 
@@ -276,10 +280,61 @@ def test_a_workflow_whose_name_is_too_long_is_refused_when_the_file_is_loaded(tm
         Site.open(tmp_path)
 
 
-def test_content_needs_a_plug_in_that_knows_any(tmp_path: Path) -> None:
-    make(tmp_path, PIPELINE.replace('at_most = "1 kB"', 'content = ["prose"]'), executor="inline")
-    with pytest.raises(DefinitionError, match="cannot tell what files are"):
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('at_most = "1 kB"', 'content = ["prose"]', "cannot tell what files are"),
+        (
+            'at_most = "1 kB"',
+            "at_most = 1\nat_least = 2",
+            r"match.text \(line \d+\): .* not larger than at_most",
+        ),
+        ('per = "track"', 'per = "trak"', r"not optional \(track, frame\), not 'trak'"),
+        (
+            "[sources.pairs.match.frame]",
+            "[sources.pairs.match.frame]\noptional = true",
+            "input 'frame' of a role that may be empty; expected an input that is optional",
+        ),
+        (
+            'title = "Word counts"',
+            'repository = "x"',
+            "sources.counts.repository: found no repository 'x'; expected",
+        ),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in PIPELINE
+    make(tmp_path, PIPELINE.replace(old, new), executor="inline")
+    with pytest.raises((DefinitionError, SiteError), match=told):
         Site.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (
+            'kind = "foldr"',
+            "towpath.toml: repositories.records.kind (line 10): found 'foldr'; expected one of folder",
+        ),
+        (
+            'rot = "x"',
+            "towpath.toml: repositories.records.rot (line 10): found an unknown key; expected one of root",
+        ),
+        (
+            "settle = 1",
+            "towpath.toml: repositories.records.root (line 9): found nothing; expected the folder",
+        ),
+    ],
+)
+def test_settings_of_a_repository_that_are_wrong_are_told_with_their_place(
+    tmp_path: Path, table: str, told: str
+) -> None:
+    make(tmp_path, PIPELINE, executor="inline")
+    file = tmp_path / "towpath.toml"
+    file.write_text(file.read_text() + "[repositories.records]\n" + table + "\n")
+    with Site.open(tmp_path) as site, pytest.raises(DefinitionError) as refused:
+        site.available_on("plain", "r1")
+    assert str(refused.value).startswith(told)
 
 
 def test_deliver_needs_a_repository(tmp_path: Path) -> None:

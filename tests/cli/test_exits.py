@@ -1,5 +1,6 @@
 """Exit codes: the table in the documentation is the one in the code, and real processes end with them."""
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -65,3 +66,15 @@ def test_processes_end_with_them(spawn: Command, fresh: Path, tmp_path: Path) ->
     assert done.code == Exit.DEFINITION
     assert "polish" in json.loads(done.out)["error"]
     assert "Traceback" not in done.err
+
+
+def test_a_reader_that_has_gone_is_no_fault(
+    invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("towpath.cli.screen.Screen.answer", gone)
+    monkeypatch.chdir(tmp_path)
+    told = invoke("new", "levels")
+    assert (told.code, told.err) == (Exit.FAILED, "")

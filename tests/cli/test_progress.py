@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from towpath.cli.progress import how_far
+
 Command = Callable[..., Any]
 LIMIT = 90.0  # seconds
 SLOW = """import time
@@ -103,6 +105,17 @@ def test_bars_failures_and_the_end_on_a_terminal(slow: Path) -> None:
     assert "series/broken  clean  failed" in last
     assert max(len(line) for line in shown.plain.splitlines()) <= 82
     assert shown.raw.rindex("\x1b[?25h") > shown.raw.rindex("\x1b[?25l"), "the cursor is visible again"
+
+
+def test_stages_of_several_kinds_with_one_name_are_told_together() -> None:
+    counts = {
+        ("lab", "a", "parse", "done"): 1,
+        ("lab", "a", "parse", "waiting"): 1,
+        ("lab", "b", "parse", "ready"): 3,
+        ("lab", "b", "draw", "done"): 3,
+    }
+    order = [("lab", "a", "parse"), ("lab", "b", "parse"), ("lab", "b", "draw")]
+    assert how_far(counts, order) == "parse 1/5"
 
 
 def test_lines_without_colours_in_a_pipe(spawn: Command, slow: Path) -> None:

@@ -359,7 +359,7 @@ def test_a_root_that_is_away_is_tried_later(tmp_path: Path) -> None:
     repository = FolderRepository(str(tmp_path / "away"))
     asks: list[Callable[[], object]] = [lambda: list(repository.records()), lambda: repository.files("rec")]
     for ask in asks:
-        with pytest.raises(Transient, match="away: No such file"):
+        with pytest.raises(Transient, match=r"away: No such file.*: make it, or set `root`"):
             ask()
 
 

@@ -47,7 +47,7 @@ def test_an_ambiguous_ending_is_told_apart_by_content() -> None:
     assert offered(Seen("a.log", content="gaussian")) == [("quantum", {"output": "a.log"})]
     assert offered(Seen("a.log", content="gromacs log")) == [("mdlog", {"log": "a.log"})]
     assert why(Seen("a.log", content="")) == (
-        "no workflow: what is in a.log is not known to be anything, neither gaussian, orca nor gromacs log"
+        "no workflow: what is in a.log is not recognised as gaussian, orca or gromacs log"
     )
 
 
@@ -86,8 +86,10 @@ def test_a_lone_one_of_another_name_will_do_and_several_will_not() -> None:
         ("trajectory", {"trajectory": "part-1.xtc", "topology": "system.gro"}),
         ("trajectory", {"trajectory": "part-2.xtc", "topology": "system.gro"}),
     ]
-    assert why(Seen("run.xtc"), Seen("one.gro"), Seen("two.gro")) == (
-        "Trajectory: it needs a topology, and one.gro, two.gro may be it: name one of them"
+    told = "it needs a topology, and one.gro, two.gro may be it: name one of them, or name it like run.xtc"
+    assert why(Seen("run.xtc"), Seen("one.gro"), Seen("two.gro")) == f"Trajectory: {told}"
+    assert why(Seen("two.gro"), Seen("one.gro"), Seen("run.xtc")) == (
+        f"Trajectory of run.xtc: {told}".replace("one.gro, two.gro", "two.gro, one.gro")
     )
 
 

@@ -105,18 +105,21 @@ def _told(error: Exception, status: HTTPStatus, code: str) -> Refused:
     return Refused(status, code, str(error))
 
 
+_EXPECTED = {"extra_forbidden": "no such name here", "missing": "a value"}
+
+
 def _wrong(error: RequestValidationError | ValidationError) -> Refused:
     """What is wrong with a request, place by place."""
     where = [
         {
             "place": ".".join(str(part) for part in one["loc"]),
-            "found": str(one.get("input"))[:_SHOWN],
-            "expected": one["msg"],
+            "found": "nothing" if one["type"] == "missing" else str(one.get("input"))[:_SHOWN],
+            "expected": _EXPECTED.get(one["type"]) or one["msg"].removeprefix("Input should be "),
         }
         for one in error.errors()
     ]
-    first = where[0] if where else {"place": "request", "expected": "another form"}
-    message = f"{first['place']}: {first['expected']}"
+    first = where[0] if where else {"place": "request", "found": "this", "expected": "another form"}
+    message = f"{first['place']}: found {first['found']}; expected {first['expected']}"
     return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message, where=where)
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from towpath.app.problems import Problem, choose, describe
-from towpath.app.stages import Made
+from towpath.app.stages import DEPOSIT, Made
 from towpath.app.tables import Key
 from towpath.contracts import stage as contract
 from towpath.contracts.definition import InputPlan
@@ -138,6 +138,8 @@ class Makers:
         if own:
             chosen = self._chosen(key, wanted, form, own, route)
             is_sure = any(output not in self.made[kind][stage].optional for stage, output in own)
+            if not is_sure and _is_role(form):
+                self._wrong(key, f"input {wanted!r} of a role that may be empty", "an input that is optional")
             return chosen + (() if is_sure else raw), False
         if raw:
             return raw, False
@@ -312,3 +314,9 @@ class Makers:
         return [
             s.type for s in sources if s.item == kind and not isinstance(s, FetchSourceTable | RecordsTable)
         ]
+
+
+def _is_role(form: contract.One | contract.Many) -> bool:
+    """Whether files of a role are asked for that must be there: a run without would wait for ever."""
+    is_needed = form.least > 0 if isinstance(form, contract.Many) else not form.optional
+    return is_needed and form.type.startswith(DEPOSIT)

@@ -72,7 +72,10 @@ class PipelineEntry(Model):
 
 
 def _is_grant(text: str) -> str:
-    Grant.of(text)
+    try:
+        Grant.of(text)
+    except ValueError:
+        raise ValueError(f"a role, or ROLE@PIPELINE; roles are {', '.join(Role)}") from None
     return text
 
 
@@ -82,7 +85,7 @@ _ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d{1,5})?|http://(localhost|127\.0\.
 
 def _is_origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
-        raise ValueError("expected an origin such as https://repository.example; http only of this machine")
+        raise ValueError("an origin such as https://repository.example; http only of this machine")
     return text
 
 

@@ -47,6 +47,7 @@ TARGETS = {
 # What may change of an order without the question being another.
 _NOT_ASKED = frozenset({"people", "lease", "remind", "timeout", "on_timeout", "inbox", "notify", "opens"})
 LOCAL = "towpath.adapters.sources.fetch:LocalFiles"
+DEPOSIT = "deposit/"  # before a role: the type of its files
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Finder:
             "retrieve",
             params=where,
             consumes={"record": Record()},
-            produces={role: f"deposit/{role}" for role in source.match},
+            produces={role: f"{DEPOSIT}{role}" for role in source.match},
             optional=frozenset(role for role, one in source.match.items() if one.optional),
             service="retrieve",
             unkeyed=frozenset(where),

@@ -104,7 +104,7 @@ class Parts:
         self._content_of: dict[str, ContentOf | None] = {}
         self.records = Records(
             catalog,
-            Repositories(settings.repositories, REPOSITORIES, self.secrets, settings.folder),
+            Repositories(settings.repositories, REPOSITORIES, self.secrets, settings.folder, settings.table),
             definitions=lambda: self.definitions,
             content_of=self.content_of,
         )
@@ -203,6 +203,17 @@ class Parts:
                 f"{definition.pipeline}: {', '.join(wanting)} want a GPU; set site.gpus, or gpu = false"
             )
 
+    def _refuse_repositories(self, definition: Definition) -> None:
+        """A source that looks at a repository which the site has not would never find anything."""
+        for plan in definition.sources.values():
+            if plan.kind == "records":
+                try:
+                    self.records.repositories.check(str(plan.settings["repository"]))
+                except SiteError as error:
+                    raise SiteError(
+                        f"{definition.pipeline}: sources.{plan.name}.repository: {error}"
+                    ) from None
+
     def _give_inboxes(self, definition: Definition) -> None:
         """A site with hand-offs has a root for their drop boxes, `inbox` unless it says otherwise."""
         for stage in _handoffs(definition):
@@ -222,6 +233,7 @@ class Parts:
     def _activate(self, loaded: pipeline_files.Loaded) -> None:
         definition = loaded.definition
         self._refuse_gpu(definition)
+        self._refuse_repositories(definition)
         self._give_inboxes(definition)
         with self.catalog.read() as view:
             active = view.definition(definition.pipeline)

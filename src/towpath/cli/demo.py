@@ -1,5 +1,7 @@
 """`towpath demo`: a pipeline's demonstration, from file to published product, in a site of its own."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,32 +104,45 @@ def _parts(site: Site, done: Done, details: list[Details]) -> Iterator[Renderabl
     yield Text()
     for picture in _pictures(site, details)[:1]:
         yield screen.path(f"Look at the picture: {picture}")
-    yield screen.path(f"Look around: towpath status --site {_named(site.folder)}")
+    yield screen.path(f"Look around: {_program()} status --site {_named(site.folder)}")
+
+
+def _program() -> str:
+    """The command as a person here would call it: where it is not found by its name, as it was called."""
+    called = Path(sys.argv[0])
+    return "towpath" if called.name != "towpath" or shutil.which("towpath") else _named(called.absolute())
 
 
 def _table(site: Site, details: list[Details]) -> Table:
-    made = screen.table(
-        "item", "state", "verdict", "published", "seconds", right=("seconds",), fold=("published",)
-    )
+    """The items; of a pipeline that publishes what was published, of another what its stages say."""
+    is_publishing = any(_published(site, one) for one in details)
+    heads = ("verdict", "published") if is_publishing else ("what it says",)
+    made = screen.table("item", "state", *heads, "seconds", right=("seconds",), fold=("item", heads[-1]))
     for one in details:
         places = "\n".join(short(place, site.folder) for place in _published(site, one))
         verdict = screen.state(_verdict(one)) if one.verdicts else screen.dim("–")
-        made.add_row(
-            f"{one.item.kind}/{one.item.key}",
-            summary(one.work),
-            verdict,
-            Text(places),
-            f"{_seconds(one):.1f}",
-        )
+        cells = (verdict, Text(places)) if is_publishing else (Text(_says(one)),)
+        made.add_row(f"{one.item.kind}/{one.item.key}", summary(one.work), *cells, f"{_seconds(one):.1f}")
     return made
 
 
+def _says(one: Details) -> str:
+    """What the stages say for people: reasons and caveats, or else the first sentence."""
+    doubts = [text for run in one.runs for text in (*run.reasons, *run.caveats)]
+    told = [str(measure.value) for run in one.runs for measure in run.measures if measure.name == "sentence"]
+    return " ".join(dict.fromkeys(doubts)) or next(iter(told), "")
+
+
 def _pictures(site: Site, details: list[Details]) -> list[str]:
-    """The published pictures, quick-looks first, as a person here would name them."""
+    """The pictures that were published or else made, quick-looks first, as a person here would name them."""
     found: list[Path] = []
     for place in (place for one in details for place in _published(site, one)):
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
         found += [file for file in files if file.suffix.lower() in _PICTURES]
+    if not found:
+        made = (product for one in details for product in one.products)
+        places = (site.storage.path(product.root, product.path) for product in made)
+        found = [place for place in places if place.suffix.lower() in _PICTURES]
     found.sort(key=lambda file: "quicklook" not in file.name)
     return [_named(file) for file in found]
 

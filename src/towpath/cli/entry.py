@@ -123,6 +123,8 @@ class Commands(TyperGroup):
         logging.basicConfig(level=logging.WARNING, handlers=[records.handler()])
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever read along, such as `head`, has gone: typer ends it without a word
         except (TowpathError, OSError) as error:
             raise typer.Exit(tell(error, options.call_of(ctx))) from error
         except (typer.Exit, typer.Abort, typer.TyperException):

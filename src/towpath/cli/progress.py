@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO
 
@@ -142,15 +142,22 @@ class Watching:
     def _line(self, counts: Counts, progress: Progress, now: float) -> None:
         if now < self._next_line or not progress.running():
             return
-        stages = [(name, *sums(counts, name)) for name in self._order]
-        done = ", ".join(
-            f"{name[2]} {ended}/{total}" for name, total, ended, _ in stages if total and ended < total
-        )
+        done = how_far(counts, self._order)
         running = ", ".join(f"{item} {stage}" for item, stage, _, _ in progress.running()[:2])
         text = done + (f"; now: {running}" if running else "")
         if text and text != self._said:
             self._console.print(Text(text))
         self._said, self._next_line = text, now + _PLAIN
+
+
+def how_far(counts: Counts, order: Iterable[tuple[str, str, str]]) -> str:
+    """The stages that are not through, each once: several kinds may have one of the same name."""
+    stages: dict[str, tuple[int, int]] = {}
+    for name in order:
+        total, ended, _ = sums(counts, name)
+        before = stages.get(name[2], (0, 0))
+        stages[name[2]] = (before[0] + total, before[1] + ended)
+    return ", ".join(f"{name} {ended}/{total}" for name, (total, ended) in stages.items() if ended < total)
 
 
 def sums(counts: Counts, name: tuple[str, str, str]) -> tuple[int, int, int]:

@@ -58,6 +58,10 @@ def serve(
                     f"sign in with {secret}",
                     "it is told this once; `towpath tokens create` makes others",
                 ]
+            else:
+                lines.append(
+                    "sign in with a token of yours; `towpath tokens create NAME --role admin` makes one"
+                )
             screen.line(told, Text("\n".join(lines)))
             sys.stdout.flush()
             if is_open:

@@ -433,6 +433,8 @@ class RoleTable(Model):
     def _says_something(self) -> Self:
         if not (self.extension or self.glob or self.content or self.media_type):
             raise ValueError("at least one of extension, glob, content and media_type")
+        if self.at_most and self.at_least > self.at_most:
+            raise ValueError("an at_least that is not larger than at_most")
         return self
 
 
@@ -456,7 +458,10 @@ class RecordsTable(Model):
     @model_validator(mode="after")
     def _per_is_a_role(self) -> Self:
         if self.per and (self.per not in self.match or self.match[self.per].optional):
-            raise ValueError(f"per = {self.per!r} to be a role that is not optional")
+            known = ", ".join(name for name, role in self.match.items() if not role.optional)
+            raise ValueError(
+                f"per to be a role that is not optional ({known or 'there is none'}), not {self.per!r}"
+            )
         return self
 
 

@@ -133,7 +133,10 @@ class Carrier:
             for role, file in wanted.items():
                 target = Path(folder) / role / _file_name(file.key)
                 target.parent.mkdir()
-                found = repository.read(record, file.key, target, _pass, by)
+                try:
+                    found = repository.read(record, file.key, target, _pass, by)
+                except NotFoundError:
+                    raise IntegrityError(f"{record}: {file.key}: {_CHANGED}") from None
                 _compare(record, file, found)
                 got[role] = target
             hashes = {role: file_sha256(path).hex() for role, path in got.items()}

@@ -4,7 +4,7 @@ Promises one answer for whoever asks: what is shown as available is what is star
 the first bytes are said to be, never at a disk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -36,6 +36,7 @@ def match(workflows: Iterable[Workflow], files: Sequence[Seen]) -> Matched:
     known = list(workflows)
     offers: list[Offer] = []
     wanting: dict[str, str] = {}
+    beside: dict[str, str] = {}  # by workflow: what is wanting, for files that were to go along
     for workflow in known:
         for lead in files:
             if not fit(workflow.role(workflow.per), lead).fits:
@@ -45,9 +46,10 @@ def match(workflows: Iterable[Workflow], files: Sequence[Seen]) -> Matched:
                 offers.append(offer)
             else:
                 wanting.setdefault(lead.key, f"{workflow.title or workflow.name}: {offer}")
+                beside.setdefault(workflow.name, f"{workflow.title or workflow.name} of {lead.key}: {offer}")
     used = {key for offer in offers for key in offer.files.values()}
     unmatched = {
-        one.key: wanting.get(one.key) or _why_none(known, one) for one in files if one.key not in used
+        one.key: wanting.get(one.key) or _why_none(known, one, beside) for one in files if one.key not in used
     }
     return Matched(tuple(offers), unmatched)
 
@@ -68,7 +70,7 @@ def fit(role: Role, file: Seen) -> Fit:
     if role.at_most and file.size > role.at_most:
         return Fit(False, why=f"it has {_size(file.size)}, more than {_size(role.at_most)}", nearness=2)
     if role.content and file.content is not None and file.content not in role.content:
-        return Fit(False, why=f"{_found(file)}, not {_either(role.content)}", nearness=3)
+        return Fit(False, why=_unlike(file, role.content), nearness=3)
     return Fit(True, rank=role.extension.index(ending) if ending else 0)
 
 
@@ -95,7 +97,9 @@ def _offer(workflow: Workflow, lead: Seen, files: Sequence[Seen]) -> Offer | str
             if not best:
                 return f"it needs a {role.name} beside it ({_wanted(role)})"
             names = ", ".join(one.key for one in best)
-            return f"it needs a {role.name}, and {names} may be it: name one of them"
+            return (
+                f"it needs a {role.name}, and {names} may be it: name one of them, or name it like {lead.key}"
+            )
     return Offer(workflow, chosen, "; ".join(reasons))
 
 
@@ -124,7 +128,7 @@ def _reason(role: Role, file: Seen) -> str:
     return f"{file.key} {' and '.join(parts) or 'fits'}"
 
 
-def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
+def _why_none(workflows: Sequence[Workflow], file: Seen, beside: Mapping[str, str]) -> str:
     """Why no workflow applies to a file: what came nearest."""
     roles = [(workflow, role) for workflow in workflows for role in workflow.roles]
     leads = [(workflow, role) for workflow, role in roles if role.name == workflow.per]
@@ -132,12 +136,14 @@ def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
     helping = [(w, r) for w, r in roles if fits[w.name, r.name].fits]
     if helping:
         workflow, role = helping[0]
+        if workflow.name in beside:
+            return beside[workflow.name]
         what = _wanted(workflow.role(workflow.per))
         return f"it is a {role.name} for {workflow.title or workflow.name}, which needs a {workflow.per} ({what})"
     near = max((fits[w.name, r.name].nearness for w, r in leads), default=0)
     if near == 3:
         expected = dict.fromkeys(c for w, r in leads if fits[w.name, r.name].nearness == 3 for c in r.content)
-        return f"no workflow: {_found(file)}, neither {_nor(list(expected))}"
+        return f"no workflow: {_unlike(file, list(expected))}"
     if near:
         first = next(fits[w.name, r.name] for w, r in leads if fits[w.name, r.name].nearness == near)
         return f"no workflow: {first.why}"
@@ -148,12 +154,10 @@ def _why_none(workflows: Sequence[Workflow], file: Seen) -> str:
     return f"no workflow takes {ending}{known}"
 
 
-def _found(file: Seen) -> str:
-    return (
-        f"what is in {file.key} is {_named(file.content)}"
-        if file.content
-        else (f"what is in {file.key} is not known to be anything")
-    )
+def _unlike(file: Seen, expected: Sequence[str]) -> str:
+    """What a file is, where it was to be something else."""
+    found = f"is {_named(file.content)}, not" if file.content else "is not recognised as"
+    return f"what is in {file.key} {found} {_either(expected)}"
 
 
 def _named(content: str) -> str:
@@ -172,10 +176,6 @@ def _dotted(endings: Sequence[str]) -> str:
 
 def _either(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _nor(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} nor {words[-1]}"
 
 
 def _size(count: int) -> str:

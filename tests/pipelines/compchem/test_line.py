@@ -152,7 +152,7 @@ def test_what_is_cut_off_gives_a_part_and_garbage_a_sentence(line: Line) -> None
     assert "the file stops" in run.caveats[0]
     matched, _ = line.site.available_on("compchem", "real")
     assert matched.unmatched["garbage.log"].startswith(
-        "no workflow: what is in garbage.log is not known to be anything"
+        "no workflow: what is in garbage.log is not recognised as"
     )
     assert matched.unmatched["readme.md"].startswith("no workflow takes .md files")
     broken = parse(line.of("trouble", "broken.tpr"))

@@ -182,6 +182,8 @@ def test_one_workflow_is_started_and_followed_to_its_results(visit: Visit, serve
     assert not article.locator(".json").get_by_text("ORCA").is_visible()
     article.locator(".json summary", has_text="program").click()
     article.locator(".json").get_by_text("name: ORCA").wait_for()
+    article.get_by_role("button", name="Show picture.png larger").click()
+    assert article.locator(".result.wide img").count() == 1
     with page.expect_download() as download:
         article.get_by_role("button", name="Download table.csv").click()
     assert Path(download.value.path()).read_text().startswith("mode,wavenumber")
@@ -232,12 +234,19 @@ def test_a_processing_is_watched_stopped_tried_again_and_run_again(visit: Visit,
     article.get_by_label("Search the log").fill("LINE 2")
     page.keyboard.press("Enter")
     assert article.locator(".log .now").inner_text().endswith("line 2")
+    page.evaluate(
+        "const log = [...document.querySelector('towpath-processing').logs.values()][0];"
+        "log.add(Array.from({length: 30000}, (_, n) => `row ${n}\\n`).join('')); log.write()"
+    )
+    article.get_by_text("lines are left out here").wait_for()
+    assert article.locator(".log > *").count() == 20_000
     with page.expect_download() as download:
         article.get_by_role("button", name="Download", exact=True).click()
     assert "reading slow-read-1" in Path(download.value.path()).read_text()
     article.get_by_role("button", name="Stop").click()
     article.locator(".state.s-FAILURE", has_text="FAILURE").first.wait_for()
     assert "stopped by ann" in article.locator("p.sentence").inner_text()
+    assert states(page, "s.txt")[1:] == ["stopped"] * 3
     article.get_by_role("button", name="Try again").click()
     article.locator(".step.now", has_text="parse").wait_for()
     article.get_by_role("button", name="Attempts").click()
@@ -334,6 +343,7 @@ def test_without_scripts_it_tells_what_was_processed(visit: Visit, served: Serve
     opened(visit(), "plain").locator(".state.s-SUCCESS").first.wait_for()
     page = visit(java_script_enabled=False)
     page.goto("/pipelines/compchem/records")
+    assert page.get_by_label("Record", exact=True).is_visible()
     page.get_by_role("link", name="plain").click()
     assert "all of 3 energies were read" in page.locator("tr", has_text="a.txt").inner_text()
     page.get_by_role("link", name="What applies to which file").click()
@@ -486,7 +496,7 @@ def test_another_site_shows_the_component_with_tokens_that_it_gets(
         f"<script type=module src='{served.url}/pipelines/compchem/static/processing.js'></script>"
         f"<towpath-processing record=foreign server='{served.url}' token-url=/token.json></towpath-processing>"
     )
-    page = visit()
+    page = visit(color_scheme="dark")
     page.context.clear_cookies()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "token.json" in request.url else None)
@@ -495,4 +505,10 @@ def test_another_site_shows_the_component_with_tokens_that_it_gets(
     page.get_by_role("button", name="Start Reading").click()
     page.locator("article .state.s-SUCCESS").first.wait_for()
     page.locator("img").wait_for()
+    colour = "place => getComputedStyle(place).color"
+    assert page.locator("towpath-processing").evaluate(colour) == "rgb(24, 32, 38)", (
+        "a light page has no dark panel"
+    )
+    page.evaluate("document.documentElement.style.colorScheme = 'light dark'")
+    assert page.locator("towpath-processing").evaluate(colour) == "rgb(228, 234, 237)"
     assert len(asked) > 1

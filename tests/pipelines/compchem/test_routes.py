@@ -55,7 +55,8 @@ def test_a_start_is_recorded_when_it_is_answered(depot: Any) -> None:
         "waiting",
         "Pending",
     )
-    assert started["status"] is None and started["steps"][0]["waits"] == "it waits for its turn"
+    assert started["status"] is None
+    assert "until this site works again" in started["steps"][0]["waits"], "nothing runs here"
     assert started["steps"][1]["waits"] == "it waits for retrieve, which is ready"
     assert started["by"] == "operator" and started["why"] == "a.txt ends in .txt"
     depot.run()
@@ -119,6 +120,10 @@ def test_a_body_that_is_none_is_refused(depot: Any) -> None:
     for body in ({"name": 5}, {"files": "a.txt"}, {"files": [{"mimetype": "x"}]}, {"nome": "count"}, [], "x",
                  {"files": [""]}, {"files": ["a\0.txt"]}, {"force": "perhaps"}):  # fmt: skip
         assert depot.refused("/r1/start", body)["code"] == "invalid", body
+    assert (
+        depot.refused("/r1/start", {"nome": "count"})["message"]
+        == "body.nome: found count; expected no such name here"
+    )
     assert depot.ask("POST", "/r1/start", content=b"{").status_code == 422
     assert depot.refused("/available", {"files": [{"key": "a", "size": -5}]})["code"] == "invalid"
     assert depot.get("/r1/list")["items"] == []

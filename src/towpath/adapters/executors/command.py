@@ -259,10 +259,21 @@ def _read_report(path: Path) -> CommandReport:
     try:
         return CommandReport.model_validate_json(data)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()
-        )
+        problems = "; ".join(_wrong(one) for one in error.errors())
         raise ValueError(f"the report that the program wrote to {REPORT} is not valid: {problems}") from error
+
+
+def _wrong(problem: Mapping[str, Any]) -> str:
+    """What is wrong in a report: where, and what was expected there."""
+    above = problem["loc"][:-1]
+    place = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        model = CommandMeasure if above else CommandReport
+        return f"{place}: found an unknown name; expected one of {', '.join(model.model_fields)}"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    told = str(problem["msg"]).replace("Input should be", "expected", 1)
+    return f"{place}: {told}" if place else told
 
 
 def _read(path: Path) -> bytes:

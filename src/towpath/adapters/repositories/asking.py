@@ -304,7 +304,9 @@ def _checked(url: str) -> Any:
         parts = urlsplit(url)
         is_right = parts.port != 0
     except ValueError:
-        raise DefinitionError("url: found what is no address") from None
+        raise DefinitionError(
+            "url: found what is no address; expected one such as https://repository.example"
+        ) from None
     if (
         not is_right
         or parts.username
@@ -313,9 +315,11 @@ def _checked(url: str) -> Any:
         or parts.fragment
         or not parts.hostname
     ):
-        raise DefinitionError("url: expected the address of the server, with nothing secret in it")
+        raise DefinitionError(
+            "url: found another thing; expected the address of the server, with nothing secret in it"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise DefinitionError("url: expected https; http only to this machine itself")
+        raise DefinitionError(f"url: found {parts.scheme}; expected https (http only to this machine itself)")
     return parts
 
 

@@ -402,6 +402,9 @@ class FolderRepository:
         """Say what the disk's errors mean for whoever asked."""
         try:
             yield
+        except FileNotFoundError as error:
+            what = "; it is the folder of the records: make it, or set `root` of the repository"
+            raise Transient(f"{place}: {error.strerror}{what if place == self.root else ''}") from None
         except OSError as error:
             raise _trouble(place, error) from None
 

@@ -101,8 +101,10 @@ class InvenioRepository:
                 raise DefinitionError(f"{what}: found {text!r}; expected a path such as /api/records")
         if state not in STATES:
             raise DefinitionError(f"state: found {state!r}; expected one of {', '.join(STATES)}")
-        if not 1 <= per_page <= 1000 or watch < 0:
-            raise DefinitionError("expected per_page from 1 to 1000, and watch of 0 s or more")
+        if not 1 <= per_page <= 1000:
+            raise DefinitionError(f"per_page: found {per_page}; expected 1 to 1000")
+        if watch < 0:
+            raise DefinitionError(f"watch: found {watch} s; expected 0 or more")
         self._server = Server(url, ca=ca, timeout=timeout)
         self._path = path.rstrip("/")
         above, _, model = self._path.rpartition("/")

@@ -48,7 +48,8 @@ _RANK = {SUCCESS: 0, PARTIAL: 1, FAILURE: 2}
 class Known:
     """The rows of one processing: its item, the work of its steps in the order of the route, ended runs (newest last).
 
-    `stopped` is the event that tells who stopped it, `now` the catalog's time in seconds since the epoch.
+    `stopped` is the event that tells who stopped it, `now` the catalog's time in seconds since the epoch. `is_idle`: nothing
+    works on the site at the moment.
     """
 
     item: Item
@@ -59,6 +60,7 @@ class Known:
     title: str = ""
     now: float = 0.0
     befores: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    is_idle: bool = False
 
 
 def standing(works: "Iterable[WorkRow]") -> str:
@@ -178,6 +180,10 @@ def _waits(known: Known, row: "WorkRow") -> str:
     if row.state == "ready":
         if row.due > known.now > 0 and row.note:
             return f"it is tried again at {moment(row.due)}: {plain_error(row.note)}"
+        if known.is_idle:
+            return (
+                "it waits until this site works again (nothing does at the moment), and begins by itself then"
+            )
         return f"it waits for its turn{f': {plain_error(row.note)}' if row.note else ''}"
     if row.state != "waiting":
         return ""

@@ -19,6 +19,10 @@ STATIC = f"/pipelines/{PIPELINE}/static"
 _SHOWN = 100  # processings, or records, that stand on a page
 _MOST = 10_000  # processings that are counted for the list of records
 _PAGE = 1000
+_OPEN = (
+    f'<form class="filters row" action="/pipelines/{PIPELINE}/processing" aria-label="Open a record">'
+    "<label>Record <input name=record required></label><button>Open</button></form>"
+)
 _CLASSES = {"SUCCESS": "done", "PARTIAL": "held", "FAILURE": "failed"}  # of statuses, for their colours
 
 
@@ -28,7 +32,9 @@ def processing(site: Site, asker: Asked, record: str = "", files: str = "", **_:
     With `files` also what applies to its files, which asks the repository.
     """
     if not record:
-        return f"<p>Which record? Add <code>?record=ID</code>, or take one of {_link('records', 'the records')}.</p>"
+        return (
+            f"{_OPEN}<p>Those of which files were processed are among {_link('records', 'the records')}.</p>"
+        )
     found = routes.listed(asker, record, "", _SHOWN, 0)
     return (
         f"<p class=crumbs>{_link('records', 'Records')} / <bdi>{escape(record)}</bdi></p>"
@@ -71,16 +77,16 @@ def records(site: Site, asker: Asked, **_: str) -> str:
         if len(rows) == _SHOWN:
             break
         if asker.may(Permission.VIEW, latest[record]):
-            states = " ".join(
+            states = "&emsp;".join(
                 _state(name, f"{number} {name}") for name, number in sorted(counts[record].items())
             )
             link = _link("processing", f"<bdi>{escape(record)}</bdi>", record=record)
             rows.append(_cells(link, states))
     if not rows:
-        return "<p class=empty>No file of a record was processed yet.</p>"
+        return f"{_OPEN}<p class=empty>No file of a record was processed yet.</p>"
     more = "<p class='small soft'>and others before</p>" if len(counts) > len(rows) == _SHOWN else ""
     table = _table("Records", "".join(rows), ("Record", "Processings"))
-    return f"<section class=card>{table}{more}</section>"
+    return f"{_OPEN}<section class=card>{table}{more}</section>"
 
 
 # ---- without scripts

@@ -156,6 +156,7 @@ def told(site: Site, items: Sequence[Item], *, attempts: bool = False) -> list[d
     numbers, pipeline = [item.id for item in items], pipeline_of(site)
     with site.catalog.read() as view:
         works, runs, now = view.work(numbers), view.runs_of(numbers), view.now()
+        is_idle = not view.sessions()
         products = view.products(numbers)
         stopped = {number: _stopped(view, works[number]) for number in numbers}
     titles = {one.name: one.title for one in site.workflows(pipeline)}
@@ -170,7 +171,7 @@ def told(site: Site, items: Sequence[Item], *, attempts: bool = False) -> list[d
         concluding.processing(
             Known(
                 item, works[item.id], runs[item.id], made[item.id], stopped[item.id],
-                titles.get(item.kind, ""), now, befores.get(item.kind, {}),
+                titles.get(item.kind, ""), now, befores.get(item.kind, {}), is_idle,
             ),
             attempts=attempts,
         )

@@ -148,7 +148,8 @@ def _table(path: Path, folder: Path) -> Outcome:
     }
     rows, count = read.values.shape
     named = f"“{read.title}”, " if read.title else ""
-    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {count - 1} quantities against {columns[0][0]}."
+    quantities = "1 quantity" if count == 2 else f"{count - 1} quantities"
+    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {quantities} against {columns[0][0]}."
     wrong = []
     if read.bad_line is not None:
         wrong.append(

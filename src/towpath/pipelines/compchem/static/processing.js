@@ -3,7 +3,8 @@
    Speaks only the REST below /api/v1/workflows; keeps nothing, trusts nothing that it shows: text is only ever text.
    Attributes: record; server (where Towpath is: its address, default this page's); token, or token-url (answers
    {"token", "expires_in"}; asked again before it ends); without either the login's cookie is used.
-   heading: what stands above it, default "Processing". theme="light" on pages that are never dark.
+   heading: what stands above it, default "Processing". It is light or dark as the page around it is (its color-scheme);
+   theme="light" keeps it light.
    Events: "towpath-finished" with the processing as detail, when one ends while the panel is there; "towpath-token-ended",
    when another token is to be given by the property `token`. */
 
@@ -23,11 +24,14 @@ const SHEET = `
   --failed: #c02626; --stopped: #7d4908; --good-soft: #e4f3e8; --bad-soft: #fbe7e6; --warn-soft: #fdf1da;
   --mono: ui-monospace, "SF Mono", "Cascadia Mono", "Liberation Mono", Menlo, Consolas, monospace;
   display: block; color: var(--text); font: 15px/1.45 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  color-scheme: light dark; container-type: inline-size; text-align: left; }
-@media (prefers-color-scheme: dark) { :host(:not([theme=light])) { --page: #12171a; --card: #1a2125; --sunk: #232c31; --line: #36424a;
-  --firm: #8b98a1; --text: #e4eaed; --soft: #a9b6be; --accent: #6cc7e0; --accent-text: #06212a; --mark: #54470a; --done: #58c27d;
-  --running: #55b4ec; --waiting: #9aa7b0; --held: #f0a83c; --failed: #ff7b72; --stopped: #d9a05b; --good-soft: #173224;
-  --bad-soft: #3c1d1d; --warn-soft: #3a2d12; } }
+  container-type: inline-size; text-align: left; }
+@supports (color: light-dark(red, red)) { :host { --page: light-dark(#f7f8f8, #12171a); --card: light-dark(#fff, #1a2125);
+  --sunk: light-dark(#eef1f2, #232c31); --line: light-dark(#d5dbde, #36424a); --firm: light-dark(#6f7c84, #8b98a1);
+  --text: light-dark(#182026, #e4eaed); --soft: light-dark(#4d5a62, #a9b6be); --accent: light-dark(#0a6480, #6cc7e0);
+  --accent-text: light-dark(#fff, #06212a); --mark: light-dark(#fff3bf, #54470a); --done: light-dark(#1f7a3d, #58c27d);
+  --running: light-dark(#0a6fa8, #55b4ec); --waiting: light-dark(#66727a, #9aa7b0); --held: light-dark(#8f5600, #f0a83c);
+  --failed: light-dark(#c02626, #ff7b72); --stopped: light-dark(#7d4908, #d9a05b); --good-soft: light-dark(#e4f3e8, #173224);
+  --bad-soft: light-dark(#fbe7e6, #3c1d1d); --warn-soft: light-dark(#fdf1da, #3a2d12); } }
 :host([theme=light]) { color-scheme: light; }
 :host([hidden]) { display: none; }
 *, *::before, *::after { box-sizing: border-box; }
@@ -58,7 +62,7 @@ header.top { display: flex; flex-wrap: wrap; gap: .5rem .9rem; align-items: cent
 .dot { background: var(--accent); width: .7em; height: .7em; margin: 0; }
 .filters { margin-bottom: .6rem; }
 .filters button { border-radius: 1.2em; padding: .1rem .75rem; font-size: .87rem; min-height: 1.9rem; }
-.filters button[aria-pressed=true] { background: var(--accent); border-color: var(--accent); color: var(--accent-text); }
+.filters button[aria-pressed=true], .larger[aria-pressed=true] { background: var(--accent); border-color: var(--accent); color: var(--accent-text); }
 .said { border-left: 4px solid var(--failed); background: var(--bad-soft); padding: .45rem .8rem; border-radius: 3px; margin: 0 0 .6rem; display: flex; gap: .6rem; align-items: flex-start; }
 .said.good { border-color: var(--done); background: var(--good-soft); }
 .said > span { flex: 1; overflow-wrap: anywhere; }
@@ -86,10 +90,11 @@ thead th { color: var(--soft); font-weight: 600; }
 .scroll { overflow: auto; max-height: 16rem; max-width: 100%; }
 .body, .work > .scroll { margin: .3rem 0; }
 .scroll th, .scroll td { white-space: nowrap; }
+.attempts td:last-child { white-space: normal; min-width: 16rem; }
 .logbox { margin-top: .5rem; }
 .log { background: var(--page); border: 1px solid var(--line); border-radius: 4px; max-height: 22rem; overflow: auto; font-family: var(--mono); font-size: .82rem; line-height: 1.45; counter-reset: line; padding: .3rem 0; margin-top: .4rem; }
 .log div { display: flex; padding-right: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-.log .line::before { counter-increment: line; content: counter(line); flex: 0 0 4em; text-align: right; padding-right: 1em; color: var(--soft); user-select: none; }
+.log .line::before { counter-increment: line; content: counter(line); flex: 0 0 auto; min-width: 4em; text-align: right; padding-right: 1em; color: var(--soft); user-select: none; white-space: nowrap; }
 .log .head { font-weight: 600; background: var(--sunk); padding: .1rem .7rem; }
 .log .bad { background: var(--bad-soft); } .log .warn { background: var(--warn-soft); } .log .found { background: var(--mark); }
 .log .now { outline: 2px solid var(--accent); outline-offset: -2px; }
@@ -98,6 +103,7 @@ thead th { color: var(--soft); font-weight: 600; }
 .result.wide { grid-column: 1 / -1; }
 .result .name { font-weight: 600; overflow-wrap: anywhere; }
 .result img { display: block; max-width: 100%; max-height: 20rem; margin: .3rem auto; background: #fff; border-radius: 2px; object-fit: contain; }
+.result.wide img { max-height: none; }
 .result pre { font-family: var(--mono); font-size: .82rem; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .json { font-family: var(--mono); font-size: .82rem; overflow-wrap: anywhere; }
 .json details { margin-left: .9rem; } .json details > summary, details > summary { cursor: pointer; }
@@ -332,6 +338,9 @@ class Log {
     this.stop = new AbortController();
     this.at = -1;
     this.isOver = false;
+    this.pending = []; // what came and is not drawn yet
+    this.took = 0; // ms that it took to draw what came last
+    this.left = 0; // lines that came and are not shown any more
     const id = (what) => `${what}-${CSS.escape(one.id)}`;
     this.lines = made(h("div", { class: "log", tabindex: "0", role: "region", "aria-label": `Log of ${this.name}` }));
     this.waiting = made(h("p", { class: "small soft" }, "Waiting for the first line …"));
@@ -364,6 +373,7 @@ class Log {
     if (type === "step") { if (!told.outcome) this.head(told); }
     else if (type === "line" || type === "lines") this.add(told.text);
     else if (type === "end") {
+      this.write();
       this.isOver = true;
       this.follow.checked = false;
       if (this.lines.hidden) this.waiting.textContent = "Nothing was written.";
@@ -371,27 +381,53 @@ class Log {
   }
 
   head({ step, run }) {
+    this.write();
     this.open = null;
     this.put(made(h("div", { class: "head" }, `${step}, run ${run}`)));
   }
 
+  /* What comes quickly is drawn together, and of it only what stays. */
   add(text) {
+    this.pending.push(text);
+    this.writing ??= setTimeout(() => this.write(), Math.min(2000, Math.max(20, 4 * this.took)));
+  }
+
+  write() {
+    clearTimeout(this.writing);
+    this.writing = null;
+    const text = this.pending.splice(0).join("");
+    if (text === "") return;
+    const began = performance.now();
     const lines = text.split("\n");
     const isWhole = text.endsWith("\n");
     if (isWhole) lines.pop();
+    if (lines.length > LINES) {
+      this.left += lines.splice(0, lines.length - LINES).length - (this.open ? 1 : 0);
+      this.open = null;
+    }
     if (this.open && lines.length) { this.open.append(tame(lines.shift())); this.mark(this.open); }
     let last = this.open;
     for (const line of lines) { last = made(h("div", { class: "line" }, line)); this.mark(last); this.put(last, false); }
     this.open = isWhole ? null : last;
+    if (this.left) {
+      this.lines.style.counterReset = `line ${this.left}`;
+      this.waiting.textContent = `The first ${count(this.left, "line")} are left out here; the download has all.`;
+      this.waiting.hidden = false;
+    }
     if (this.search.value) this.find(true);
     this.toEnd();
+    this.took = performance.now() - began;
   }
 
   put(element, end = true) {
     this.lines.hidden = false;
-    this.waiting.hidden = true;
+    this.waiting.hidden = !this.left;
     this.lines.append(element);
-    while (this.lines.childElementCount > LINES) this.lines.firstElementChild.remove();
+    while (this.lines.childElementCount > LINES) {
+      const gone = this.lines.firstElementChild;
+      if (gone.classList.contains("line")) this.left += 1;
+      gone.remove();
+    }
     if (end) this.toEnd();
   }
 
@@ -442,7 +478,7 @@ class Log {
     } catch (error) { this.told.textContent = error.message; }
   }
 
-  close() { this.stop.abort(); }
+  close() { this.stop.abort(); clearTimeout(this.writing); }
 }
 
 function save(blob, name) {
@@ -479,6 +515,7 @@ class Result {
       this.body,
       h("div", { class: "row" },
         isStructure(one) && h("button", { type: "button", class: "view", onclick: () => this.view() }, "Show in 3-D"),
+        isPicture(one) && h("button", { type: "button", class: "larger", "aria-label": `Show ${file} larger`, "aria-pressed": "false", onclick: ({ currentTarget }) => currentTarget.setAttribute("aria-pressed", String(this.element.classList.toggle("wide"))) }, "Larger"),
         h("button", { type: "button", "aria-label": `Download ${file}`, onclick: () => this.download() }, "Download"))));
     if (one.preview || isPicture(one) || isJson(one)) panel.watch(this);
   }
@@ -984,10 +1021,10 @@ class Processing extends HTMLElement {
   }
 
   viewStep(step) {
-    const word = step.state === "running" && step.fraction != null ? `${Math.round(100 * step.fraction)} %` : step.status && step.status !== "SUCCESS" ? step.status : WORDS[step.state] ?? step.state;
+    const word = step.state === "running" && step.fraction != null ? `${Math.round(100 * step.fraction)} %` : step.status && step.status !== "SUCCESS" && step.state !== "stopped" ? step.status : WORDS[step.state] ?? step.state;
     const told = [step.sentence, step.note, step.waits].filter(Boolean).join(" · ");
     return h("li", { key: step.name, class: `step${step.state === "running" ? " now" : ""}`, title: told || null },
-      h("span", { class: `state s-${step.status ?? step.state}` }, step.name), " ",
+      h("span", { class: `state s-${step.state === "stopped" ? "stopped" : step.status ?? step.state}` }, step.name), " ",
       h("span", { class: "soft" }, word, step.seconds != null && step.state !== "running" && ` ${lasting(step.seconds)}`),
       step.attempts > 1 && h("span", { class: "soft" }, ` · ${step.attempts} tries`),
       step.fraction != null && step.state === "running" && h("span", { class: "bar", role: "progressbar", "aria-label": step.name, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(100 * step.fraction)), style: `width: ${Math.round(100 * step.fraction)}%` }));
@@ -996,7 +1033,7 @@ class Processing extends HTMLElement {
   viewAttempts(one) {
     const all = one.attempts ?? [];
     if (!all.length) return h("p", { key: "attempts", class: "small soft" }, "…");
-    return h("div", { key: "attempts", class: "scroll", tabindex: "0", role: "region", "aria-label": `Attempts of ${one.title} ${one.n}` }, h("table", {},
+    return h("div", { key: "attempts", class: "scroll attempts", tabindex: "0", role: "region", "aria-label": `Attempts of ${one.title} ${one.n}` }, h("table", {},
       h("thead", {}, h("tr", {}, ["Step", "Run", "Outcome", "Took", "What it says"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, all.map((each) => h("tr", { key: each.run }, h("td", {}, each.step), h("td", {}, each.run), h("td", {}, each.outcome), h("td", {}, lasting(each.seconds)),
         h("td", {}, [...(each.reasons ?? []), ...(each.caveats ?? []), each.error].filter(Boolean).join("; ")))))));

@@ -44,11 +44,13 @@ export class Structure {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
     canvas.className = "canvas";
-    const dark = matchMedia("(prefers-color-scheme: dark)");
     place.replaceChildren(canvas);
-    const view = $3Dmol.createViewer(canvas, { backgroundColor: dark.matches ? "#12171a" : "#ffffff", antialias: true });
+    // Dark where the page around it is.
+    canvas.style.backgroundColor = "light-dark(rgb(255, 255, 255), rgb(18, 23, 26))";
+    const ground = () => (getComputedStyle(canvas).backgroundColor === "rgb(18, 23, 26)" ? "#12171a" : "#ffffff");
+    const view = $3Dmol.createViewer(canvas, { backgroundColor: ground(), antialias: true });
     if (!view) throw new Error("this browser draws nothing in three dimensions (WebGL is off)");
-    dark.addEventListener("change", () => { view.setBackgroundColor(dark.matches ? "#12171a" : "#ffffff"); });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { view.setBackgroundColor(ground()); });
     view.addModel(this.text, formatOf(this.text, this.name));
     const atoms = view.selectedAtoms({});
     if (!atoms.length) { place.replaceChildren(); throw new Error(`no atom is found in ${this.name || "it"}`); }
@@ -100,7 +102,7 @@ export class Structure {
     back.addEventListener("click", () => this.fit(view));
     const told = document.createElement("span");
     told.className = "small soft";
-    told.textContent = `${atoms} atom${atoms === 1 ? "" : "s"}; drag to turn, wheel to come nearer`;
+    told.textContent = `${atoms} atom${atoms === 1 ? "" : "s"}; drag to turn, wheel or two fingers to come nearer`;
     row.append(label, back, told);
     this.place.append(row);
   }
