@@ -10,6 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,11 +26,14 @@ from cclib.parser.psi4parser import Psi4
 from cclib.parser.qchemparser import QChem
 from cclib.parser.utils import convertor
 
+from .mended_lines import Mended
 from .molecules import Structure, chemical_json, hill_formula, perceive, write_mol, write_xyz
-from .mopac_output import read_mopac
+from .mopac_output import add_atoms, read_mopac
+from .nwchem_reading import add_nwchem, read_nwchem
 from .outcome import Outcome, Status, Unreadable, plain
+from .psi4_reading import add_psi4, read_psi4
 from .quantum_ending import Ending, look_at_ending
-from .quantum_facts import Floats, array, collect_facts
+from .quantum_facts import Floats, array, collect_facts, with_gap
 from .quantum_spectra import (
     INTENSITY,
     STRENGTH,
@@ -41,7 +45,7 @@ from .quantum_spectra import (
     tell_vibrations,
     write_table,
 )  # fmt: skip
-from .quantum_words import kinds, tell_partial, tell_success
+from .quantum_words import kinds, stopped, tell_partial, tell_success
 from .sniff_quantum import sniff_quantum
 
 PARSERS: Mapping[str, Any] = {
@@ -66,6 +70,7 @@ KEPT = (
     "geotargets",
 )
 KEPT_ENERGIES = ("scfenergies", "mpenergies", "ccenergies")
+NO_INTENSITIES = "MOPAC gives transition dipoles and no infrared intensities, so there is no spectrum."
 NOT_KNOWN = (
     "The file is no output that can be read here: none of Gaussian, ORCA, Psi4, NWChem, Q-Chem and MOPAC begins it, and "
     "it is no formatted checkpoint. Upload the text output that the program wrote, as it is."
@@ -102,27 +107,36 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
         program = sniff_quantum(stream.read(HEAD))
     if not program:
         raise Unreadable(NOT_KNOWN)
-    data, trouble = _parse(path, program)
+    told = read_mopac(path) if program == "mopac" else {}
+    data, trouble, notes = _read(path, program, told)
     ending = look_at_ending(path, program)
     facts = collect_facts(data, program)
-    if program == "mopac":
-        _add_mopac(facts, path)
+    if notes:
+        facts["notes"] = notes
+    if told:
+        ending = _add_mopac(facts, told, ending)
     if program == "orca" and ending.scf_failed:
         facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
         facts["notes"] = ["The energy is left out: the SCF did not converge."]
+    elif ending.scf_failed and facts.get("energies"):
+        facts["notes"] = [
+            *facts.get("notes", ()),
+            "The energy may be that of the SCF which did not converge.",
+        ]
     if not facts.get("n_atoms") and not facts.get("energies"):
         raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
-    return _deliver(data, facts, ending, trouble, folder)
+    return _deliver(data, facts, ending, trouble or not facts.get("n_atoms"), folder)
 
 
 def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:
     """Why a file gives nothing although its program is known."""
-    if ending.error and not ending.whole:
-        return f"{form}: the program stopped before the first geometry and energy, {ending.error}. Mend its input."
+    if ending.error:
+        return f"{form}: {stopped(ending, ' before the first geometry and energy')}. Mend its input."
     if trouble or ending.whole:
         return (
             f"{form}: neither a geometry nor an energy could be read, since a part of the file is damaged or of a kind "
-            "that the parser does not know. Upload it again as the program wrote it."
+            "that the parser does not know. If it is as the program wrote it, process it again when a newer parser is "
+            "installed; else upload it again."
         )
     return f"{form}: it stops at line {ending.lines:,}, before the first geometry and energy. Upload the whole file."
 
@@ -163,6 +177,7 @@ def _is_whole(data: Any, facts: Mapping[str, Any], ending: Ending, trouble: bool
     return (
         data.metadata.get("success") is True
         and ending.whole
+        and not ending.error
         and not trouble
         and not ending.scf_failed
         and not unfinished
@@ -231,12 +246,15 @@ def _chemical_json(
     return told
 
 
-def _add_mopac(facts: dict[str, Any], path: Path) -> None:
-    """Put in what cclib leaves out, and what it takes for an SCF energy: MOPAC's heat of formation."""
-    told = read_mopac(path)
-    names = ("method", "point_group", "wall_time_s", "cpu_time_s")
+def _add_mopac(facts: dict[str, Any], told: Mapping[str, Any], ending: Ending) -> Ending:
+    """Put in what cclib leaves out, and what it takes for an SCF energy: MOPAC's heat of formation.
+
+    Returns the ending with what MOPAC says of itself, which calls every end a normal one.
+    """
+    names = ("program_version", "method", "point_group", "wall_time_s", "cpu_time_s")
     facts |= {name: told[name] for name in names if name in told}
-    facts["orbitals"] = {name: told[name] for name in ("homo_ev", "lumo_ev") if name in told}
+    levels = ("homo_ev", "lumo_ev", "beta_homo_ev", "beta_lumo_ev")
+    facts["orbitals"] = with_gap({name: told[name] for name in levels if name in told})
     energies: dict[str, Any] = {
         name: told[name] for name in ("heat_of_formation_kcal_per_mol", "total_ev") if name in told
     }
@@ -244,15 +262,23 @@ def _add_mopac(facts: dict[str, Any], path: Path) -> None:
         energies["total_hartree"] = float(convertor(told["total_ev"], "eV", "hartree"))
         energies["total_is"] = "valence electrons and cores, semi-empirical"
     facts["energies"] = energies
+    if "zero_point_kcal_per_mol" in told:
+        zero_point = convertor(told["zero_point_kcal_per_mol"], "kcal/mol", "hartree")
+        facts["thermochemistry"] = {"zero_point_hartree": float(zero_point)}
+        facts["notes"] = [*facts.get("notes", ()), NO_INTENSITIES]
     if cycles := np.asarray(told["cycles"], float).reshape(-1, 2).tolist():
         facts["geometry"] = facts.get("geometry", {}) | {
             "steps": len(cycles),
             "converged": told["satisfied"],
-            "criteria": [{"name": "gradient norm", "unit": "kcal/mol/Å", "target": None}],
+            "criteria": [{"name": "gradient norm", "unit": "kcal/mol/Å", "target": told.get("cutoff")}],
             "history": [[gradient] for gradient, _ in cycles],
             "energies_hartree": [float(convertor(heat, "kcal/mol", "hartree")) for _, heat in cycles],
             "energies_are": "heats of formation",
         }
+    if told["messages"] and not ending.error:
+        said = " ".join(told["messages"]).rstrip(".")
+        return replace(ending, error=f"it says “{said}”")
+    return ending
 
 
 @contextlib.contextmanager
@@ -267,10 +293,25 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _parse(path: Path, program: str) -> tuple[Any, bool]:
+def _read(path: Path, program: str, told: Mapping[str, Any]) -> tuple[Any, bool, list[str]]:
+    """What cclib reads of a file with what it leaves out, whether it gave up within the file, and notes."""
+    if program == "nwchem":
+        said = read_nwchem(path)
+        only = next(iter(said.geometries)) if len(said.geometries) == 1 else ""
+        data, trouble = _parse(path, program, only)
+        add_nwchem(data, said)
+        return data, trouble, []
+    data, trouble = _parse(path, program)
+    if program == "mopac":
+        vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
+        add_atoms(data, told["atoms"])
+    return data, trouble, add_psi4(data, read_psi4(path)) if program == "psi4" else []
+
+
+def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:
     """What cclib reads of a file, and whether it gave up within the file."""
     with path.open(encoding="utf-8", errors="replace") as stream, _quiet():
-        parser = PARSERS[program](stream, loglevel=logging.CRITICAL + 1)
+        parser = PARSERS[program](Mended(stream, program, geometry), loglevel=logging.CRITICAL + 1)
         try:
             return parser.parse(), False
         except KNOWN:

@@ -47,6 +47,7 @@ SCF_CRITERIA: Mapping[str, tuple[tuple[str, str], ...]] = {
     "gaussian": (*reversed(DENSITIES), ENERGY),
     "fchk": (*reversed(DENSITIES), ENERGY),
     "nwchem": (ENERGY, ("RMS density change", ""), ("DIIS error", "")),
+    "nwchem hf": (("gradient norm", ""),),
     "orca": (ENERGY, *DENSITIES),
     "psi4": (ENERGY, ("DIIS error", "")),
     "qchem": (("DIIS error", ""),),
@@ -94,6 +95,9 @@ def collect_facts(data: Any, program: str) -> dict[str, Any]:
     """
     metadata = data.metadata
     numbers = [int(number) for number in getattr(data, "atomnos", ())]
+    energies, thermochemistry = collect_energies(data), collect_thermochemistry(data)
+    if program == "nwchem":
+        _correct(thermochemistry, energies)
     facts = {
         "format": "Formatted checkpoint" if program == "fchk" else f"{PROGRAMS[program]} output",
         "program": _program(metadata, program),
@@ -107,10 +111,10 @@ def collect_facts(data: Any, program: str) -> dict[str, Any]:
         "n_electrons": _electrons(data, numbers),
         "n_basis_functions": _whole(data, "nbasis"),
         "point_group": metadata.get("symmetry_detected"),
-        "energies": collect_energies(data),
+        "energies": energies,
         "scf": collect_scf(data, program),
         "geometry": collect_geometry(data, program),
-        "thermochemistry": collect_thermochemistry(data),
+        "thermochemistry": thermochemistry,
         "orbitals": collect_orbitals(data),
         "dipole_debye": _dipole(data),
         "wall_time_s": _seconds(metadata.get("wall_time")),
@@ -148,6 +152,8 @@ def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     elif not functional and method in ("DFT", "") and program == "orca":
         words = [str(word).lower() for word in metadata.get("keywords", ())]
         functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
+    if program == "psi4" and not method and "basis_set" in metadata:
+        method = "HF"  # cclib names what comes after the SCF, or its functional
     told = {
         "method": method,
         "functional": functional,
@@ -219,6 +225,8 @@ def collect_scf(data: Any, program: str) -> dict[str, Any]:
     last = list(np.ravel(targets[-1])) if targets is not None and len(targets) else []
     if program == "orca":
         history = _cycles_of_orca(history, summarised=targets is not None and len(targets) == len(values))
+    if program == "nwchem" and history.shape[1] == 1:
+        program = "nwchem hf"
     return {
         "steps": len(values),
         "cycles": len(history),
@@ -311,6 +319,13 @@ def collect_thermochemistry(data: Any) -> dict[str, float]:
     return told
 
 
+def _correct(thermochemistry: dict[str, float], energies: Mapping[str, Any]) -> None:
+    """Make enthalpy and Gibbs energy those of the total energy: cclib adds NWChem's corrections to that of the SCF."""
+    for name in {"enthalpy_hartree", "gibbs_energy_hartree"} & set(thermochemistry):
+        if "scf_hartree" in energies:
+            thermochemistry[name] += energies["total_hartree"] - energies["scf_hartree"]
+
+
 def collect_orbitals(data: Any) -> dict[str, float]:
     """Energies of the highest occupied and the lowest empty orbital in eV, of both spins where they differ."""
     highest, energies = getattr(data, "homos", None), getattr(data, "moenergies", None)
@@ -322,9 +337,14 @@ def collect_orbitals(data: Any) -> dict[str, float]:
             told[f"{spin}homo_ev"] = float(levels[at])
         if 0 <= at + 1 < len(levels):
             told[f"{spin}lumo_ev"] = float(levels[at + 1])
-    if {"homo_ev", "lumo_ev"} <= set(told):
-        told["gap_ev"] = told["lumo_ev"] - told["homo_ev"]
-    return told
+    return with_gap(told)
+
+
+def with_gap(levels: dict[str, float]) -> dict[str, float]:
+    """Levels with the gap between them: from the highest occupied of either spin to the lowest empty of either."""
+    occupied = [levels[name] for name in ("homo_ev", "beta_homo_ev") if name in levels]
+    empty = [levels[name] for name in ("lumo_ev", "beta_lumo_ev") if name in levels]
+    return levels | ({"gap_ev": min(empty) - max(occupied)} if occupied and empty else {})
 
 
 def _dipole(data: Any) -> float | None:
