@@ -199,6 +199,13 @@ def test_vibrations_of_psi4_are_those_of_all_blocks(tmp_path: Path) -> None:
     assert "Of the 6 vibrations 3 are rotations" in notes[0]
 
 
+def test_energies_of_fragments_are_not_those_of_the_whole(tmp_path: Path) -> None:
+    content = PSI4 + "    SAPT Results \n\n*** Psi4 exiting successfully. Buy a developer a beer!\n"
+    outcome = read_text(content, tmp_path)
+    assert outcome.status is Status.PARTIAL
+    assert "of the last fragment" in outcome.facts["notes"][0]
+
+
 NWCHEM = """
                          Geometry "water" -> ""
   alpha electrons =     5
@@ -217,6 +224,7 @@ def test_nwchem_tells_more_than_is_asked(tmp_path: Path) -> None:
     said = read_nwchem(path)
     assert said.geometries == {"water"}
     data = SimpleNamespace(
+        mult=5,
         metadata={"methods": ["HF", "MP2"]},
         scfenergies=[-75.585 * EV],
         mpenergies=[[-75.708 * EV]],

@@ -18,6 +18,7 @@ COUPLED = re.compile(r"^ +Total (CCSD(?:\(T\))?) energy: +(-?\d+\.\d+)")
 ALPHA = re.compile(r"^ +alpha electrons = +(\d+)")
 BETA = re.compile(r"^ +beta +electrons = +(\d+)")
 OPEN = re.compile(r"^ +open shells +=? +(\d+)")
+SPIN = re.compile(r"^ +Spin multiplicity: +(\d+)")
 _NUMBER = r" *(-?\d\.\d+[DE][-+]\d+)"
 CYCLE = re.compile(rf"^ d= *\d+,ls=\S*,diis +(\d+) +-?\d+\.\d+{_NUMBER}{_NUMBER}{_NUMBER}")
 
@@ -59,14 +60,16 @@ def _take(line: str, said: Said) -> None:
     elif match := BETA.match(line):
         said.multiplicity = said.alpha - int(match[1]) + 1
     elif match := OPEN.match(line):
-        said.multiplicity = int(match[1]) + 1
+        said.multiplicity = int(match[1]) + 1  # cclib counts every open shell twice
+    elif match := SPIN.match(line):
+        said.multiplicity = int(match[1])
     elif match := NAMED.match(line):
         said.geometries.add(match[2])
 
 
 def add_nwchem(data: Any, said: Said) -> None:
-    """Put into cclib's data what it has not: its energies are in eV."""
-    if getattr(data, "mult", None) is None and said.multiplicity is not None:
+    """Put into cclib's data what it has not, or otherwise: its energies are in eV."""
+    if said.multiplicity is not None:
         data.mult = said.multiplicity
     if said.coupled and not hasattr(data, "ccenergies"):
         data.ccenergies = np.array([convertor(one, "hartree", "eV") for one in said.coupled.values()])

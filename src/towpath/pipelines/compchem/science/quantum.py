@@ -150,9 +150,11 @@ def _deliver(data: Any, facts: dict[str, Any], ending: Ending, trouble: bool, fo
     facts["ending"] = {"whole": ending.whole, "lines": ending.lines, "error": ending.error}
     if "scf" in facts:
         done = array(data, "scfenergies")
-        facts["scf"]["converged"] = (
-            not ending.scf_failed and done is not None and len(done) >= facts["scf"]["steps"]
-        )
+        each = done is not None and len(done) >= facts["scf"]["steps"]
+        well = (
+            ending.whole and not ending.error
+        )  # of several SCFs in a row, an output may tell the last energy only
+        facts["scf"]["converged"] = not ending.scf_failed and (each or well)
     made: dict[str, str] = {}
     for name, table in (("vibrations", vibrations), ("excitations", excitations)):
         if table:
@@ -305,7 +307,10 @@ def _read(path: Path, program: str, told: Mapping[str, Any]) -> tuple[Any, bool,
     if program == "mopac":
         vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
         add_atoms(data, told["atoms"])
-    return data, trouble, add_psi4(data, read_psi4(path)) if program == "psi4" else []
+    if program == "psi4":
+        found = read_psi4(path)
+        return data, trouble or found.fragments, add_psi4(data, found)
+    return data, trouble, []
 
 
 def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:
