@@ -96,6 +96,9 @@ def test_mopac_22_is_read_as_it_stands(tmp_path: Path) -> None:
     # coordinates that are not optimised have no star in the table that cclib reads
     xyz = (tmp_path / "geometry.xyz").read_text(encoding="utf-8").splitlines()
     assert xyz[-1].split() == ["H", "-0.52964236", "-0.91358124", "0.04028090"]
+    table = MOPAC_RESULT[MOPAC_RESULT.index("   CARTESIAN") :]
+    cut = read_text(MOPAC_HEAD + MOPAC_RESULT + table[:200], tmp_path)
+    assert (cut.status, cut.facts["formula"]) == (Status.PARTIAL, "CH3")  # of the table before
 
 
 @pytest.mark.parametrize(

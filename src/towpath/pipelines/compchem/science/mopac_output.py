@@ -52,7 +52,7 @@ def read_mopac(path: Path) -> dict[str, Any]:
         of formation in kcal/mol of every cycle of the last optimisation; ``satisfied``; ``messages`` at the end;
         ``atoms``: symbol and place in ångström of each, where they stood last.
     """
-    told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": []}
+    told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
     boxed = False
     with path.open(encoding="utf-8", errors="replace") as stream:
         for _ in range(MOST_LINES):
@@ -64,6 +64,8 @@ def read_mopac(path: Path) -> dict[str, Any]:
                 _take(line, told)
             elif (match := BOX.match(line)) and match[1].strip("*") and MESSAGES not in line:
                 told["messages"] += [match[1]] if match[1] != NORMAL else []
+    if len(told["atoms"]) < len(told["earlier"]):
+        told["atoms"] = told["earlier"]  # the file stops within the last table
     return told
 
 
@@ -76,7 +78,7 @@ def _take(line: str, told: dict[str, Any]) -> None:
     if OPTIMISES.match(line):
         told |= {"cycles": [], "satisfied": False}
     if line.strip() == CARTESIAN:
-        told["atoms"] = []
+        told |= {"earlier": max(told["earlier"], told["atoms"], key=len), "atoms": []}
     elif (
         (match := ATOM.match(line))
         and int(match[1]) == len(told["atoms"]) + 1
