@@ -29,6 +29,9 @@ LEVELS = re.compile(
     r"^ +(HOMO|ALPHA SOMO|BETA  SOMO) LUMO (?:ENERGIES )?\(EV\) +=\s*(-?\d+\.?\d*)\s*(-?\d+\.?\d*)"
 )
 CYCLE = re.compile(r"^ CYCLE:\s*\d+ TIME:.*GRAD\.:\s*(\d+\.?\d*) HEAT:\s*(-?\d+\.?\d*)")
+ALPHA = re.compile(r"^ +UHF CALCULATION, NO\. OF ALPHA ELECTRONS = *(\d+)")
+BETA = re.compile(r"^ +NO\. OF BETA +ELECTRONS += *(\d+)")
+SINGLY = re.compile(r"NO\. OF SINGLY OCCUPIED LEVELS = *(\d+)")
 OPTIMISES = re.compile(r"^ +Geometry optimization using ")
 SATISFIED = re.compile(
     r"TEST WAS SATISFIED|GRADIENT TEST PASSED|GRADIENTS OF OPTIMIZED|OPTIMIZATION COMPLETE|GEOMETRY OPTIMI[SZ]ED USING|"
@@ -47,10 +50,10 @@ def read_mopac(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Those that stand in the file of ``program_version``, ``method``, ``point_group``, ``homo_ev``, ``lumo_ev`` (with
-        ``beta_`` those of the other spin), the names of `NUMBERS`, and ``cycles``: gradient norm in kcal/mol/Å and heat
-        of formation in kcal/mol of every cycle of the last optimisation; ``satisfied``; ``messages`` at the end;
-        ``atoms``: symbol and place in ångström of each, where they stood last.
+        Those that stand in the file of ``program_version``, ``method``, ``multiplicity``, ``point_group``, ``homo_ev``,
+        ``lumo_ev`` (with ``beta_`` those of the other spin) and the names of `NUMBERS`; and always ``cycles``: gradient
+        norm in kcal/mol/Å and heat of formation in kcal/mol of every cycle of the last optimisation, ``satisfied``,
+        ``messages`` at the end, and ``atoms``: symbol and place in ångström of each, where they stood last.
     """
     told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
     boxed = False
@@ -86,6 +89,12 @@ def _take(line: str, told: dict[str, Any]) -> None:
     ):
         told["atoms"].append((match[2], *(float(one) for one in match.groups()[2:])))
     told["satisfied"] = told["satisfied"] or bool(SATISFIED.search(line))
+    if match := ALPHA.match(line):
+        told["alpha"] = int(match[1])
+    elif (match := BETA.match(line)) and "alpha" in told:
+        told["multiplicity"] = told["alpha"] - int(match[1]) + 1
+    elif match := SINGLY.search(line):
+        told["multiplicity"] = int(match[1]) + 1
     if match := VERSION.match(line):
         told["program_version"] = match[1]
     if match := METHOD.match(line):

@@ -307,6 +307,8 @@ def _read(path: Path, program: str, told: Mapping[str, Any]) -> tuple[Any, bool,
     if program == "mopac":
         vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
         add_atoms(data, told["atoms"])
+        if "multiplicity" in told:
+            data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
     if program == "psi4":
         found = read_psi4(path)
         return data, trouble or found.fragments, add_psi4(data, found)
