@@ -79,7 +79,7 @@ def test_a_minimisation_has_steps_for_a_time(tmp_path: Path, monkeypatch: pytest
     file.data = SimpleNamespace(get_position=lambda: 64)
     monkeypatch.setattr("pyedr.pyedr.EDRFile", lambda _: file)
     outcome = read(path, tmp_path)
-    assert outcome.sentence == "GROMACS energies: 1 terms in 3 frames over 49 steps of a minimisation."
+    assert outcome.sentence == "GROMACS energies: 1 term in 3 frames over 49 steps of a minimisation."
     assert (outcome.facts["step_last"], "time_last_ps" in outcome.facts) == (49.0, False)
     assert columns(tmp_path) == {"Step": [0.0, 1.0, 49.0], "Potential (kJ/mol)": [-9000.0, -9001.0, -9049.0]}
 

@@ -84,13 +84,17 @@ def _energy_file(path: Path, folder: Path) -> Outcome:
         f"{abscissa}_last{unit}": values[-1, 0],
         "is_cut": not whole,
     }
-    count, span = len(values), float(values[-1, 0] - values[0, 0])
+    terms, count, span = len(columns) - 1, len(values), float(values[-1, 0] - values[0, 0])
     over = f"{span:g} ps" if unit else f"{span:g} steps of a minimisation"
-    said = f"GROMACS energies: {len(columns) - 1} terms in {_frames(count)} over {over}."
+    said = f"GROMACS energies: {terms} term{'s' * (terms != 1)} in {_frames(count)} over {over}."
     if whole:
         return _finish(folder, Status.SUCCESS, said, columns, values, facts)
     said += f" The file ends within a frame or is damaged there, so only whole frames before that were used. {AGAIN}"
     return _finish(folder, Status.PARTIAL, said, columns, values, facts)
+
+
+def _counted(quantities: int) -> str:
+    return "1 quantity" if quantities == 1 else f"{quantities} quantities"
 
 
 def _frames(count: int) -> str:
@@ -154,7 +158,7 @@ def _table(path: Path, folder: Path) -> Outcome:
     }
     rows, count = read.values.shape
     named = f"“{read.title}”, " if read.title else ""
-    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {count - 1} quantities against {columns[0][0]}."
+    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {_counted(count - 1)} against {columns[0][0]}."
     wrong = []
     if read.bad_line is not None:
         wrong.append(

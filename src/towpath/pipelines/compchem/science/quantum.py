@@ -5,9 +5,11 @@ be read and a sentence which says where the file stops. Never shows what went wr
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,6 +54,8 @@ PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
 }  # fmt: skip
 PARSER = {"name": "cclib", "version": version("cclib")}
+TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
+MOST_LINES, LINE = 50_000_000, 4096
 HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
@@ -113,6 +117,8 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     facts = collect_facts(data, program)
     if notes:
         facts["notes"] = notes
+    if program == "fchk" and "energies" not in facts and (total := _total_of_checkpoint(path)) is not None:
+        facts["energies"] = {"total_hartree": total, "total_is": "the total energy of the checkpoint"}
     if told:
         ending = _add_mopac(facts, told, ending)
     if program == "orca" and ending.scf_failed:
@@ -126,6 +132,15 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     if not facts.get("n_atoms") and not facts.get("energies"):
         raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
     return _deliver(data, facts, ending, trouble or not facts.get("n_atoms"), folder)
+
+
+def _total_of_checkpoint(path: Path) -> float | None:
+    """The total energy in hartree, which is all that other programs than Gaussian put there."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in itertools.islice(iter(lambda: stream.readline(LINE), ""), MOST_LINES):
+            if match := TOTAL.match(line):
+                return float(match[1])
+    return None
 
 
 def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:

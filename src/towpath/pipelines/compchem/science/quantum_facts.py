@@ -149,6 +149,8 @@ def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     method, functional = (methods[-1] if methods else ""), str(metadata.get("functional", ""))
     if program == "fchk" and method:
         method, functional = split_label(method)
+        if method == "HF" and "Psi4" in str(metadata.get("package", "")):
+            method = "SCF"  # it writes RHF for functionals, too
     elif not functional and method in ("DFT", "") and program == "orca":
         words = [str(word).lower() for word in metadata.get("keywords", ())]
         functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
