@@ -2,15 +2,16 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from towpath.pipelines.compchem.science.mended_lines import Mended
-from towpath.pipelines.compchem.science.nwchem_reading import add_nwchem, read_nwchem
+from towpath.pipelines.compchem.science.nwchem_reading import add_nwchem, add_total, read_nwchem
 from towpath.pipelines.compchem.science.outcome import Outcome, Status, Unreadable
-from towpath.pipelines.compchem.science.psi4_reading import add_psi4, read_psi4
+from towpath.pipelines.compchem.science.psi4_reading import add_method, add_psi4, read_psi4
 from towpath.pipelines.compchem.science.quantum import read_quantum
-from towpath.pipelines.compchem.science.quantum_facts import collect_facts
+from towpath.pipelines.compchem.science.quantum_facts import collect_facts, hartree
 
 EV = 27.211386245988  # in a hartree, CODATA 2018
 
@@ -142,6 +143,8 @@ PSI4 = """
 
                          Git: Rev {} zzzzzzz
 
+energy('scf')
+
   ==> Geometry <==
 
     Molecular point group: c2v
@@ -190,6 +193,7 @@ PSI4_VIBRATIONS = """
   Freq [cm^-1]                1836.6007           4223.6667           4541.0606
   Irrep                                               A1                  B2
   Reduced mass [u]              1.0817              1.0461              1.0800
+  Total E0, Electronic energy at well bottom at 0 [K]                  -75.70954615 [Eh]
   IR activ [km/mol]            79.9374              0.0471              9.1692
 """
 
@@ -216,19 +220,50 @@ def test_a_checkpoint_of_psi4_has_a_total_energy_and_no_method(tmp_path: Path) -
 def test_vibrations_of_psi4_are_those_of_all_blocks(tmp_path: Path) -> None:
     path = tmp_path / "some.out"
     path.write_text(PSI4_VIBRATIONS, encoding="utf-8")
-    data = SimpleNamespace(vibfreqs=[-1095.1273, -931.0467, -825.8906], vibsyms=["B1", "B2", "A2"])
-    notes = add_psi4(data, read_psi4(path))
+    data = SimpleNamespace(
+        metadata={},
+        mpenergies=[[-75.7095398 * EV]],
+        vibfreqs=[-1095.1273, -931.0467, -825.8906],
+        vibsyms=["B1", "B2", "A2"],
+    )
+    notes, lacks = add_psi4(data, read_psi4(path))
+    assert not lacks
+    # not that of a displaced geometry
+    assert hartree(data.mpenergies)[-1, -1] == pytest.approx(-75.70954615, abs=1e-9)
     assert data.vibfreqs.tolist() == [-1095.1273, -931.0467, -825.8906, 1836.6007, 4223.6667, 4541.0606]
     assert data.vibirs.tolist() == [1.5, 2.5, 3.5, 79.9374, 0.0471, 9.1692]
     assert not hasattr(data, "vibsyms")
     assert "Of the 6 vibrations 3 are rotations" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "methods", "functional", "method", "lacks"),
+    [
+        ("scf", [], "", "HF", False),
+        ("", [], "", "", False),
+        ("b3lyp", ["DFT"], "B3LYP", "DFT", False),
+        ("mp2", ["DF-MP2"], "", "DF-MP2", False),
+        ("ccsd(t)", ["CCSD", "CCSD(T)"], "", "CCSD(T)", False),
+        ("eom-ccsd", ["CCSD"], "", "EOM-CCSD", True),
+        ("casscf", [], "", "CASSCF", True),
+        ("mp3", ["MP2"], "", "MP3", True),
+        ("b2plyp", ["DFT", "DF-MP2"], "B2PLYP", "B2PLYP", True),
+        ("hf/", [], "", "HF", True),
+    ],
+)
+def test_psi4_does_more_than_is_read(
+    asked: str, methods: list[str], functional: str, method: str, lacks: bool
+) -> None:
+    data = SimpleNamespace(metadata={"methods": methods, "functional": functional})
+    assert bool(add_method(data, asked)) is lacks
+    assert [*data.metadata["methods"], ""][0 if not data.metadata["methods"] else -2] == method
+
+
 def test_energies_of_fragments_are_not_those_of_the_whole(tmp_path: Path) -> None:
     content = PSI4 + "    SAPT Results \n\n*** Psi4 exiting successfully. Buy a developer a beer!\n"
     outcome = read_text(content, tmp_path)
     assert outcome.status is Status.PARTIAL
-    assert "of the last fragment" in outcome.facts["notes"][0]
+    assert "Energy and geometry are those of the last fragment" in outcome.sentence
 
 
 NWCHEM = """
@@ -238,32 +273,65 @@ NWCHEM = """
  d= 0,ls=0.0,diis     1   -230.6456579262 -4.34D+02  7.61D-03  4.26D-01     2.4
  Grid integrated density:      42.000094434467
  d= 0,ls=0.0,diis     2   -230.6907435376 -4.51D-02  1.52D-03  8.09D-03     4.7
- Total CCSD energy:            -75.716138280969972
- Total CCSD(T) energy:            -75.717520737248449
+         Total SCF energy =    -75.585023289260
+          Total MP2 energy           -75.709619023875
+ atom:   1 xyz: 1(+) wall time:       1.0      date:  Thu Nov 26 13:21:48 2026
+         Total SCF energy =    -75.584995537870
+          Total MP2 energy           -75.709618841406
+ Thermal correction to Enthalpy   =   15.061 kcal/mol  (  0.024000 au)
+          NORMAL MODE EIGENVECTORS IN CARTESIAN COORDINATES
 """
 
 
-def test_nwchem_tells_more_than_is_asked(tmp_path: Path) -> None:
-    path = tmp_path / "some.out"
-    path.write_text(NWCHEM, encoding="utf-8")
-    said = read_nwchem(path)
-    assert said.geometries == {"water"}
+def nwchem(content: str, path: Path) -> dict[str, Any]:
+    """The facts of what cclib reads of a frequency calculation, with what the content adds."""
+    path.write_text(content, encoding="utf-8")
     data = SimpleNamespace(
         mult=5,
         metadata={"methods": ["HF", "MP2"]},
-        scfenergies=[-75.585 * EV],
-        mpenergies=[[-75.708 * EV]],
+        scfenergies=[-75.584995537870 * EV],
+        mpenergies=[[-75.709618841406 * EV]],
         scfvalues=[[[-4.34e2, 7.61e-3, 4.26e-1]]],
-        enthalpy=-75.561,
-        temperature=298.15,
+        enthalpy=-75.560995537870,
+        entropy=7.0e-5,
+        temperature=300.0,
     )
+    said = read_nwchem(path)
+    assert said.geometries == {"water"}
     add_nwchem(data, said)
     facts = collect_facts(data, "nwchem")
-    assert (facts["method"], facts["multiplicity"]) == ("CCSD(T)", 2)
-    assert facts["energies"]["total_hartree"] == pytest.approx(-75.717520737248449, abs=1e-9)
+    add_total(facts, said)
+    return facts
+
+
+def test_energies_of_displaced_geometries_are_no_results(tmp_path: Path) -> None:
+    facts = nwchem(NWCHEM, tmp_path / "some.out")
+    assert facts["multiplicity"] == 2
     assert facts["scf"]["history"][1] == [-4.51e-2, 1.52e-3, 8.09e-3]
-    # cclib adds the correction of the enthalpy to the energy of the SCF
-    assert facts["thermochemistry"]["enthalpy_hartree"] == pytest.approx(-75.717520737 + 0.024, abs=1e-5)
+    assert facts["energies"]["scf_hartree"] == pytest.approx(-75.585023289260, abs=1e-8)
+    assert facts["energies"]["total_hartree"] == pytest.approx(-75.709619023875, abs=1e-8)
+    # cclib adds the correction of the enthalpy to the energy of the last SCF
+    assert facts["thermochemistry"]["enthalpy_hartree"] == pytest.approx(-75.709619023875 + 0.024, abs=1e-9)
+    assert facts["thermochemistry"]["gibbs_energy_hartree"] == pytest.approx(
+        -75.709619023875 + 0.003, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "told"),
+    [
+        (" Total CCSD(T) energy:            -75.717520737248449", "CCSD(T)", "CC"),
+        (" MBPT(3) total energy / hartree       =       -75.711797099480776", "MP3", "MP3"),
+        (" CISD total energy / hartree       =       -75.712004150676179", "CISD", "CISD"),
+        ("       Total MCSCF energy =    -75.600788987251", "MCSCF", "MCSCF"),
+    ],
+)
+def test_the_total_energy_is_of_the_method_that_stands_last(
+    line: str, method: str, told: str, tmp_path: Path
+) -> None:
+    facts = nwchem(f"{NWCHEM}{line}\n", tmp_path / "some.out")
+    assert (facts["method"], facts["energies"]["total_is"]) == (method, told)
+    assert facts["energies"]["total_hartree"] == float(line.split()[-1])
 
 
 @pytest.mark.parametrize(

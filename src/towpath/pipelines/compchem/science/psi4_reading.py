@@ -1,4 +1,8 @@
-"""Reads of a Psi4 output all vibrations: where motions of the whole are among them, cclib takes the first block only."""
+"""Reads of a Psi4 output what cclib leaves out: all vibrations, and the method that its input asks for.
+
+cclib takes the first block of vibrations only where motions of the whole are among them, and knows the energies of some
+methods only: of others it would be that of the SCF which is told.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -6,8 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cclib.parser.utils import convertor
 
 MOST_LINES, LINE = 50_000_000, 4096
+ASKED = re.compile(
+    r"^ *(?:\w[\w, ]*= *)?(?:energy|opt|optimi[sz]e|freq|frequency|frequencies|gradient|hessian|prop|property|properties)"
+    r"\( *['\"]([^'\"/]+)(/?)"
+)
+WELL = re.compile(r"^ +Total E0, Electronic energy at well bottom at 0 \[K\] +(-?\d+\.\d+) \[Eh\]")
+SELF_CONSISTENT = ("scf", "hf")
+PERTURBED = ("mp2", "dfmp2", "df-mp2")
+COUPLED = ("ccsd", "ccsd(t)")
 SAPT = "    SAPT Results"
 BEGIN = "==> Harmonic Vibrational Analysis <=="
 ROTATIONS = re.compile(r'^ +Note that "Vibration"s include (\d+) un-projected rotation-like modes')
@@ -28,14 +41,18 @@ VALUE = re.compile(r"(?<=\s)(-?\d+\.\d+)(i?)(?=\s|$)")
 
 @dataclass(slots=True)
 class Vibrating:
-    """The rows of all blocks by cclib's names, and how many of the modes are rotations of the whole.
+    """What a file says: the rows of all blocks of vibrations by cclib's names, and how many are rotations of the whole.
 
-    `fragments` where the energies are those of fragments, between which SAPT finds the interaction.
+    `asked` is the method that the input names last, with a slash where it names a basis set with it; `fragments` where
+    the energies are those of fragments, between which SAPT finds the interaction; `well` the electronic energy in hartree
+    to which the thermochemistry adds.
     """
 
     rows: dict[str, list[float]] = field(default_factory=dict)
     rotations: int = 0
     fragments: bool = False
+    asked: str = ""
+    well: float | None = None
 
 
 def read_psi4(path: Path) -> Vibrating:
@@ -47,7 +64,11 @@ def read_psi4(path: Path) -> Vibrating:
             if not line:
                 break
             if BEGIN in line:
-                found = Vibrating(fragments=found.fragments)
+                found = Vibrating(fragments=found.fragments, asked=found.asked)
+            elif match := WELL.match(line):
+                found.well = float(match[1])
+            elif match := ASKED.match(line):
+                found.asked = (match[1] + match[2]).lower()
             elif line.rstrip() == SAPT:
                 found.fragments = True
             elif match := ROTATIONS.match(line):
@@ -65,12 +86,30 @@ def _take(line: str, rows: dict[str, list[float]]) -> None:
         rows.setdefault(name, []).extend(values)
 
 
-def add_psi4(data: Any, found: Vibrating) -> list[str]:
+def add_psi4(data: Any, found: Vibrating) -> tuple[list[str], str]:
+    """Put what cclib has not, or otherwise, into its data; give notes, and a sentence if the result proper is not read."""
+    if found.fragments:
+        data.metadata["methods"] = [found.asked.upper()] if found.asked else []
+        return [], OF_FRAGMENTS
+    if found.well is not None:
+        _put_at_well(data, found.well)
+    return _add_vibrations(data, found), add_method(data, found.asked)
+
+
+def _put_at_well(data: Any, well: float) -> None:
+    """Put the energy of the geometry itself for the last of a displaced one, where vibrations come from differences."""
+    name = "ccenergies" if hasattr(data, "ccenergies") else "mpenergies"
+    energies = np.array(getattr(data, name, ()), float)
+    if energies.size:
+        energies[-1] = convertor(well, "hartree", "eV")
+        setattr(data, name, energies)
+
+
+def _add_vibrations(data: Any, found: Vibrating) -> list[str]:
     """Put the vibrations into cclib's data where it has others, and tell what is to be known of them."""
-    notes = [OF_FRAGMENTS] if found.fragments else []
     wavenumbers = np.array(found.rows.get("vibfreqs", ()))
     if not wavenumbers.size:
-        return notes
+        return []
     if not np.array_equal(getattr(data, "vibfreqs", ()), wavenumbers):
         for name in ("vibsyms", "vibdisps"):
             data.__dict__.pop(name, None)
@@ -79,9 +118,27 @@ def add_psi4(data: Any, found: Vibrating) -> list[str]:
             if len(found.rows.get(name, ())) == len(wavenumbers):
                 setattr(data, name, np.array(found.rows[name]))
     if not found.rotations:
-        return notes
+        return []
     return [
-        *notes,
         f"Of the {len(wavenumbers)} vibrations {found.rotations} are rotations of the whole, which Psi4 left in since the "
         "geometry is no stationary point.",
     ]
+
+
+def add_method(data: Any, asked: str) -> str:
+    """Put Hartree-Fock into cclib's methods where the input asks for it, and tell where it asks for what is not read."""
+    metadata = data.metadata
+    known = [str(one).lower() for one in metadata.get("methods", ())]
+    last = known[-1] if known else ""
+    functional = str(metadata.get("functional", ""))
+    if not asked or (functional and last == "dft"):
+        return ""
+    if asked in SELF_CONSISTENT:
+        metadata["methods"] = metadata.get("methods") or ["HF"]
+        return ""
+    if last == asked in COUPLED or (asked in PERTURBED and last.endswith("mp2") and not functional):
+        return ""
+    told = asked.rstrip("/").upper()
+    metadata["methods"] = [*metadata.get("methods", ()), told]
+    of = "the SCF" if not known else known[-1].upper()
+    return f"The energy is that of {of}: that of {told}{', with its basis set,' if asked.endswith('/') else ''} is not read."

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,7 @@ from cclib.parser.utils import convertor
 from .mended_lines import Mended
 from .molecules import Structure, chemical_json, hill_formula, perceive, write_mol, write_xyz
 from .mopac_output import add_atoms, read_mopac
-from .nwchem_reading import add_nwchem, read_nwchem
+from .nwchem_reading import add_nwchem, add_total, read_nwchem
 from .outcome import Outcome, Status, Unreadable, plain
 from .psi4_reading import add_psi4, read_psi4
 from .quantum_ending import Ending, look_at_ending
@@ -53,6 +53,8 @@ from .sniff_quantum import sniff_quantum
 PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
 }  # fmt: skip
+# What reads beside cclib what that leaves out.
+BESIDE: Mapping[str, Callable[[Path], Any]] = {"mopac": read_mopac, "nwchem": read_nwchem, "psi4": read_psi4}
 PARSER = {"name": "cclib", "version": version("cclib")}
 TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
 MOST_LINES, LINE = 50_000_000, 4096
@@ -111,16 +113,18 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
         program = sniff_quantum(stream.read(HEAD))
     if not program:
         raise Unreadable(NOT_KNOWN)
-    told = read_mopac(path) if program == "mopac" else {}
-    data, trouble, notes = _read(path, program, told)
+    told: Any = BESIDE[program](path) if program in BESIDE else None
+    data, trouble, notes, lacks = _read(path, program, told)
     ending = look_at_ending(path, program)
     facts = collect_facts(data, program)
-    if notes:
-        facts["notes"] = notes
+    facts |= {"notes": notes} if notes else {}
+    facts |= {"lacks": lacks} if lacks else {}
     if program == "fchk" and "energies" not in facts and (total := _total_of_checkpoint(path)) is not None:
         facts["energies"] = {"total_hartree": total, "total_is": "the total energy of the checkpoint"}
-    if told:
+    if program == "mopac":
         ending = _add_mopac(facts, told, ending)
+    if program == "nwchem":
+        add_total(facts, told)
     if program == "orca" and ending.scf_failed:
         facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
         facts["notes"] = ["The energy is left out: the SCF did not converge."]
@@ -310,24 +314,21 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(path: Path, program: str, told: Mapping[str, Any]) -> tuple[Any, bool, list[str]]:
-    """What cclib reads of a file with what it leaves out, whether it gave up within the file, and notes."""
+def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], str]:
+    """What cclib reads of a file with what it leaves out, whether it gave up within the file, notes, and what lacks."""
     if program == "nwchem":
-        said = read_nwchem(path)
-        only = next(iter(said.geometries)) if len(said.geometries) == 1 else ""
+        only = next(iter(told.geometries)) if len(told.geometries) == 1 else ""
         data, trouble = _parse(path, program, only)
-        add_nwchem(data, said)
-        return data, trouble, []
+        add_nwchem(data, told)
+        return data, trouble, [], ""
     data, trouble = _parse(path, program)
     if program == "mopac":
         vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
         add_atoms(data, told["atoms"])
         if "multiplicity" in told:
             data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
-    if program == "psi4":
-        found = read_psi4(path)
-        return data, trouble or found.fragments, add_psi4(data, found)
-    return data, trouble, []
+    notes, lacks = add_psi4(data, told) if program == "psi4" else ([], "")
+    return data, trouble or bool(lacks), notes, lacks
 
 
 def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:

@@ -95,9 +95,6 @@ def collect_facts(data: Any, program: str) -> dict[str, Any]:
     """
     metadata = data.metadata
     numbers = [int(number) for number in getattr(data, "atomnos", ())]
-    energies, thermochemistry = collect_energies(data), collect_thermochemistry(data)
-    if program == "nwchem":
-        _correct(thermochemistry, energies)
     facts = {
         "format": "Formatted checkpoint" if program == "fchk" else f"{PROGRAMS[program]} output",
         "program": _program(metadata, program),
@@ -111,10 +108,10 @@ def collect_facts(data: Any, program: str) -> dict[str, Any]:
         "n_electrons": _electrons(data, numbers),
         "n_basis_functions": _whole(data, "nbasis"),
         "point_group": metadata.get("symmetry_detected"),
-        "energies": energies,
+        "energies": collect_energies(data),
         "scf": collect_scf(data, program),
         "geometry": collect_geometry(data, program),
-        "thermochemistry": thermochemistry,
+        "thermochemistry": collect_thermochemistry(data),
         "orbitals": collect_orbitals(data),
         "dipole_debye": _dipole(data),
         "wall_time_s": _seconds(metadata.get("wall_time")),
@@ -154,8 +151,6 @@ def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     elif not functional and method in ("DFT", "") and program == "orca":
         words = [str(word).lower() for word in metadata.get("keywords", ())]
         functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
-    if program == "psi4" and not method and "basis_set" in metadata:
-        method = "HF"  # cclib names what comes after the SCF, or its functional
     told = {
         "method": method,
         "functional": functional,
@@ -319,13 +314,6 @@ def collect_thermochemistry(data: Any) -> dict[str, float]:
     if "entropy_hartree_per_k" in told:
         told["entropy_j_per_mol_k"] = told["entropy_hartree_per_k"] * HARTREE_IN_J_PER_MOL
     return told
-
-
-def _correct(thermochemistry: dict[str, float], energies: Mapping[str, Any]) -> None:
-    """Make enthalpy and Gibbs energy those of the total energy: cclib adds NWChem's corrections to that of the SCF."""
-    for name in {"enthalpy_hartree", "gibbs_energy_hartree"} & set(thermochemistry):
-        if "scf_hartree" in energies:
-            thermochemistry[name] += energies["total_hartree"] - energies["scf_hartree"]
 
 
 def collect_orbitals(data: Any) -> dict[str, float]:

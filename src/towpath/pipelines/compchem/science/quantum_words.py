@@ -107,9 +107,10 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
             f"{name}: the program ended, but the SCF did not converge. {_kept(facts)} {_advice(facts, True)}"
         )
     if trouble:
-        return (
-            f"{name}: the program ended well, but a part of its output could not be read. {_kept(facts)} "
-            "Process the file again when a newer parser is installed."
+        lacks = [facts["lacks"]] if facts.get("lacks") else []
+        said = f"{name}: the program ended well, but a part of its output could not be read."
+        return " ".join(
+            [said, *lacks, _kept(facts), "Process the file again when a newer parser is installed."]
         )
     if "optimisation" in facts["calculation"] and facts.get("geometry", {}).get("converged") is False:
         steps = facts["geometry"].get("steps", 0)
