@@ -112,6 +112,7 @@ def test_mopac_22_is_read_as_it_stands(tmp_path: Path) -> None:
          "the geometry did not converge in 2 steps"),
         (MOPAC_HEAD + MOPAC_RESULT + MOPAC_END.format(TOO_LARGE), Status.PARTIAL, "it says “Gradient in FORCE is too large"),
         (MOPAC_HEAD, Status.PARTIAL, "in step 3 of the optimisation"),
+        (MOPAC_HEAD.partition("\n          Geometry")[0] + "\n" + MOPAC_END.format(""), Status.PARTIAL, "could not be read"),
         (MOPAC_HEAD.partition("\n   ATOM")[0] + "\n" + MOPAC_END.format(" * UNRECOGNIZED KEY-WORDS: (NOSUCHKEY) *\n"),
          Status.FAILURE, "it says “UNRECOGNIZED KEY-WORDS: (NOSUCHKEY)”. Mend its input."),
     ],

@@ -36,6 +36,8 @@ ROWS = {
 OF_FRAGMENTS = (
     "Energy and geometry are those of the last fragment: the interaction that SAPT found is not read."
 )
+# One of them stands on every line that is looked at; most lines are passed over by it.
+WORDS = re.compile(r"\[|==>|\(|SAPT|^  Note")
 VALUE = re.compile(r"(?<=\s)(-?\d+\.\d+)(i?)(?=\s|$)")
 
 
@@ -63,6 +65,8 @@ def read_psi4(path: Path) -> Vibrating:
             line = stream.readline(LINE)
             if not line:
                 break
+            if not WORDS.search(line):
+                continue
             if BEGIN in line:
                 found = Vibrating(fragments=found.fragments, asked=found.asked)
             elif match := WELL.match(line):

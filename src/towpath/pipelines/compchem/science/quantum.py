@@ -202,6 +202,7 @@ def _is_whole(data: Any, facts: Mapping[str, Any], ending: Ending, trouble: bool
         and not trouble
         and not ending.scf_failed
         and not unfinished
+        and (bool(facts.get("energies")) or facts["format"].startswith("Formatted"))
     )
 
 

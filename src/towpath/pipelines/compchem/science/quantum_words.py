@@ -16,6 +16,7 @@ KINDS = {
     "geometries": "calculation of several geometries",
     "energy": "single-point energy",
 }
+AGAIN = "Process the file again when a newer parser is installed."
 ASKED = re.compile(r"\bf?opt(?:ts)?\b|\boptimi[sz]", re.IGNORECASE)
 ASKED_FREQUENCIES = re.compile(r"\b(?:an|num)?freq\b|\bfrequenc", re.IGNORECASE)
 
@@ -107,11 +108,7 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
             f"{name}: the program ended, but the SCF did not converge. {_kept(facts)} {_advice(facts, True)}"
         )
     if trouble:
-        lacks = [facts["lacks"]] if facts.get("lacks") else []
-        said = f"{name}: the program ended well, but a part of its output could not be read."
-        return " ".join(
-            [said, *lacks, _kept(facts), "Process the file again when a newer parser is installed."]
-        )
+        return _tell_unread(name, facts)
     if "optimisation" in facts["calculation"] and facts.get("geometry", {}).get("converged") is False:
         steps = facts["geometry"].get("steps", 0)
         return (
@@ -120,7 +117,16 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
         )
     if ending.error:
         return f"{name}: the program ended, but {ending.error}. {_kept(facts)} {_advice(facts, True)}"
+    if not facts.get("energies"):
+        return _tell_unread(name, facts)
     return f"{name}: the file does not say that the calculation ended well. {_kept(facts)}"
+
+
+def _tell_unread(name: str, facts: Mapping[str, Any]) -> str:
+    """That a calculation ended well, and more stands in the file than was read."""
+    said = f"{name}: the program ended well, but a part of its output could not be read."
+    lacks = [facts["lacks"]] if facts.get("lacks") else []
+    return " ".join([said, *lacks, _kept(facts), AGAIN])
 
 
 def stopped(ending: Ending, when: str = "") -> str:
