@@ -119,6 +119,14 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
     facts = collect_facts(data, program)
     facts |= {"notes": notes} if notes else {}
     facts |= {"lacks": lacks} if lacks else {}
+    ending = _supplement(facts, path, program, told, ending)
+    if not facts.get("n_atoms") and not facts.get("energies"):
+        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
+    return _deliver(data, facts, ending, trouble or not facts.get("n_atoms"), folder)
+
+
+def _supplement(facts: dict[str, Any], path: Path, program: str, told: Any, ending: Ending) -> Ending:
+    """Put into the facts what cclib leaves out or takes for another; return the ending with what the program says of it."""
     if program == "fchk" and "energies" not in facts and (total := _total_of_checkpoint(path)) is not None:
         facts["energies"] = {"total_hartree": total, "total_is": "the total energy of the checkpoint"}
     if program == "mopac":
@@ -133,9 +141,7 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
             *facts.get("notes", ()),
             "The energy may be that of the SCF which did not converge.",
         ]
-    if not facts.get("n_atoms") and not facts.get("energies"):
-        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
-    return _deliver(data, facts, ending, trouble or not facts.get("n_atoms"), folder)
+    return ending
 
 
 def _total_of_checkpoint(path: Path) -> float | None:
