@@ -3,7 +3,9 @@
 import bz2
 import csv
 import importlib.resources
+import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +66,22 @@ def test_one_frame_has_no_drift(tmp_path: Path) -> None:
     assert outcome.status is Status.SUCCESS
     assert "51 terms in 1 frame over 0 ps" in outcome.sentence
     assert {term["drift"] for term in outcome.facts["terms"]} == {None}
+
+
+def test_a_minimisation_has_steps_for_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "em.edr"
+    path.write_bytes(struct.pack(">iii", -55555, 5, 1) + bytes(52))
+    frames = [
+        SimpleNamespace(t=float(step), step=step, dt=0.0, ener=[SimpleNamespace(e=-9000.0 - step)])
+        for step in (0, 1, 49)
+    ]
+    file = type("File", (list,), {"nms": [SimpleNamespace(name="Potential", unit="kJ/mol")]})(frames)
+    file.data = SimpleNamespace(get_position=lambda: 64)
+    monkeypatch.setattr("pyedr.pyedr.EDRFile", lambda _: file)
+    outcome = read(path, tmp_path)
+    assert outcome.sentence == "GROMACS energies: 1 term in 3 frames over 49 steps of a minimisation."
+    assert (outcome.facts["step_last"], "time_last_ps" in outcome.facts) == (49.0, False)
+    assert columns(tmp_path) == {"Step": [0.0, 1.0, 49.0], "Potential (kJ/mol)": [-9000.0, -9001.0, -9049.0]}
 
 
 @pytest.mark.parametrize(("left", "frames"), [(2339, 3), (2000, 2), (1600, 1)])
@@ -138,7 +156,8 @@ def test_tables_that_are_cut_or_have_more_sets(tmp_path: Path) -> None:
 
 
 def test_codes_of_grace_are_cleaned() -> None:
-    assert clean(r"\xD\f{}G (kJ mol\S-1\N)") == "DG (kJ mol^-1)"
+    assert clean(r"\xD\f{}G (kJ mol\S-1\N)") == "ΔG (kJ mol^-1)"
+    assert clean(r"dH/d\xl\f{} and \xD\f{}H (kJ/mol [\xl\f{}]\S-1\N)") == "dH/dλ and ΔH (kJ/mol [λ]^-1)"
     assert clean(r"r\sij\N") == "r_ij"
     assert read_xvg(MDA / "test_highf.xvg").values.shape[1] >= 1
 

@@ -1,5 +1,6 @@
 """Reading in a child with limits: whatever a file does to its reader is an outcome, and no process is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,9 +45,12 @@ def read(tmp_path: Path) -> Read:
 
 def living(pids: list[int]) -> list[int]:
     """Those of the processes that are there and not only wait to be reaped."""
-    return [
-        pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    ]
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -33,6 +33,7 @@ def test_every_real_file_is_told() -> None:
     [
         (LOG, "gromacs log"),
         (XVG, "xvg"),
+        (XVG.replace(b"energy", b"mdrun"), "xvg"),  # dhdl.xvg
         (struct.pack(">iii", 2023, 400_000_000, 0), "xtc"),
         (b"", ""),
         (b"\0" * 64, ""),

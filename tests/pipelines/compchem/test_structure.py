@@ -107,6 +107,14 @@ def test_a_solvated_box_is_told_by_its_molecules(read: Read, tmp_path: Path) -> 
     assert json.loads((tmp_path / "metadata.json").read_text())["n_atoms"] == 47681
 
 
+def test_numbers_may_begin_with_their_point(read: Read) -> None:
+    """As in the box of water that GROMACS has for every system."""
+    head = b"216H2O,WATJP01,SPC216,SPC-MODEL\n    3\n    1SOL     OW    1    .230    .628    .113\n"
+    made = read(head + b"    1SOL    HW1    2    .137    .626    .150\n    1SOL    HW2    3    .231    .589    .021\n"
+                b"   1.86206   1.86206   1.86206\n")  # fmt: skip
+    assert (made.status, made.facts["n_water_molecules"]) == (Status.SUCCESS, 1)
+
+
 def test_pdb_and_gro_of_one_system_agree(read: Read) -> None:
     one, other = read("adk_oplsaa.gro").facts, read("adk_oplsaa.pdb").facts
     for name in ("n_atoms", "n_residues", "composition", "n_water_molecules", "ions"):
@@ -179,6 +187,9 @@ def test_quartz_is_found_by_its_operations_alone(read: Read) -> None:
     assert (facts["spacegroup"]["hermann_mauguin"], facts["spacegroup"]["number"]) == ("P 32 2 1", 154)
     assert facts["cell_content"] == {"O": 6.0, "Si": 3.0}
     assert (facts["z"], facts["formula"]) == (3, "O2Si")
+    assert (
+        "2 structures; the first, of data block halite, is shown." in read((NACL + QUARTZ).encode()).sentence
+    )
     assert facts["density_g_cm3"] == pytest.approx(2.65, rel=0.002)
 
 

@@ -3,6 +3,7 @@
 Promises that no error of the syntax leaves as anything but `Unreadable` with a sentence.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gemmi
@@ -54,6 +55,14 @@ def _reason(error: Exception) -> str:
     if told.startswith("Wrong number of values in loop"):
         return f"a row of the table {told.rsplit(maxsplit=1)[-1].rstrip('*._')}, which begins on line {line}, is not whole"
     return f"line {line} is not CIF" if "parse error" in told else f"{shorten(told, 120)} (line {line})"
+
+
+def several_blocks(blocks: Sequence[gemmi.cif.Block]) -> list[str]:
+    """That the first of several blocks with atoms is shown."""
+    told = (
+        f"The file has {len(blocks):,} structures; the first, of data block {blocks[0].name[:60]}, is shown."
+    )
+    return [told] if len(blocks) > 1 else []
 
 
 def text_of(block: gemmi.cif.Block, *tags: str) -> str:

@@ -16,7 +16,7 @@ import gemmi
 import numpy as np
 
 from .cells import FloatArray, vectors_of
-from .cif_text import number_of, read_cif, text_of
+from .cif_text import number_of, read_cif, several_blocks, text_of
 from .composition import Atoms, formula_of
 from .macromolecules import GEMMI
 from .outcome import Unreadable
@@ -34,12 +34,13 @@ def read_crystal(path: Path) -> Structure:
     Raises `Unreadable` where it has no cell or no atom with a position.
     """
     document, wrong = read_cif(path)
-    block = next((one for one in document if _has_atoms(one)), None)
-    if block is None:
+    blocks = [one for one in document if _has_atoms(one)]
+    if not blocks:
         raise Unreadable(_no_atoms(document, wrong))
+    block = blocks[0]
     small = gemmi.make_small_structure_from_block(block)
     box = _box_of(block, small, wrong)
-    notes, missing = [], [wrong] if wrong else []
+    notes, missing = several_blocks(blocks), [wrong] if wrong else []
     if not _set_group(small):
         notes.append(
             "No symmetry is stated that can be understood, so the atoms are those of the list alone."

@@ -24,6 +24,7 @@ from .xvg import read_xvg
 
 Floats = npt.NDArray[np.float64]
 
+TIME, STEP = ("Time", "ps"), ("Step", "")
 MOST_BYTES = 256 * 1024 * 1024
 MADE = {"metadata": "metadata.json", "table": "energies.csv"}
 OWN_VERSION = "1"
@@ -72,22 +73,28 @@ def read_energies(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
 
 def _energy_file(path: Path, folder: Path) -> Outcome:
     columns, values, whole = _read_edr(path)
+    abscissa, unit = ("time", "_ps") if columns[0] == TIME else ("step", "")
     facts = {
         "format": "GROMACS energies (edr)",
         "program": "GROMACS",
         "program_version": "",
         "parser": {"name": "pyedr", "version": version("pyedr")},
         **_course(columns, values),
-        "time_first_ps": values[0, 0],
-        "time_last_ps": values[-1, 0],
+        f"{abscissa}_first{unit}": values[0, 0],
+        f"{abscissa}_last{unit}": values[-1, 0],
         "is_cut": not whole,
     }
-    count, span = len(values), float(values[-1, 0] - values[0, 0])
-    said = f"GROMACS energies: {len(columns) - 1} terms in {_frames(count)} over {span:g} ps."
+    terms, count, span = len(columns) - 1, len(values), float(values[-1, 0] - values[0, 0])
+    over = f"{span:g} ps" if unit else f"{span:g} steps of a minimisation"
+    said = f"GROMACS energies: {terms} term{'s' * (terms != 1)} in {_frames(count)} over {over}."
     if whole:
         return _finish(folder, Status.SUCCESS, said, columns, values, facts)
     said += f" The file ends within a frame or is damaged there, so only whole frames before that were used. {AGAIN}"
     return _finish(folder, Status.PARTIAL, said, columns, values, facts)
+
+
+def _counted(quantities: int) -> str:
+    return "1 quantity" if quantities == 1 else f"{quantities} quantities"
 
 
 def _frames(count: int) -> str:
@@ -99,7 +106,7 @@ def _read_edr(path: Path) -> tuple[list[tuple[str, str]], Floats, bool]:
     from pyedr.pyedr import EDRFile  # optional: slow to load
 
     rows: list[list[float]] = []
-    end = 0
+    end, minimises = 0, True
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),
@@ -107,7 +114,7 @@ def _read_edr(path: Path) -> tuple[list[tuple[str, str]], Floats, bool]:
         warnings.simplefilter("ignore")  # of older versions of the format, which it reads
         try:
             file = EDRFile(str(path))
-            columns = [("Time", "ps"), *((one.name, one.unit) for one in file.nms)]
+            columns = [TIME, *((one.name, one.unit) for one in file.nms)]
         except UNREADABLE as error:
             raise Unreadable(
                 "The energy file ends within its header or is damaged. Upload it again."
@@ -116,9 +123,12 @@ def _read_edr(path: Path) -> tuple[list[tuple[str, str]], Floats, bool]:
             for frame in file:
                 if frame.ener:
                     rows.append([frame.t, *(one.e for one in frame.ener)])
+                    minimises = minimises and frame.dt == 0.0 and frame.t == frame.step
                 end = file.data.get_position()
     if not rows:
         raise Unreadable("The energy file has not one whole frame. Upload it again.")
+    if minimises and len(rows) > 1:
+        columns[0] = STEP  # a minimisation writes the number of the step for the time
     return columns, np.asarray(rows, dtype=float), end == path.stat().st_size
 
 
@@ -148,8 +158,7 @@ def _table(path: Path, folder: Path) -> Outcome:
     }
     rows, count = read.values.shape
     named = f"“{read.title}”, " if read.title else ""
-    quantities = "1 quantity" if count == 2 else f"{count - 1} quantities"
-    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {quantities} against {columns[0][0]}."
+    said = f"Table of GROMACS: {named}{rows} row{'s' * (rows != 1)} of {_counted(count - 1)} against {columns[0][0]}."
     wrong = []
     if read.bad_line is not None:
         wrong.append(

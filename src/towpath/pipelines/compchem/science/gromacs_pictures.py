@@ -201,7 +201,7 @@ def _small_multiples(facts: Mapping[str, Any], values: Floats) -> Figure:
     place = {term["name"]: i + 1 for i, term in enumerate(terms)}
     chosen = [name for name in FIRST if name in place and np.ptp(values[:, place[name]]) > 0.0]
     chosen = (chosen or [name for name in FIRST if name in place] or list(place))[:MOST_PANELS]
-    time, unit = _scaled(values[:, 0])
+    time, unit = _scaled(values[:, 0]) if "time_first_ps" in facts else (values[:, 0], "")
     down = (len(chosen) + 1) // 2
     figure = _figure(10.0, 2.6 * down + 0.6)
     grid = figure.subplots(down, min(2, len(chosen)), squeeze=False, sharex=True)
@@ -214,7 +214,7 @@ def _small_multiples(facts: Mapping[str, Any], values: Floats) -> Figure:
             axes.axhline(term["mean"], color=COLOURS[1], linewidth=1.0, linestyle="--")
         axes.set_ylabel(f"{name} ({term['unit']})" if term["unit"] else name, fontsize=9, color=MUTED)
     for axes in grid[-1]:
-        axes.set_xlabel(f"time ({unit})", fontsize=9, color=MUTED)
+        axes.set_xlabel(f"time ({unit})" if unit else "step", fontsize=9, color=MUTED)
     _title(figure, f"Energies: {len(chosen)} of {len(terms)} terms" + ", means dashed" * (len(values) > 1))
     return figure
 

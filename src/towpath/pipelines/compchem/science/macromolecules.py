@@ -16,7 +16,7 @@ import gemmi
 import numpy as np
 
 from .cells import vectors_of
-from .cif_text import number_of, read_cif, text_of
+from .cif_text import number_of, read_cif, several_blocks, text_of
 from .composition import Atoms, FloatArray, element_of, gathered, with_guessed_elements
 from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, shorten, texts
@@ -296,12 +296,13 @@ def _few(names: list[str]) -> str:
 def read_mmcif(path: Path) -> Structure:
     """Read a macromolecular mmCIF file. Raises `Unreadable` where it has no atom that can be read."""
     document, wrong = read_cif(path)
-    block = next((one for one in document if len(one.find_values("_atom_site.Cartn_x"))), None)
-    if block is None:
+    blocks = [one for one in document if len(one.find_values("_atom_site.Cartn_x"))]
+    if not blocks:
         raise Unreadable(
             "The mmCIF file has no list of atoms with positions (_atom_site.Cartn_x). "
             f"{wrong or 'Upload the file of coordinates of the entry.'}"
         )
+    block = blocks[0]
     columns, models, broken = _columns_of(block)
     if not columns.names:
         raise Unreadable("No atom of the mmCIF file has a position that can be read. Upload the file again.")
@@ -310,7 +311,18 @@ def read_mmcif(path: Path) -> Structure:
     facts, title, box = _block_facts(block)
     facts |= _facts_of_reading(alternates, guessed, declared)
     missing = _missing_of_mmcif(path, wrong, broken, block, atoms, declared)
-    return Structure("mmcif", "mmCIF", atoms, title, models, box, facts, tuple(missing), (), GEMMI)
+    return Structure(
+        "mmcif",
+        "mmCIF",
+        atoms,
+        title,
+        models,
+        box,
+        facts,
+        tuple(missing),
+        tuple(several_blocks(blocks)),
+        GEMMI,
+    )
 
 
 def _column(block: gemmi.cif.Block, count: int, *tags: str) -> list[str]:

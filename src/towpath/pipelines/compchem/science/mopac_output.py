@@ -4,25 +4,44 @@ Promises to keep memory bounded and to give only what stands in the file.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MOST_LINES, MOST_CYCLES, LINE = 5_000_000, 5_000, 4096
+import numpy as np
+from cclib.parser.utils import PeriodicTable
+
+MOST_LINES, MOST_CYCLES, MOST_ATOMS, LINE = 5_000_000, 5_000, 100_000, 4096
 METHOD = re.compile(r"^\s+(\S+) CALCULATION RESULTS")
 NUMBERS = {
-    "heat_of_formation_kcal_per_mol": re.compile(r"FINAL HEAT OF FORMATION =\s*(-?\d+\.?\d*) KCAL"),
+    "heat_of_formation_kcal_per_mol": re.compile(r"^ +(?:FINAL )?HEAT OF FORMATION =\s*(-?\d+\.?\d*) KCAL"),
+    "zero_point_kcal_per_mol": re.compile(r"^ +ZERO POINT ENERGY +(\d+\.\d*) KCAL"),
+    "cutoff": re.compile(r"GRADIENT = *\d+\.\d* IS LESS THAN CUTOFF = *(\d+\.\d*)"),
     "total_ev": re.compile(r"^\s+TOTAL ENERGY\s+=\s*(-?\d+\.?\d*) EV"),
     "gradient_norm_kcal_per_mol_angstrom": re.compile(r"^\s+GRADIENT NORM\s+=\s*(\d+\.?\d*)"),
     "ionisation_potential_ev": re.compile(r"IONIZATION POTENTIAL\s+=\s*(-?\d+\.?\d*) EV"),
     "wall_time_s": re.compile(r"WALL-CLOCK TIME\s+=\s*(\d+\.?\d*) SECONDS"),
     "cpu_time_s": re.compile(r"COMPUTATION TIME\s+=\s*(\d+\.?\d*) SECONDS"),
 }
-POINT_GROUP = re.compile(r"MOLECULAR POINT GROUP\s+:\s+(\w+)")
-LEVELS = re.compile(r"HOMO LUMO ENERGIES \(EV\) =\s*(-?\d+\.?\d*)\s*(-?\d+\.?\d*)")
-CYCLE = re.compile(r"^ CYCLE:\s*\d+ TIME:.*GRAD\.:\s*(\d+\.?\d*) HEAT:\s*(-?\d+\.?\d*)")
-SATISFIED = re.compile(
-    r"TEST WAS SATISFIED|GRADIENT TEST PASSED|GRADIENTS OF OPTIMIZED|OPTIMIZATION COMPLETE"
+VERSION = re.compile(r"^ \*\* +MOPAC v(\d[\w.]*) +\*\*")
+POINT_GROUP = re.compile(r"MOLECULAR POINT GROUP\s+:\s+(\S+)")
+LEVELS = re.compile(
+    r"^ +(HOMO|ALPHA SOMO|BETA  SOMO) LUMO (?:ENERGIES )?\(EV\) +=\s*(-?\d+\.?\d*)\s*(-?\d+\.?\d*)"
 )
+CYCLE = re.compile(r"^ CYCLE:\s*\d+ TIME:.*GRAD\.:\s*(\d+\.?\d*) HEAT:\s*(-?\d+\.?\d*)")
+ALPHA = re.compile(r"^ +UHF CALCULATION, NO\. OF ALPHA ELECTRONS = *(\d+)")
+BETA = re.compile(r"^ +NO\. OF BETA +ELECTRONS += *(\d+)")
+SINGLY = re.compile(r"NO\. OF SINGLY OCCUPIED LEVELS = *(\d+)")
+OPTIMISES = re.compile(r"^ +Geometry optimization using ")
+SATISFIED = re.compile(
+    r"TEST WAS SATISFIED|GRADIENT TEST PASSED|GRADIENTS OF OPTIMIZED|OPTIMIZATION COMPLETE|GEOMETRY OPTIMI[SZ]ED USING|"
+    r"GRADIENTS WERE INITIALLY ACCEPTABLY SMALL|HEAT OF FORMATION MINIMIZED|^ +TRANSITION (?:STATE|GEOMETRY) LOCATED"
+)
+MESSAGES = "Error and normal termination messages reported in this calculation"  # heads a box of them
+NORMAL = "JOB ENDED NORMALLY"  # printed however it ended
+CARTESIAN = "CARTESIAN COORDINATES"
+ATOM = re.compile(r"^ +(\d+) +([A-Z][a-z]?) +(-?\d+\.\d+) +(-?\d+\.\d+) +(-?\d+\.\d+) *$")
+BOX = re.compile(r"^ \* *(.*?) *\*$")
 
 
 def read_mopac(path: Path) -> dict[str, Any]:
@@ -31,16 +50,25 @@ def read_mopac(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Those that stand in the file of ``method``, ``point_group``, ``homo_ev``, ``lumo_ev``, the names of `NUMBERS`,
-        and ``cycles``: gradient norm in kcal/mol/Å and heat of formation in kcal/mol of every cycle; ``satisfied``.
+        Those that stand in the file of ``program_version``, ``method``, ``multiplicity``, ``point_group``, ``homo_ev``,
+        ``lumo_ev`` (with ``beta_`` those of the other spin) and the names of `NUMBERS`; and always ``cycles``: gradient
+        norm in kcal/mol/Å and heat of formation in kcal/mol of every cycle of the last optimisation, ``satisfied``,
+        ``messages`` at the end, and ``atoms``: symbol and place in ångström of each, where they stood last.
     """
-    told: dict[str, Any] = {"cycles": [], "satisfied": False}
+    told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
+    boxed = False
     with path.open(encoding="utf-8", errors="replace") as stream:
         for _ in range(MOST_LINES):
             line = stream.readline(LINE)
             if not line:
                 break
-            _take(line, told)
+            boxed = MESSAGES in line or (boxed and line.startswith(" *"))
+            if not boxed:
+                _take(line, told)
+            elif (match := BOX.match(line)) and match[1].strip("*") and MESSAGES not in line:
+                told["messages"] += [match[1]] if match[1] != NORMAL else []
+    if len(told["atoms"]) < len(told["earlier"]):
+        told["atoms"] = told["earlier"]  # the file stops within the last table
     return told
 
 
@@ -50,13 +78,42 @@ def _take(line: str, told: dict[str, Any]) -> None:
         if len(told["cycles"]) < MOST_CYCLES:
             told["cycles"].append([float(match[1]), float(match[2])])
         return
+    if OPTIMISES.match(line):
+        told |= {"cycles": [], "satisfied": False}
+    if line.strip() == CARTESIAN:
+        told |= {"earlier": max(told["earlier"], told["atoms"], key=len), "atoms": []}
+    elif (
+        (match := ATOM.match(line))
+        and int(match[1]) == len(told["atoms"]) + 1
+        and len(told["atoms"]) < MOST_ATOMS
+    ):
+        told["atoms"].append((match[2], *(float(one) for one in match.groups()[2:])))
     told["satisfied"] = told["satisfied"] or bool(SATISFIED.search(line))
+    if match := ALPHA.match(line):
+        told["alpha"] = int(match[1])
+    elif (match := BETA.match(line)) and "alpha" in told:
+        told["multiplicity"] = told["alpha"] - int(match[1]) + 1
+    elif match := SINGLY.search(line):
+        told["multiplicity"] = int(match[1]) + 1
+    if match := VERSION.match(line):
+        told["program_version"] = match[1]
     if match := METHOD.match(line):
         told["method"] = match[1]
     if match := POINT_GROUP.search(line):
         told["point_group"] = match[1]
     if match := LEVELS.search(line):
-        told |= {"homo_ev": float(match[1]), "lumo_ev": float(match[2])}
+        spin = "beta_" if match[1].startswith("BETA") else ""
+        told |= {f"{spin}homo_ev": float(match[2]), f"{spin}lumo_ev": float(match[3])}
     for name, pattern in NUMBERS.items():
         if match := pattern.search(line):
             told[name] = float(match[1])
+
+
+def add_atoms(data: Any, atoms: Sequence[tuple[str, float, float, float]]) -> None:
+    """Put the atoms into cclib's data where it has others: it knows tables only in which every coordinate is optimised."""
+    if not atoms or len(atoms) == len(getattr(data, "atomnos", ())):
+        return
+    numbers = PeriodicTable().number
+    data.atomnos = np.array([numbers.get(symbol, 0) for symbol, *_ in atoms])
+    data.atomcoords = np.array([[place for _, *place in atoms]])
+    vars(data).pop("coreelectrons", None)

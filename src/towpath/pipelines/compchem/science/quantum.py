@@ -5,11 +5,14 @@ be read and a sentence which says where the file stops. Never shows what went wr
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,11 +28,14 @@ from cclib.parser.psi4parser import Psi4
 from cclib.parser.qchemparser import QChem
 from cclib.parser.utils import convertor
 
+from .mended_lines import Mended
 from .molecules import Structure, chemical_json, hill_formula, perceive, write_mol, write_xyz
-from .mopac_output import read_mopac
+from .mopac_output import add_atoms, read_mopac
+from .nwchem_reading import add_nwchem, add_total, read_nwchem
 from .outcome import Outcome, Status, Unreadable, plain
+from .psi4_reading import add_psi4, read_psi4
 from .quantum_ending import Ending, look_at_ending
-from .quantum_facts import Floats, array, collect_facts
+from .quantum_facts import Floats, array, collect_facts, with_gap
 from .quantum_spectra import (
     INTENSITY,
     STRENGTH,
@@ -41,13 +47,17 @@ from .quantum_spectra import (
     tell_vibrations,
     write_table,
 )  # fmt: skip
-from .quantum_words import kinds, tell_partial, tell_success
+from .quantum_words import kinds, stopped, tell_partial, tell_success
 from .sniff_quantum import sniff_quantum
 
 PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
 }  # fmt: skip
+# What reads beside cclib what that leaves out.
+BESIDE: Mapping[str, Callable[[Path], Any]] = {"mopac": read_mopac, "nwchem": read_nwchem, "psi4": read_psi4}
 PARSER = {"name": "cclib", "version": version("cclib")}
+TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
+MOST_LINES, LINE = 50_000_000, 4096
 HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
@@ -66,6 +76,7 @@ KEPT = (
     "geotargets",
 )
 KEPT_ENERGIES = ("scfenergies", "mpenergies", "ccenergies")
+NO_INTENSITIES = "MOPAC gives transition dipoles and no infrared intensities, so there is no spectrum."
 NOT_KNOWN = (
     "The file is no output that can be read here: none of Gaussian, ORCA, Psi4, NWChem, Q-Chem and MOPAC begins it, and "
     "it is no formatted checkpoint. Upload the text output that the program wrote, as it is."
@@ -102,27 +113,55 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
         program = sniff_quantum(stream.read(HEAD))
     if not program:
         raise Unreadable(NOT_KNOWN)
-    data, trouble = _parse(path, program)
+    told: Any = BESIDE[program](path) if program in BESIDE else None
+    data, trouble, notes, lacks = _read(path, program, told)
     ending = look_at_ending(path, program)
     facts = collect_facts(data, program)
+    facts |= {"notes": notes} if notes else {}
+    facts |= {"lacks": lacks} if lacks else {}
+    ending = _supplement(facts, path, program, told, ending)
+    if not facts.get("n_atoms") and not facts.get("energies"):
+        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
+    return _deliver(data, facts, ending, trouble or not facts.get("n_atoms"), folder)
+
+
+def _supplement(facts: dict[str, Any], path: Path, program: str, told: Any, ending: Ending) -> Ending:
+    """Put into the facts what cclib leaves out or takes for another; return the ending with what the program says of it."""
+    if program == "fchk" and "energies" not in facts and (total := _total_of_checkpoint(path)) is not None:
+        facts["energies"] = {"total_hartree": total, "total_is": "the total energy of the checkpoint"}
     if program == "mopac":
-        _add_mopac(facts, path)
+        ending = _add_mopac(facts, told, ending)
+    if program == "nwchem":
+        add_total(facts, told)
     if program == "orca" and ending.scf_failed:
         facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
         facts["notes"] = ["The energy is left out: the SCF did not converge."]
-    if not facts.get("n_atoms") and not facts.get("energies"):
-        raise Unreadable(_tell_unusable(facts["format"], ending, trouble))
-    return _deliver(data, facts, ending, trouble, folder)
+    elif ending.scf_failed and facts.get("energies"):
+        facts["notes"] = [
+            *facts.get("notes", ()),
+            "The energy may be that of the SCF which did not converge.",
+        ]
+    return ending
+
+
+def _total_of_checkpoint(path: Path) -> float | None:
+    """The total energy in hartree, which is all that other programs than Gaussian put there."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in itertools.islice(iter(lambda: stream.readline(LINE), ""), MOST_LINES):
+            if match := TOTAL.match(line):
+                return float(match[1])
+    return None
 
 
 def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:
     """Why a file gives nothing although its program is known."""
-    if ending.error and not ending.whole:
-        return f"{form}: the program stopped before the first geometry and energy, {ending.error}. Mend its input."
+    if ending.error:
+        return f"{form}: {stopped(ending, ' before the first geometry and energy')}. Mend its input."
     if trouble or ending.whole:
         return (
             f"{form}: neither a geometry nor an energy could be read, since a part of the file is damaged or of a kind "
-            "that the parser does not know. Upload it again as the program wrote it."
+            "that the parser does not know. If it is as the program wrote it, process it again when a newer parser is "
+            "installed; else upload it again."
         )
     return f"{form}: it stops at line {ending.lines:,}, before the first geometry and energy. Upload the whole file."
 
@@ -136,9 +175,11 @@ def _deliver(data: Any, facts: dict[str, Any], ending: Ending, trouble: bool, fo
     facts["ending"] = {"whole": ending.whole, "lines": ending.lines, "error": ending.error}
     if "scf" in facts:
         done = array(data, "scfenergies")
-        facts["scf"]["converged"] = (
-            not ending.scf_failed and done is not None and len(done) >= facts["scf"]["steps"]
-        )
+        each = done is not None and len(done) >= facts["scf"]["steps"]
+        well = (
+            ending.whole and not ending.error
+        )  # of several SCFs in a row, an output may tell the last energy only
+        facts["scf"]["converged"] = not ending.scf_failed and (each or well)
     made: dict[str, str] = {}
     for name, table in (("vibrations", vibrations), ("excitations", excitations)):
         if table:
@@ -163,9 +204,11 @@ def _is_whole(data: Any, facts: Mapping[str, Any], ending: Ending, trouble: bool
     return (
         data.metadata.get("success") is True
         and ending.whole
+        and not ending.error
         and not trouble
         and not ending.scf_failed
         and not unfinished
+        and (bool(facts.get("energies")) or facts["format"].startswith("Formatted"))
     )
 
 
@@ -231,12 +274,15 @@ def _chemical_json(
     return told
 
 
-def _add_mopac(facts: dict[str, Any], path: Path) -> None:
-    """Put in what cclib leaves out, and what it takes for an SCF energy: MOPAC's heat of formation."""
-    told = read_mopac(path)
-    names = ("method", "point_group", "wall_time_s", "cpu_time_s")
+def _add_mopac(facts: dict[str, Any], told: Mapping[str, Any], ending: Ending) -> Ending:
+    """Put in what cclib leaves out, and what it takes for an SCF energy: MOPAC's heat of formation.
+
+    Returns the ending with what MOPAC says of itself, which calls every end a normal one.
+    """
+    names = ("program_version", "method", "point_group", "wall_time_s", "cpu_time_s")
     facts |= {name: told[name] for name in names if name in told}
-    facts["orbitals"] = {name: told[name] for name in ("homo_ev", "lumo_ev") if name in told}
+    levels = ("homo_ev", "lumo_ev", "beta_homo_ev", "beta_lumo_ev")
+    facts["orbitals"] = with_gap({name: told[name] for name in levels if name in told})
     energies: dict[str, Any] = {
         name: told[name] for name in ("heat_of_formation_kcal_per_mol", "total_ev") if name in told
     }
@@ -244,15 +290,23 @@ def _add_mopac(facts: dict[str, Any], path: Path) -> None:
         energies["total_hartree"] = float(convertor(told["total_ev"], "eV", "hartree"))
         energies["total_is"] = "valence electrons and cores, semi-empirical"
     facts["energies"] = energies
+    if "zero_point_kcal_per_mol" in told:
+        zero_point = convertor(told["zero_point_kcal_per_mol"], "kcal/mol", "hartree")
+        facts["thermochemistry"] = {"zero_point_hartree": float(zero_point)}
+        facts["notes"] = [*facts.get("notes", ()), NO_INTENSITIES]
     if cycles := np.asarray(told["cycles"], float).reshape(-1, 2).tolist():
         facts["geometry"] = facts.get("geometry", {}) | {
             "steps": len(cycles),
             "converged": told["satisfied"],
-            "criteria": [{"name": "gradient norm", "unit": "kcal/mol/Å", "target": None}],
+            "criteria": [{"name": "gradient norm", "unit": "kcal/mol/Å", "target": told.get("cutoff")}],
             "history": [[gradient] for gradient, _ in cycles],
             "energies_hartree": [float(convertor(heat, "kcal/mol", "hartree")) for _, heat in cycles],
             "energies_are": "heats of formation",
         }
+    if told["messages"] and not ending.error:
+        said = " ".join(told["messages"]).rstrip(".")
+        return replace(ending, error=f"it says “{said}”")
+    return ending
 
 
 @contextlib.contextmanager
@@ -267,10 +321,27 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _parse(path: Path, program: str) -> tuple[Any, bool]:
+def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], str]:
+    """What cclib reads of a file with what it leaves out, whether it gave up within the file, notes, and what lacks."""
+    if program == "nwchem":
+        only = next(iter(told.geometries)) if len(told.geometries) == 1 else ""
+        data, trouble = _parse(path, program, only)
+        add_nwchem(data, told)
+        return data, trouble, [], ""
+    data, trouble = _parse(path, program)
+    if program == "mopac":
+        vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
+        add_atoms(data, told["atoms"])
+        if "multiplicity" in told:
+            data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
+    notes, lacks = add_psi4(data, told) if program == "psi4" else ([], "")
+    return data, trouble or bool(lacks), notes, lacks
+
+
+def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:
     """What cclib reads of a file, and whether it gave up within the file."""
     with path.open(encoding="utf-8", errors="replace") as stream, _quiet():
-        parser = PARSERS[program](stream, loglevel=logging.CRITICAL + 1)
+        parser = PARSERS[program](Mended(stream, program, geometry), loglevel=logging.CRITICAL + 1)
         try:
             return parser.parse(), False
         except KNOWN:

@@ -38,6 +38,7 @@ class Ending:
 
 
 SCF_FAILED = "the SCF did not converge"
+STEPS_USED_UP = "the optimisation used up its steps"
 MARKS = {
     "gaussian": Marks(
         "Normal termination of Gaussian",
@@ -45,9 +46,9 @@ MARKS = {
         (b" Normal termination of Gaussian",),
         (
             (b"Convergence failure -- run terminated.", SCF_FAILED),
-            (b" -- Number of steps exceeded", "the optimisation used up its steps"),
+            (b" -- Number of steps exceeded", STEPS_USED_UP),
             (b"Erroneous write", "the disk was full"),
-            (b" Error termination", "it stopped with an error"),
+            (b" Error termination", "with an error"),
         ),
     ),
     "orca": Marks(
@@ -56,8 +57,8 @@ MARKS = {
         (b"****ORCA TERMINATED NORMALLY****", b"TOTAL RUN TIME:"),
         (
             (b"SCF NOT CONVERGED AFTER", SCF_FAILED),
-            (b"ORCA finished by error termination", "it stopped with an error"),
-            (b"ABORTING THE RUN", "it stopped with an error"),
+            (b"ORCA finished by error termination", "with an error"),
+            (b"ABORTING THE RUN", "with an error"),
         ),
     ),
     "psi4": Marks(
@@ -66,8 +67,8 @@ MARKS = {
         (b"*** Psi4 exiting successfully",),
         (
             (b"Could not converge SCF iterations", SCF_FAILED),
-            (b"Could not converge geometry optimization", "the optimisation used up its steps"),
-            (b"*** Psi4 encountered an error", "it stopped with an error"),
+            (b"Could not converge geometry optimization", STEPS_USED_UP),
+            (b"*** Psi4 encountered an error", "with an error"),
         ),
     ),
     "nwchem": Marks(
@@ -76,7 +77,10 @@ MARKS = {
         (b" Total times  cpu:",),
         (
             (b"Calculation failed to converge", SCF_FAILED),
-            (b"For further details see manual section", "it stopped with an error"),
+            (b" Failed to converge in maximum number of steps", STEPS_USED_UP),
+            (b" There is an error in the input file", "with an error in its input"),
+            (b" There is an error in the specified basis set", "with an error in its basis set"),
+            (b"For further details see manual section", "with an error"),
         ),
     ),
     "qchem": Marks(
@@ -85,8 +89,8 @@ MARKS = {
         (b"Thank you very much for using Q-Chem", b" Total job time:"),
         (
             (b"SCF failed to converge", SCF_FAILED),
-            (b"MAXIMUM OPTIMIZATION CYCLES REACHED", "the optimisation used up its steps"),
-            (b"Q-Chem fatal error occurred", "it stopped with an error"),
+            (b"MAXIMUM OPTIMIZATION CYCLES REACHED", STEPS_USED_UP),
+            (b"Q-Chem fatal error occurred", "with an error"),
         ),
     ),
     "mopac": Marks(
@@ -95,7 +99,7 @@ MARKS = {
         (b"== MOPAC DONE ==",),
         (
             (b"FAILED TO ACHIEVE SCF", SCF_FAILED),
-            (b"EXCESS NUMBER OF OPTIMIZATION CYCLES", "the optimisation used up its steps"),
+            (b"EXCESS NUMBER OF OPTIMIZATION CYCLES", STEPS_USED_UP),
         ),
     ),
 }

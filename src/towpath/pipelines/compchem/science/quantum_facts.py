@@ -47,6 +47,7 @@ SCF_CRITERIA: Mapping[str, tuple[tuple[str, str], ...]] = {
     "gaussian": (*reversed(DENSITIES), ENERGY),
     "fchk": (*reversed(DENSITIES), ENERGY),
     "nwchem": (ENERGY, ("RMS density change", ""), ("DIIS error", "")),
+    "nwchem hf": (("gradient norm", ""),),
     "orca": (ENERGY, *DENSITIES),
     "psi4": (ENERGY, ("DIIS error", "")),
     "qchem": (("DIIS error", ""),),
@@ -145,6 +146,8 @@ def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     method, functional = (methods[-1] if methods else ""), str(metadata.get("functional", ""))
     if program == "fchk" and method:
         method, functional = split_label(method)
+        if method == "HF" and "Psi4" in str(metadata.get("package", "")):
+            method = "SCF"  # it writes RHF for functionals, too
     elif not functional and method in ("DFT", "") and program == "orca":
         words = [str(word).lower() for word in metadata.get("keywords", ())]
         functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
@@ -219,6 +222,8 @@ def collect_scf(data: Any, program: str) -> dict[str, Any]:
     last = list(np.ravel(targets[-1])) if targets is not None and len(targets) else []
     if program == "orca":
         history = _cycles_of_orca(history, summarised=targets is not None and len(targets) == len(values))
+    if program == "nwchem" and history.shape[1] == 1:
+        program = "nwchem hf"
     return {
         "steps": len(values),
         "cycles": len(history),
@@ -322,9 +327,14 @@ def collect_orbitals(data: Any) -> dict[str, float]:
             told[f"{spin}homo_ev"] = float(levels[at])
         if 0 <= at + 1 < len(levels):
             told[f"{spin}lumo_ev"] = float(levels[at + 1])
-    if {"homo_ev", "lumo_ev"} <= set(told):
-        told["gap_ev"] = told["lumo_ev"] - told["homo_ev"]
-    return told
+    return with_gap(told)
+
+
+def with_gap(levels: dict[str, float]) -> dict[str, float]:
+    """Levels with the gap between them: from the highest occupied of either spin to the lowest empty of either."""
+    occupied = [levels[name] for name in ("homo_ev", "beta_homo_ev") if name in levels]
+    empty = [levels[name] for name in ("lumo_ev", "beta_lumo_ev") if name in levels]
+    return levels | ({"gap_ev": min(empty) - max(occupied)} if occupied and empty else {})
 
 
 def _dipole(data: Any) -> float | None:

@@ -128,6 +128,8 @@ def draw_uvvis(path: Path, table: Table, name: str) -> bool:
         return False
     places, strengths = np.array(table[ENERGY_CM], float), np.array(table[STRENGTH], float)
     shown = (places > NM_PER_CM / LONGEST) & (places < NM_PER_CM / SHORTEST) & np.isfinite(strengths)
+    few = f"{shown.sum()} of " if not shown.all() else ""  # the others lie beyond the light that is drawn
+    count = len(places)
     places, strengths = places[shown], strengths[shown]
     if not places.size or strengths.max() <= 0.0:
         return False
@@ -143,7 +145,7 @@ def draw_uvvis(path: Path, table: Table, name: str) -> bool:
     dark = wavelengths[strengths < 1e-6]
     if dark.size:
         right.plot(dark, np.zeros_like(dark), "|", ms=9, mew=1.2, c=MUTED, clip_on=False)
-    note = f"{len(places)} states, {len(dark)} of them dark (grey ticks), half width at 1/e 0.4 eV"
+    note = f"{few}{count} states, {len(dark)} of them dark (grey ticks), half width at 1/e 0.4 eV"
     _finish(figure, path, f"UV-Vis spectrum · {name}", note)
     return True
 

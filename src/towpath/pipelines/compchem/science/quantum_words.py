@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .quantum_ending import Ending
+from .quantum_ending import STEPS_USED_UP, Ending
 
 KINDS = {
     "optimisation": "geometry optimisation",
@@ -16,6 +16,7 @@ KINDS = {
     "geometries": "calculation of several geometries",
     "energy": "single-point energy",
 }
+AGAIN = "Process the file again when a newer parser is installed."
 ASKED = re.compile(r"\bf?opt(?:ts)?\b|\boptimi[sz]", re.IGNORECASE)
 ASKED_FREQUENCIES = re.compile(r"\b(?:an|num)?freq\b|\bfrequenc", re.IGNORECASE)
 
@@ -23,10 +24,12 @@ ASKED_FREQUENCIES = re.compile(r"\b(?:an|num)?freq\b|\bfrequenc", re.IGNORECASE)
 def kinds(facts: Mapping[str, Any]) -> list[str]:
     """What kinds of calculation a file holds, of `KINDS`, by its results and by what its input asked for."""
     asked, geometry = str(facts.get("keywords", "")), facts.get("geometry", {})
+    several = geometry.get("geometries", 0) > 1 and facts.get("scf", {}).get("steps", 0) > 1
     told = []
-    if geometry.get("steps", 0) > 1 or ASKED.search(asked):
+    # A frequency calculation of Gaussian has one step, and one geometry.
+    if geometry.get("steps", 0) > (0 if several else 1) or ASKED.search(asked):
         told.append("optimisation")
-    elif geometry.get("geometries", 0) > 1 and facts.get("scf", {}).get("steps", 0) > 1:
+    elif several:
         told.append("geometries")
     if facts.get("vibrations") or ASKED_FREQUENCIES.search(asked):
         told.append("frequencies")
@@ -64,11 +67,17 @@ def _results(facts: Mapping[str, Any]) -> list[str]:
         told.append(f"converged in {steps} steps" if steps > 1 else "converged")
     if "total_hartree" in energies:
         told.append(f"energy {energies['total_hartree']:.6f} hartree")
+    elif "heat_of_formation_kcal_per_mol" in energies:
+        told.append(f"heat of formation {energies['heat_of_formation_kcal_per_mol']:.3f} kcal/mol")
     if vibrations := facts.get("vibrations"):
         imaginary = vibrations["imaginary"] or "none"
-        told.append(f"{vibrations['count']} vibrations, {imaginary} imaginary")
+        count = vibrations["count"]
+        told.append(f"{count} vibration{'' if count == 1 else 's'}, {imaginary} imaginary")
     if excitations := facts.get("excitations"):
-        told.append(f"{excitations['count']} excited states, the lowest at {excitations['lowest_ev']:.2f} eV")
+        count = excitations["count"]
+        told.append(
+            f"{count} excited state{'' if count == 1 else 's'}, the lowest at {excitations['lowest_ev']:.2f} eV"
+        )
     return told or ["ended well"]
 
 
@@ -86,7 +95,8 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
     """
     name = name_calculation(facts)
     if ending.error and not ending.whole:
-        return f"{name}: the program stopped, {ending.error}, {_place(facts)}. {_kept(facts)} {_advice(facts, True)}"
+        place = _place(facts, used_up=ending.error == STEPS_USED_UP)
+        return f"{name}: {stopped(ending)}, {place}. {_kept(facts)} {_advice(facts, True)}"
     if not ending.whole:
         without = f", without “{ending.closing}”" if ending.closing else " and within an array"
         return (
@@ -98,30 +108,44 @@ def tell_partial(facts: Mapping[str, Any], ending: Ending, trouble: bool) -> str
             f"{name}: the program ended, but the SCF did not converge. {_kept(facts)} {_advice(facts, True)}"
         )
     if trouble:
-        return (
-            f"{name}: the program ended well, but a part of its output could not be read. {_kept(facts)} "
-            "Process the file again when a newer parser is installed."
-        )
+        return _tell_unread(name, facts)
     if "optimisation" in facts["calculation"] and facts.get("geometry", {}).get("converged") is False:
         steps = facts["geometry"].get("steps", 0)
         return (
             f"{name}: the program ended, but the geometry did not converge in {steps} steps. The last geometry was "
             "kept; go on with the optimisation from it and upload the new output."
         )
+    if ending.error:
+        return f"{name}: the program ended, but {ending.error}. {_kept(facts)} {_advice(facts, True)}"
+    if not facts.get("energies"):
+        return _tell_unread(name, facts)
     return f"{name}: the file does not say that the calculation ended well. {_kept(facts)}"
 
 
-def _place(facts: Mapping[str, Any]) -> str:
-    """Where in the calculation the file stops."""
+def _tell_unread(name: str, facts: Mapping[str, Any]) -> str:
+    """That a calculation ended well, and more stands in the file than was read."""
+    said = f"{name}: the program ended well, but a part of its output could not be read."
+    lacks = [facts["lacks"]] if facts.get("lacks") else []
+    return " ".join([said, *lacks, _kept(facts), AGAIN])
+
+
+def stopped(ending: Ending, when: str = "") -> str:
+    """That the program stopped, when, and why."""
+    return f"the program stopped{when}{'' if ending.error.startswith('with ') else ','} {ending.error}"
+
+
+def _place(facts: Mapping[str, Any], *, used_up: bool = False) -> str:
+    """Where in the calculation the file stops; with `used_up` after the last step that the optimisation might do."""
     geometry, scf = facts.get("geometry", {}), facts.get("scf", {})
-    if facts.get("thermochemistry"):
+    if "enthalpy_hartree" in facts.get("thermochemistry", {}):
         return "after the thermochemistry"
     if facts.get("vibrations"):
         return "after the vibrations"
     if "optimisation" in facts["calculation"]:
         if geometry.get("converged"):
             return "after the optimisation converged"
-        return f"in step {geometry.get('steps', 0) + 1} of the optimisation"
+        steps = geometry.get("steps", 0)
+        return f"after step {steps} of it" if used_up else f"in step {steps + 1} of the optimisation"
     if "geometries" in facts["calculation"]:
         return f"after the energy of geometry {facts['scf']['steps']}"
     if facts.get("excitations"):

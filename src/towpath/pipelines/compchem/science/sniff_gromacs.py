@@ -51,6 +51,6 @@ def _by_magic(head: bytes) -> str:
 def _by_text(head: bytes) -> str:
     if b"\0" in head:
         return ""
-    if _LOG.search(head):
-        return "gromacs log"
-    return "xvg" if _XVG.search(head) else ""
+    if _XVG.search(head):  # first: a table that mdrun wrote names mdrun, too
+        return "xvg"
+    return "gromacs log" if _LOG.search(head) else ""

@@ -7,7 +7,7 @@ import re
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _COUNT = re.compile(r"\s*\d+\s*$")
-_GRO_ATOM = re.compile(r"[ \d]{4}\d.{10}[ \d*]{5}(?:\s*[-+]?\d+\.\d+){3}")
+_GRO_ATOM = re.compile(r"[ \d]{4}\d.{10}[ \d*]{5}(?:\s*[-+]?\d*\.\d+){3}")
 _XYZ_ATOM = re.compile(rf"\s*[A-Za-z0-9_]+(?:\s+{_NUMBER}){{3}}(?:\s|$)")
 _PDB_ATOM = re.compile(r"(?:ATOM  |HETATM).{24}(?:[ \d.+-]{8}){3}", re.MULTILINE)
 _PDB_RECORD = re.compile(

@@ -134,10 +134,11 @@ def _by_topology(
             f"Only the header of this run input could be read: {header.atoms} atoms, {written}{why}. {advice}",
         )
     facts["main_information"] = found
+    because = "" if header.missing_bytes else f": it was {written}{why}"
     return (
         Status.PARTIAL,
         f"Only molecules and atoms of this run input could be read ({_molecules_told(found['molecules'])}), not the "
-        f"parameters of the simulation: it was {written}{why}. {advice}",
+        f"parameters of the simulation{because}. {advice}",
     )
 
 

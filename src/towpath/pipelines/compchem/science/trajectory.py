@@ -275,13 +275,17 @@ def _box_facts(table: Floats) -> dict[str, Any] | None:
 
 def _told(facts: Mapping[str, Any], given: int) -> tuple[Status, str]:
     count = facts["frames"]
-    said = f"{count} frame{'s' * (count != 1)} over {facts['length_ns']:.6g} ns of {facts['number_of_atoms']} atoms"
+    if count == 1:
+        said = f"1 frame of {facts['number_of_atoms']} atoms: nothing to compare it with."
+    else:
+        said = f"{count} frames over {facts['length_ns']:.6g} ns of {facts['number_of_atoms']} atoms"
     if facts["every_nth_frame_read"] > 1:
         said += f", of which every {facts['every_nth_frame_read']}th was read"
-    said += (
-        f"; RMSD of {facts['superposed_atoms']['name']} to the first frame up to "
-        f"{facts['rmsd_to_first_frame_nm']['maximum']:.3f} nm."
-    )
+    if count > 1:
+        said += (
+            f"; RMSD of {facts['superposed_atoms']['name']} to the first frame up to "
+            f"{facts['rmsd_to_first_frame_nm']['maximum']:.3f} nm."
+        )
     wrong = []
     if facts["first_damaged_frame"] is not None:
         wrong.append(f"Frame {facts['first_damaged_frame']} is damaged, so only frames before it were used.")

@@ -16,6 +16,8 @@ MOST_VALUES = 50_000_000
 _SETTING = re.compile(r'^@\s*(?:(s\d+)\s+legend|(title|subtitle)|([xy]axis)\s+label)\s+"(.*)"')
 _UNITS = re.compile(r"\(([^()]*)\)")
 _RAISED, _LOWERED = re.compile(r"\\S(.*?)\\N"), re.compile(r"\\s(.*?)\\N")
+_GREEK = re.compile(r"\\x(.*?)(?:\\f\{[^}]*\}|$)")  # from the font Symbol back to that of the text
+_SYMBOLS = str.maketrans("abcdefghiklmnopqrstuwxyzDFGLPQSWXY", "αβχδεφγηικλμνοπθρστυωξψζΔΦΓΛΠΘΣΩΞΨ")
 _CODE = re.compile(r"\\(?:f\{[^}]*\}|[a-zA-Z0-9.])(?:\{\})?")
 
 
@@ -116,6 +118,7 @@ def _has_row(rest: bytes) -> bool:
 
 
 def clean(words: str) -> str:
-    """Replace Grace's codes of raised and lowered letters by ``^`` and ``_``, and drop its codes of fonts."""
+    """Replace Grace's codes: raised and lowered letters by ``^`` and ``_``, Symbol's letters by Greek; drop other fonts."""
+    words = _GREEK.sub(lambda found: found[1].translate(_SYMBOLS), words)
     words = _LOWERED.sub(r"_\1", _RAISED.sub(r"^\1", words))
     return _CODE.sub("", words).strip()

@@ -138,7 +138,10 @@ def _run(arguments: Sequence[str], timeout: float) -> str:
     try:
         done = subprocess.run(
             arguments,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # linked to a threaded BLAS it refuses to work else
+            env={
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": "1",
+            },  # linked to a threaded BLAS it refuses to work else
             capture_output=True,
             text=True,
             errors="replace",
