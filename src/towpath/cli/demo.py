@@ -28,6 +28,7 @@ app = typer.Typer()
 
 _PICTURES = (".png", ".svg", ".jpg")
 _STANDING = (Publication.COMMITTED, Publication.RELEASED)
+_SHOWN = 20  # items
 
 
 @app.command()
@@ -57,11 +58,11 @@ def demo(
         plugin.demo(folder, data.absolute() if data else None)
     with Site.open(folder, overrides=call.settings) as site:
         done = work(site, call)
-        details = [site.show(item.name) for item in site.items(pipeline=pipeline, limit=20)]
+        details = [site.show(item.name) for item in site.items(pipeline=pipeline, limit=_SHOWN + 1)]
         shown = {
             **done.document(site),
             "folder": site.folder,
-            "items": [_document(site, one) for one in details],
+            "items": [_document(site, one) for one in details[:_SHOWN]],
         }
         Screen(call.is_json).answer(shown, *_parts(site, done, details))
     if code := done.code(is_watching=False):
@@ -100,7 +101,9 @@ def _parts(site: Site, done: Done, details: list[Details]) -> Iterator[Renderabl
             f"{screen.count(sum(done.summary.runs.values()), 'run')} in {screen.seconds(done.summary.seconds)}"
         )
     yield Text()
-    yield _table(site, details)
+    yield _table(site, details[:_SHOWN])
+    if len(details) > _SHOWN:
+        yield screen.dim(f"and more: {_program()} items --site {_named(site.folder)} lists all")
     yield Text()
     for picture in _pictures(site, details)[:1]:
         yield screen.path(f"Look at the picture: {picture}")
