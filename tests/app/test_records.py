@@ -222,6 +222,21 @@ def test_a_file_that_changed_after_the_start_is_not_processed_as_what_it_was(sit
     assert first.work[0].state is Work.REJECTED
     assert "changed or taken away" in first.runs[-1].reasons[0]
     assert second.work[-1].state is Work.DONE
+    assert [one.key for one, _ in site.restart("r1-count-1").started] == ["r1-count-3"], (
+        "it holds its file no more"
+    )
+
+
+def test_a_file_that_comes_back_after_it_was_missed_is_processed(site: Site) -> None:
+    folder = put(site, "r1", a__txt="one")
+    for n in (1, 2, 3):  # so often at most: it may be the repository that is wrong
+        assert [one.key for one, _ in site.look_at_record("plain", "r1").started] == [f"r1-count-{n}"]
+        (folder / "a.txt").rename(folder / "a.away")
+        site.run()
+        assert site.show(f"r1-count-{n}").work[0].state is Work.REJECTED
+        (folder / "a.away").rename(folder / "a.txt")
+    assert site.run().did_nothing
+    assert [one.key for one, _ in site.start("plain", "r1", "count").started] == ["r1-count-4"]
 
 
 def test_a_published_record_keeps_its_files_and_the_results_stay_here(site: Site) -> None:

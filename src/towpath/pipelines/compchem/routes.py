@@ -185,7 +185,8 @@ def one(asker: Asker, id: Id) -> Any:
 def stop(asker: Asker, id: Id, because: shapes.Because | None = None) -> Any:
     """Stop a processing; what runs is ended. 409 if it has ended."""
     found = find(asker, id, Permission.RUN)
-    if not asker.site.stop(found.name, why=because.why if because else ""):
+    now = told(asker.site, [found])[0]
+    if now["state"] in concluding.OVER or not asker.site.stop(found.name, why=because.why if because else ""):
         now = told(asker.site, [found])[0]
         raise _conflict(found, now, f"is {now['state']}; there is nothing to stop", "resubmit starts it anew")
     return told(asker.site, [found], attempts=True)[0]
