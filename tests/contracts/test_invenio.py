@@ -177,12 +177,17 @@ def test_broken_json_is_tried_later(lab: Lab, ask: str) -> None:
         call(lab)
 
 
-def test_an_answer_that_trickles_is_not_waited_for(lab: Lab) -> None:
+def test_what_trickles_is_not_waited_for(lab: Lab) -> None:
     """Though each part of it comes in time."""
     lab.repository = lab.make(timeout=0.05)
     lab.server.fail("draft-files", "trickle", value=0.01)
     with pytest.raises(Transient, match="did not answer in time"):
         lab.repository.files(lab.record)
+    lab.server.deposit(lab.record, "a.out", b"0" * 400)
+    lab.server.fail("store", "trickle", value=0.01)
+    with pytest.raises(Transient, match=r"the bytes at .* hardly come from http://127"):
+        lab.read()
+    assert lab.leftovers() == []
 
 
 @pytest.mark.parametrize("ask", ["mint", "init", "probe", "draft"])

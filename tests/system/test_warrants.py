@@ -251,6 +251,7 @@ def test_lost_commits_busy_servers_and_cut_downloads_lose_nothing(
 ) -> None:
     key = begin(site, server, record, "text", ann)
     server.fail("store", "cut")
+    server.fail("store", "page")  # of a proxy, in place of the bytes
     server.fail("put", "busy", value=0.05)
     server.fail("commit", "lost")
     server.fail("commit", "wrong-checksum")

@@ -25,6 +25,7 @@ from towpath.base.errors import DefinitionError, SiteError, Transient
 
 _LARGEST = 32 << 20  # bytes of an answer in JSON
 _PATIENCE = 4  # times the timeout is what a whole answer in JSON may take
+_SLOWEST = 4096.0  # bytes in a second that a download must have by then
 _WAIT = 3600.0  # seconds; no Retry-After is taken for longer
 _HOPS = 5
 _MOVED = {301, 302, 303, 307, 308}
@@ -238,8 +239,13 @@ class Server:
 
     # ---- downloads
     def _parts(self, response: httpx.Response, path: str, where: str) -> Iterator[bytes]:
+        began, size = time.monotonic(), 0
         with self._troubles(path, where):
-            yield from response.iter_raw()
+            for part in response.iter_raw():
+                yield part
+                size += len(part)
+                if time.monotonic() - began > _PATIENCE * self._timeout + size / _SLOWEST:
+                    raise Transient(f"invenio: the bytes at {path} hardly come from {where}: {size} so far")
 
     def _next(self, url: httpx.URL, response: httpx.Response, key: Key) -> httpx.URL:
         """Where a redirect leads; the token is not taken along, even if the server would have it so."""
