@@ -1,10 +1,13 @@
 """Workflows as people of an InvenioRDM instance use them: with its tokens, and by a panel in its pages."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from towpath.api.streams import Timing
 from towpath.testing.invenio import InvenioServer
 
 MORE = """
@@ -132,3 +135,20 @@ def test_while_the_repository_cannot_be_asked_nothing_is_begun(portal: Portal) -
         answer = portal.ask(who, "POST", "/r1/start", {"name": "count"})
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
     assert portal.depot.site.items() == []
+
+
+def test_a_stream_ends_when_the_record_may_not_be_read_any_more(portal: Portal) -> None:
+    streams, fresh = portal.depot.app.state.hub.streams, portal.depot.site._parts.records.allowed
+    streams.timing = Timing(still=0.1)
+
+    def take_away() -> None:
+        portal.depot.until(lambda: streams._open)
+        del portal.invenio.records["r1"].rights["rita"]
+        fresh.now = lambda: time.monotonic() + 60.0
+
+    thread = threading.Thread(target=take_away)
+    thread.start()
+    told = portal.ask("rita", "GET", "/r1/events")  # which returns when it ends
+    thread.join()
+    assert told.status_code == 200
+    assert portal.ask("rita", "GET", "/r1/events").status_code == 404

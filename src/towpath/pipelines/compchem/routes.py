@@ -284,7 +284,13 @@ async def record_events(
     def mine(item: Item) -> bool:
         return item.kind in kinds and item.attributes.get("record") == record
 
-    return events_of(request, asker, pipeline_of(asker.site), mine, last=last)
+    def still() -> bool:
+        try:
+            return bool(workflows_on(asker, record))
+        except (Refused, TowpathError):
+            return False
+
+    return events_of(request, asker, pipeline_of(asker.site), mine, still=still, last=last)
 
 
 def _ends(site: Site, item: Item) -> Callable[[], Mapping[str, Any] | None]:
