@@ -4,6 +4,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -205,6 +206,29 @@ def test_a_slow_answer_is_not_waited_for(lab: Lab, ask: str) -> None:
     lab.server.fail(route, "slow", value=0.4)
     with pytest.raises(Transient, match="did not answer in time"):
         call(lab)
+
+
+def test_a_server_that_does_not_answer_keeps_few_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    monkeypatch.setattr(asking, "_TURN", 0.01)
+    lab.repository = lab.make()
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        answer.wait(20.0)
+
+    lab.server.before("draft-files", hang)
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(lab.repository.files, lab.record)
+        try:
+            assert asked.wait(20.0)
+            with pytest.raises(Transient, match="has yet to answer 1 others"):
+                lab.repository.files(lab.record)
+        finally:
+            answer.set()
+        assert [file.key for file in first.result()] == ["a.out"]
+    assert lab.repository.files(lab.record)
 
 
 def test_nobody_listening_is_tried_later() -> None:
