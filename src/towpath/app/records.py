@@ -15,7 +15,7 @@ from itertools import groupby
 
 from towpath.app.fresh import Fresh, Pace
 from towpath.app.repositories import Repositories
-from towpath.base.errors import BusyError, NotFoundError, SiteError, Transient, UsageError
+from towpath.base.errors import BusyError, NotFoundError, SiteError, TowpathError, Transient, UsageError
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.definition import Definition, KindPlan, SourcePlan
 from towpath.contracts.records import HEAD, Matched, Offer, Seen, Workflow
@@ -37,6 +37,7 @@ FRESH = 30.0  # seconds for which what somebody may is not asked again
 _MOST = 500  # records for which it is asked in that time what one person may
 _PAUSE = 2.0  # seconds until a repository that did not answer for somebody is asked again for them
 _WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
+_IN_A_ROW = 3  # records that cannot be looked at, until it is the repository that is in trouble
 _AT_ONCE = 200  # items that are begun in one transaction
 _KEPT = 10_000  # files whose content is remembered
 
@@ -113,6 +114,7 @@ class Records:
         self.keepers: Fresh[str] = Fresh(FRESH)
         self.pace = Pace(_MOST, FRESH, _PAUSE)
         self._entries: dict[str, list[RecordEntry]] = {}
+        self._away: dict[str, Transient] = {}
         self._since: dict[str, tuple[str, float]] = {}  # the latest version seen, and when all were asked for
         self._done: dict[tuple[str, str, str], str] = {}
         self._lock = threading.Lock()
@@ -358,9 +360,15 @@ class Records:
     def look(
         self, plan: SourcePlan, write: Write, *, is_paused: Callable[[], bool] = lambda: False
     ) -> Looked:
-        """Start what a source maps to files that are new or have changed."""
+        """Start what a source maps to files that are new or have changed.
+
+        Raises
+        ------
+        Transient, SiteError
+            If the repository cannot be asked, or refuses: for one record after another, and not for one that is wrong.
+        """
         workflow = Workflow.of(plan)
-        count, unsettled = 0, 0
+        count, unsettled, in_a_row = 0, 0, 0
         problems: list[str] = []
         for entry in self._records(workflow.repository) if workflow.automatic else ():
             if is_paused():
@@ -371,10 +379,13 @@ class Records:
                 continue
             try:
                 begun = self.look_at(plan, entry.id, write)
-            except (NotFoundError, UsageError) as error:
+            except TowpathError as error:
                 problems.append(f"sources.{plan.name}: record {entry.id}: {error}")
+                in_a_row += not isinstance(error, UsageError)
+                if in_a_row == _IN_A_ROW:
+                    raise
             else:
-                count += len(begun.started)
+                count, in_a_row = count + len(begun.started), 0
                 self._done[name] = entry.version
         return Looked(count, unsettled, tuple(problems))
 
@@ -390,13 +401,20 @@ class Records:
     def look_anew(self) -> None:
         """A round of looks begins: each repository is asked once in it for the records that there are."""
         self._entries.clear()
+        self._away.clear()
 
     def _records(self, repository: str) -> list[RecordEntry]:
+        if repository in self._away:
+            raise self._away[repository]
         if repository not in self._entries:
             since, asked = self._since.get(repository, ("", 0.0))
             if time.monotonic() - asked > _WHOLE:
                 since, asked = "", time.monotonic()
-            found = self._entries[repository] = list(self.repositories(repository).records(since))
+            try:
+                found = self._entries[repository] = list(self.repositories(repository).records(since))
+            except Transient as error:
+                self._away[repository] = error
+                raise
             self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
 
