@@ -586,6 +586,23 @@ def test_a_list_is_paged_and_stops_at_what_is_known(lab: Lab) -> None:
     assert len(list(repository.records("no version"))) == 10
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [5, "text", [None, 3], {"hits": 5, "entries": "x"}, {"key": "a.out", "checksum": "md5:0", "size": 1e999}],
+)
+def test_what_is_of_another_kind_is_as_if_it_were_not_told(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, odd: object
+) -> None:
+    table = {"id": lab.record, "hits": odd, "entries": [odd], "access": odd, "metadata": odd}
+    for told in (table, {**table, "entries": odd}):
+        monkeypatch.setattr(
+            lab.repository._server, "ask", lambda *_, told=told, **__: asking.Answer(200, told)
+        )
+        assert list(lab.repository.records()) == []
+        assert {file.size for file in lab.repository.files(lab.record)} <= {-1}
+        assert lab.repository.may(lab.record, Caller("nobody")) == frozenset()
+
+
 def test_a_record_that_is_listed_twice_is_told_once(lab: Lab) -> None:
     lab.server.records.clear()
     repository = lab.make(per_page=2)

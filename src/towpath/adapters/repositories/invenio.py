@@ -21,7 +21,17 @@ from urllib.parse import quote
 
 from towpath.adapters.repositories.asking import Answer, Key, Server, is_bearer
 from towpath.adapters.repositories.names import check_key, check_record, is_key, is_record, no_file, no_record
-from towpath.adapters.repositories.told import ALGORITHMS, MARK, Sums, entry_of, file_of, instant, is_complete
+from towpath.adapters.repositories.told import (
+    ALGORITHMS,
+    MARK,
+    Sums,
+    entry_of,
+    file_of,
+    instant,
+    is_complete,
+    table_at,
+    tables_at,
+)
 from towpath.base import hashing
 from towpath.base.errors import (
     DefinitionError,
@@ -163,8 +173,7 @@ class InvenioRepository:
             answer = self._server.ask("GET", self._listing, key, query=query)
             if not answer.is_done:
                 raise self._refused(answer, "list its records")
-            hits = answer.table.get("hits") or {}
-            found = [hit for hit in hits.get("hits") or [] if isinstance(hit, dict)]
+            found = tables_at(table_at(answer.table, "hits"), "hits")
             yield from found
             if len(found) < size:
                 return
@@ -193,9 +202,7 @@ class InvenioRepository:
         found = self._looked(record, "/files", by)
         if found is None:
             raise self._absent(record, by)
-        listed = found[1].get("entries") or []
-        entries = list(listed.values()) if isinstance(listed, dict) else listed
-        files = [file_of(entry) for entry in entries if isinstance(entry, dict) and is_complete(entry)]
+        files = [file_of(entry) for entry in tables_at(found[1], "entries") if is_complete(entry)]
         strange = [file.key for file in files if not is_key(file.key)]
         if strange:
             _LOG.warning("files are left out", extra={"record": record, "keys": strange[:10]})
@@ -399,7 +406,7 @@ class InvenioRepository:
         if "" not in self._faces:
             return False
         seen = self._probed(self._place(record), Key())
-        access = seen.table.get("access") or {}
+        access = table_at(seen.table, "access")
         is_shown = (
             seen.is_done and access.get("record") == "public" and seen.table.get("is_published") is True
         )
