@@ -8,7 +8,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -43,6 +43,7 @@ _KEPT = 10_000  # files whose content is remembered
 
 Told = list[Started | BusyError | None]
 ContentOf = Callable[[bytes], str]
+Among = Collection[str] | None  # names of the repositories that are meant; None: all
 Write = Callable[[Callable[[Transaction], Told]], Told]
 
 
@@ -134,25 +135,24 @@ class Records:
         """What is offered for files of which only this is known."""
         return match(self.workflows(pipeline), files)
 
-    def on(self, pipeline: str, record: str, by: Capability | None = None) -> tuple[Matched, Listing]:
+    def on(self, pipeline: str, record: str, among: Among = None) -> tuple[Matched, Listing]:
         """What is offered for the files of a record, with what they are.
 
         Raises
         ------
         NotFoundError
-            If no repository of the pipeline has such a record.
+            If no repository of the pipeline (among these) has such a record.
         """
-        repository = self.holder(pipeline, record, by)
-        listing = self.listing(pipeline, repository, record, by)
+        repository = self.holder(pipeline, record, among)
+        listing = self.listing(pipeline, repository, record)
         mine = [one for one in self.workflows(pipeline) if one.repository == repository]
         return match(mine, listing.seen), listing
 
-    def holder(self, pipeline: str, record: str, by: Capability | None = None) -> str:
+    def holder(self, pipeline: str, record: str, among: Among = None) -> str:
         """The name of the repository that has a record. Raises `NotFoundError`."""
-        names = list(dict.fromkeys(one.repository for one in self.workflows(pipeline)))
-        for name in names:
+        for name in _repositories(self.workflows(pipeline), among):
             try:
-                self.repositories(name).record(record, by)
+                self.repositories(name).record(record)
             except NotFoundError:
                 continue
             return name
@@ -257,9 +257,12 @@ class Records:
         force: bool = False,
         once: bool = False,
         caller: Caller | None = None,
+        among: Among = None,
         priority: int = 0,
     ) -> Begun:
         """Start a workflow, or all that apply, on files of a record, or on all of them.
+
+        The record is that of the first repository (`among` these) that has it and that the workflow is for.
 
         Raises
         ------
@@ -274,7 +277,7 @@ class Records:
         if not known:
             names = ", ".join(one.name for one in self.workflows(pipeline)) or "none"
             raise NotFoundError(f"found no workflow {workflow!r}; there are {names}")
-        repository, by = self._granted(pipeline, record, caller)
+        repository, by = self._granted(_repositories(known, among), record, caller)
         grants = _Grants(by, lambda: self._grant(repository, record, caller))
         try:
             listing = self.listing(pipeline, repository, record, by)
@@ -329,9 +332,8 @@ class Records:
                     refused.append(Refused(offer, str(one), one.holder))
         return Begun(tuple(started), tuple(refused), matched.unmatched)
 
-    def _granted(self, pipeline: str, record: str, caller: Caller | None) -> tuple[str, Capability]:
+    def _granted(self, names: Iterable[str], record: str, caller: Caller | None) -> tuple[str, Capability]:
         """The repository that has the record, and what the site may act with there."""
-        names = list(dict.fromkeys(one.repository for one in self.workflows(pipeline)))
         for name in names:
             try:
                 return name, self._grant(name, record, caller)
@@ -417,6 +419,12 @@ class Records:
                 raise
             self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
+
+
+def _repositories(workflows: Iterable[Workflow], among: Among) -> list[str]:
+    """The names of the repositories that workflows are for."""
+    names = dict.fromkeys(one.repository for one in workflows)
+    return [name for name in names if among is None or name in among]
 
 
 def digest(bearer: str) -> bytes:

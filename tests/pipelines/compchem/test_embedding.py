@@ -152,3 +152,18 @@ def test_a_stream_ends_when_the_record_may_not_be_read_any_more(portal: Portal) 
     thread.join()
     assert told.status_code == 200
     assert portal.ask("rita", "GET", "/r1/events").status_code == 404
+
+
+def test_a_record_of_the_same_name_elsewhere_is_another(make_depot: Callable[..., Any]) -> None:
+    with InvenioServer() as invenio:
+        portal = Portal(invenio, make_depot, ["pairs"])
+        folder = portal.depot.put("r1", secret__txt="fine")
+        (folder / ".record.toml").write_text('people = ["boss"]')
+        for name in ("secret.trk", "secret.frm"):
+            invenio.deposit("r1", name, b"fine")
+        offered = portal.ask("olga", "POST", "/available", {"record": "r1"})
+        assert [one["name"] for one in offered.json()["workflows"]] == ["pair-up"]
+        assert portal.ask("olga", "POST", "/r1/start", {"name": "count"}).status_code == 404
+        assert portal.ask("olga", "POST", "/r1/look").json()["workflows"] == []
+        begun = portal.ask("olga", "POST", "/r1/start").json()
+        assert [one["id"] for one in begun["workflows"]] == ["r1-pair-up-1"]
