@@ -188,6 +188,7 @@ def test_bytes_that_changed_by_themselves_are_noticed(lab: Lab) -> None:
     with pytest.raises(IntegrityError, match="expected sha256:"):
         lab.read("a.out")
     assert not (lab.scratch / "t").exists()
+    assert lab.read("a.out") == b"evil", "once it was said, it is what it is"
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_later(lab: Lab) -> None:

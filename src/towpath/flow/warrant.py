@@ -91,14 +91,16 @@ class Warrants:
             self._repositories(repository).revoke(_capability(data))
         except Transient as error:
             away[repository] = error
-            self._later(place, data, error, error.after)
+            self._later(place, data, str(error), error.after)
         except (TowpathError, OSError) as error:
-            self._later(place, data, error)
+            self._later(place, data, str(error))
+        except Exception as error:  # noqa: BLE001  told: an adapter is other people's code; in its words may be a secret
+            self._later(place, data, type(error).__name__)
         else:
             self._drop(place, "revoked")
 
-    def _later(self, place: str, data: Mapping[str, Any], error: Exception, after: float = 0.0) -> None:
-        log.warning("warrant not revoked, tried again: record %s: %s", data["record"], error)
+    def _later(self, place: str, data: Mapping[str, Any], why: str, after: float = 0.0) -> None:
+        log.warning("warrant not revoked, tried again: record %s: %s", data["record"], why)
         tries = int(data.get("tries", 0))
         wait = max(min(_AGAIN * 2**tries, _LONGEST), after)
 
@@ -107,7 +109,7 @@ class Warrants:
             if slot.data:
                 tx.set_slot(slot, {**data, "tries": tries + 1, "again": tx.now() + wait})
             if tries == 0:
-                tx.event("warrant not revoked", item=_item(place), why=str(error), until=data["expires"])
+                tx.event("warrant not revoked", item=_item(place), why=why, until=data["expires"])
 
         self._catalog.write(transact)
 
@@ -135,8 +137,8 @@ class Reaper:
         if self._under_way is not None:
             if not self._under_way.done():
                 return True
-            self._under_way.result()
-            self._under_way = None
+            ended, self._under_way = self._under_way, None
+            ended.result()
         if not self._warrants.are_due():
             return False
         self._under_way = self._thread.submit(self._warrants.end, go_on=lambda: not self._is_closed)

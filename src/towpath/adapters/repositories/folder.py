@@ -246,6 +246,7 @@ class FolderRepository:
             target.unlink(missing_ok=True)
             if is_changed:
                 raise Transient(f"{folder / key}: changed while it was read")
+            self._sums.pop((record, key), None)  # it is what it is now
             raise IntegrityError(
                 f"{folder / key}: found sha256:{sha256}; expected {file.checksum}, as it was when it was listed"
             )
