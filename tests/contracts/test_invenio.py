@@ -161,6 +161,9 @@ def test_a_full_repository_is_a_fault_of_the_site(lab: Lab) -> None:
     lab.server.fail("put", "refuse")
     with pytest.raises(SiteError, match=r"too full to put 'a.json'"):
         lab.write()
+    assert set(lab.server.records[lab.record].files) == {"a.out"}, (
+        "what is not complete keeps a record unpublished"
+    )
 
 
 def test_an_answer_without_end_is_cut_off(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

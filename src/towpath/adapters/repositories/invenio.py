@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,7 @@ from towpath.base.errors import (
     SiteError,
     StateError,
     StorageError,
+    TowpathError,
     Transient,
 )
 from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
@@ -332,8 +334,15 @@ class InvenioRepository:
         elif found.status not in _ABSENT:
             raise self._refused(found, f"read the files of {record}", upload)
         self._begin(upload)
-        self._expect(upload, self._server.put(f"{upload.place}/content", upload.by, sums.size, sums.chunks()))
-        return self._commit(upload, sums)
+        try:
+            self._expect(
+                upload, self._server.put(f"{upload.place}/content", upload.by, sums.size, sums.chunks())
+            )
+            return self._commit(upload, sums)
+        except (SiteError, NotFoundError):  # a record with a file that is not complete cannot be published
+            with suppress(TowpathError):
+                self._remove(upload)
+            raise
 
     def _check_ours(self, upload: "_Upload", table: Mapping[str, Any]) -> None:
         made_by = file_of(table).made_by
