@@ -405,6 +405,9 @@ def test_nor_where_everybody_is_a_viewer(
     for path in ("/settings", "/configuration"):
         assert nobody.ask("GET", path).status_code in (401, 404)
     assert "wfn" not in server.browser.get("/sources").text
+    pages = [server.browser.get(path).text for path in ("/", "/items")]
+    assert (">chem<" in pages[0]) is is_there
+    assert not any(word in page for word in ("retrieve", ">count<") for page in pages)
     assert nobody.ask("GET", f"/items/{mine}").status_code == 404, "it is no public record"
     assert nobody.get("/items")["items"] == []
     world.invenio.publish(world.mine)

@@ -3,16 +3,25 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from plainpipe.site import make
 
 from towpath import Site
-from towpath.base.errors import BusyError, DefinitionError, NotFoundError, SiteError, StateError, UsageError
+from towpath.base.errors import (
+    BusyError,
+    DefinitionError,
+    NotFoundError,
+    SiteError,
+    StateError,
+    Transient,
+    UsageError,
+)
 from towpath.base.states import Outcome, Work
 from towpath.contracts.records import Seen
+from towpath.contracts.repository import Capability, RecordFile
 from towpath.testing.postgres import Server
 
 PIPELINE = """
@@ -221,11 +230,52 @@ def test_a_file_that_changed_after_the_start_is_not_processed_as_what_it_was(sit
     first, second = site.show("r1-count-1"), site.show("r1-count-2")
     assert first.work[0].state is Work.REJECTED
     assert "changed or taken away" in first.runs[-1].reasons[0]
-    site.start("plain", "r1", "count", files=["a.txt"], force=True)
+    assert second.work[-1].state is Work.DONE
+    assert [one.key for one, _ in site.restart("r1-count-1").started] == ["r1-count-3"], (
+        "it holds its file no more"
+    )
     (folder / "a.txt").unlink()
     site.run()
     assert "changed or taken away" in site.show("r1-count-3").runs[-1].reasons[0]
-    assert second.work[-1].state is Work.DONE
+
+
+def test_a_file_that_comes_back_after_it_was_missed_is_processed(site: Site) -> None:
+    folder = put(site, "r1", a__txt="one")
+    for n in (1, 2, 3):  # so often at most: it may be the repository that is wrong
+        assert [one.key for one, _ in site.look_at_record("plain", "r1").started] == [f"r1-count-{n}"]
+        (folder / "a.txt").rename(folder / "a.away")
+        site.run()
+        assert site.show(f"r1-count-{n}").work[0].state is Work.REJECTED
+        (folder / "a.away").rename(folder / "a.txt")
+    assert site.run().did_nothing
+    assert [one.key for one, _ in site.start("plain", "r1", "count").started] == ["r1-count-4"]
+
+
+def test_a_record_that_cannot_be_looked_at_hides_no_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        put(site, f"r{n}", a__txt="one")
+    repository, asked, wrong = site._parts.records.repositories("records"), [], {"r1", "r3"}
+    files = repository.files
+
+    def look(record: str, by: Capability | None = None) -> Sequence[RecordFile]:
+        asked.append(record)
+        if record in wrong:
+            raise Transient(f"answered 500 for {record}")
+        return files(record, by)
+
+    monkeypatch.setattr(repository, "files", look)
+    site.run()
+    assert sorted(keys(site)) == ["r0-count-1", "r2-count-1", "r4-count-1"]
+    told = [event.data["why"] for event in site.events(limit=1000) if event.type == "problem"]
+    assert told == [f"sources.counts: record {name}: answered 500 for {name}" for name in ("r1", "r3")]
+    for n in range(5, 12):
+        put(site, f"r{n}", a__txt="one")
+    wrong |= {f"r{n}" for n in range(5, 12)}
+    asked.clear()
+    site.run()
+    assert len(asked) == 3, "now it is the repository"
 
 
 def test_a_published_record_keeps_its_files_and_the_results_stay_here(site: Site) -> None:

@@ -188,6 +188,7 @@ def test_bytes_that_changed_by_themselves_are_noticed(lab: Lab) -> None:
     with pytest.raises(IntegrityError, match="expected sha256:"):
         lab.read("a.out")
     assert not (lab.scratch / "t").exists()
+    assert lab.read("a.out") == b"evil", "once it was said, it is what it is"
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_later(lab: Lab) -> None:
@@ -390,8 +391,10 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk: Path, tmp_path: Pat
 
 def test_a_note_that_cannot_be_written_leaves_the_former(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.write(content=b"old")
+    parts: list[str] = []
 
     def fail(_: int) -> None:
+        parts.extend(path.name for path in lab.record.glob("*.part"))
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(notes.os, "fsync", fail)
@@ -399,7 +402,10 @@ def test_a_note_that_cannot_be_written_leaves_the_former(lab: Lab, monkeypatch: 
         notes.note(lab.record, {})
     monkeypatch.undo()
     assert lab.made() == {"a.json": MADE}
-    assert not list(lab.record.glob("*.part")) and not list(lab.record.glob(".towpath.json.*"))
+    assert [name[:9] for name in parts] == [".towpath-"], (
+        "whoever is killed leaves what is removed after a day"
+    )
+    assert not list(lab.record.glob("*.part"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -160,6 +161,9 @@ def test_a_full_repository_is_a_fault_of_the_site(lab: Lab) -> None:
     lab.server.fail("put", "refuse")
     with pytest.raises(SiteError, match=r"too full to put 'a.json'"):
         lab.write()
+    assert set(lab.server.records[lab.record].files) == {"a.out"}, (
+        "what is not complete keeps a record unpublished"
+    )
 
 
 def test_an_answer_without_end_is_cut_off(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,12 +181,17 @@ def test_broken_json_is_tried_later(lab: Lab, ask: str) -> None:
         call(lab)
 
 
-def test_an_answer_that_trickles_is_not_waited_for(lab: Lab) -> None:
+def test_what_trickles_is_not_waited_for(lab: Lab) -> None:
     """Though each part of it comes in time."""
     lab.repository = lab.make(timeout=0.05)
     lab.server.fail("draft-files", "trickle", value=0.01)
     with pytest.raises(Transient, match="did not answer in time"):
         lab.repository.files(lab.record)
+    lab.server.deposit(lab.record, "a.out", b"0" * 400)
+    lab.server.fail("store", "trickle", value=0.01)
+    with pytest.raises(Transient, match=r"the bytes at .* hardly come from http://127"):
+        lab.read()
+    assert lab.leftovers() == []
 
 
 @pytest.mark.parametrize("ask", ["mint", "init", "probe", "draft"])
@@ -200,6 +209,29 @@ def test_a_slow_answer_is_not_waited_for(lab: Lab, ask: str) -> None:
     lab.server.fail(route, "slow", value=0.4)
     with pytest.raises(Transient, match="did not answer in time"):
         call(lab)
+
+
+def test_a_server_that_does_not_answer_keeps_few_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    monkeypatch.setattr(asking, "_TURN", 0.01)
+    lab.repository = lab.make()
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        answer.wait(20.0)
+
+    lab.server.before("draft-files", hang)
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(lab.repository.files, lab.record)
+        try:
+            assert asked.wait(20.0)
+            with pytest.raises(Transient, match="has yet to answer 1 others"):
+                lab.repository.files(lab.record)
+        finally:
+            answer.set()
+        assert [file.key for file in first.result()] == ["a.out"]
+    assert lab.repository.files(lab.record)
 
 
 def test_nobody_listening_is_tried_later() -> None:
@@ -555,6 +587,23 @@ def test_a_list_is_paged_and_stops_at_what_is_known(lab: Lab) -> None:
     assert [entry.id for entry in repository.records(found[1].version)] == records[:7:-1]
     assert lab.server.count("listing") == 1
     assert len(list(repository.records("no version"))) == 10
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [5, "text", [None, 3], {"hits": 5, "entries": "x"}, {"key": "a.out", "checksum": "md5:0", "size": 1e999}],
+)
+def test_what_is_of_another_kind_is_as_if_it_were_not_told(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, odd: object
+) -> None:
+    table = {"id": lab.record, "hits": odd, "entries": [odd], "access": odd, "metadata": odd}
+    for told in (table, {**table, "entries": odd}):
+        monkeypatch.setattr(
+            lab.repository._server, "ask", lambda *_, told=told, **__: asking.Answer(200, told)
+        )
+        assert list(lab.repository.records()) == []
+        assert {file.size for file in lab.repository.files(lab.record)} <= {-1}
+        assert lab.repository.may(lab.record, Caller("nobody")) == frozenset()
 
 
 def test_a_record_that_is_listed_twice_is_told_once(lab: Lab) -> None:

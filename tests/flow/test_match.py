@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.contracts.records import Role, Seen, Workflow
+from towpath.flow import match as matching
 from towpath.flow.match import extension_of, match
 
 
@@ -91,6 +92,18 @@ def test_a_lone_one_of_another_name_will_do_and_several_will_not() -> None:
     assert why(Seen("two.gro"), Seen("one.gro"), Seen("run.xtc")) == (
         f"Trajectory of run.xtc: {told}".replace("one.gro, two.gro", "two.gro, one.gro")
     )
+    assert why(Seen("run.xtc"), *[Seen(f"g{n}.gro") for n in range(300)]).endswith(
+        "g6.gro, g7.gro and 292 more may be it: name one of them, or name it like run.xtc"
+    )
+
+
+def test_each_file_is_looked_at_once_for_each_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    fit = matching.fit
+    monkeypatch.setattr(matching, "fit", lambda role, file: looked.append(file.key) or fit(role, file))
+    files = [Seen(f"f{n}.{ending}") for n in range(50) for ending in ("xtc", "gro")]
+    assert len(offered(*files, known=[PAIR])) == 50
+    assert len(looked) == 2 * len(files)
 
 
 def test_an_optional_role_may_be_empty() -> None:

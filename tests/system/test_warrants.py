@@ -1,6 +1,7 @@
 """What lets the site work on a record of InvenioRDM is revoked however a processing ends, and is never seen by a run."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from towpath import Site
 from towpath.base.errors import Transient
 from towpath.base.states import Work
 from towpath.contracts.repository import Caller
-from towpath.flow.warrant import RULE
+from towpath.flow.warrant import RULE, Reaper
 from towpath.testing.invenio import InvenioServer
 
 PIPELINE = """
@@ -136,14 +137,44 @@ def test_it_goes_when_the_processing_fails(
 def test_what_is_tried_again_after_that_gets_another_by_the_site_itself(
     site: Site, server: InvenioServer, staff: str, record: str, ann: Caller
 ) -> None:
+    """Also where nobody knows whether the first one is revoked: it is not used any more."""
     key = begin(site, server, record, "fail", ann)
+    server.fail("unmint", "lost-500")
     site.run()
+    assert (links(server, record), noted(site)) == (0, 1)
     server.requests.clear()
     site.rerun(key, "retrieve")
     site.run()
     minted = [seen for seen in server.requests if seen.route == "mint"]
     assert [seen.headers["authorization"] for seen in minted] == [f"Bearer {staff}"]
-    assert (links(server, record), noted(site)) == (0, 0)
+    assert [row.state for row in site.show(key).work][:2] == [Work.DONE, Work.FAILED]
+    assert (links(server, record), noted(site)) == (0, 1)
+
+
+def test_a_daemon_waits_for_no_repository_that_does_not_answer(
+    site: Site, server: InvenioServer, record: str, ann: Caller
+) -> None:
+    for _ in range(2):
+        site.stop(begin(site, server, record, "text", ann))
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        answer.wait(20.0)
+
+    server.before("unmint", hang)
+    server.fail("unmint", "proxy")
+    reaper = Reaper(site._parts.records.warrants)
+    try:
+        assert reaper.tend()
+        assert asked.wait(20.0)
+        assert reaper.tend()
+        answer.set()
+        wait_for(lambda: not reaper.tend())
+    finally:
+        answer.set()
+        reaper.close()
+    assert (server.count("unmint"), noted(site)) == (1, 2), "it is not asked about the second one, too"
 
 
 def test_it_goes_when_the_processing_is_stopped(
@@ -220,6 +251,7 @@ def test_lost_commits_busy_servers_and_cut_downloads_lose_nothing(
 ) -> None:
     key = begin(site, server, record, "text", ann)
     server.fail("store", "cut")
+    server.fail("store", "page")  # of a proxy, in place of the bytes
     server.fail("put", "busy", value=0.05)
     server.fail("commit", "lost")
     server.fail("commit", "wrong-checksum")

@@ -47,7 +47,13 @@ def item_events(request: Request, asker: Asked, item: int, *, ends: Ends, last: 
 
 
 def events_of(
-    request: Request, asker: Asked, pipeline: str, mine: Callable[[Item], bool], *, last: str = ""
+    request: Request,
+    asker: Asked,
+    pipeline: str,
+    mine: Callable[[Item], bool],
+    *,
+    still: Callable[[], bool] = lambda: True,
+    last: str = "",
 ) -> Stream:
     """Answer with what happens to some items of a pipeline, those there are and those to come.
 
@@ -59,6 +65,8 @@ def events_of(
         The pipeline.
     mine
         Whether an item is one of them; asked once for each.
+    still
+        Whether the asker may still see any of this; asked now and then, in a thread.
     last
         The header `Last-Event-ID`: where the stream was cut off; without it the stream begins now.
     """
@@ -73,7 +81,10 @@ def events_of(
 
     hub: Hub = request.app.state.hub
     return hub.stream(
-        topics=Topics(pipelines=(pipeline,)), after=number, visible=seen, still=asker.is_in_force
+        topics=Topics(pipelines=(pipeline,)),
+        after=number,
+        visible=seen,
+        still=lambda: asker.is_in_force() and still(),
     )
 
 

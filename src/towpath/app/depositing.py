@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from towpath.app.gateway import Gateway
-from towpath.app.records import Begun, Listing, digest
+from towpath.app.records import Among, Begun, Listing, digest
 from towpath.base.errors import NotFoundError, StateError, Transient, UsageError
 from towpath.contracts.definition import Definition
 from towpath.contracts.records import Matched, Seen, Workflow
@@ -21,15 +21,15 @@ class Depositing(Gateway):
         """Which workflows apply to files of which this is known, to which together, and why not to the others."""
         return self._parts.records.available(pipeline, files)
 
-    def available_on(self, pipeline: str, record: str) -> tuple[Matched, Listing]:
-        """The same for the files that are on a record, which are looked into.
+    def available_on(self, pipeline: str, record: str, *, among: Among = None) -> tuple[Matched, Listing]:
+        """The same for the files that are on a record (of one `among` these repositories), which are looked into.
 
         Raises
         ------
         NotFoundError
             If there is no such record.
         """
-        return self._parts.records.on(pipeline, record)
+        return self._parts.records.on(pipeline, record, among)
 
     def access(self, repository: str, record: str, caller: Caller) -> frozenset[Access]:
         """What the repository lets somebody do with a record, as it said within half a minute.
@@ -79,6 +79,7 @@ class Depositing(Gateway):
         files: Sequence[str] = (),
         force: bool = False,
         caller: Caller | None = None,
+        among: Among = None,
         priority: int = 0,
     ) -> Begun:
         """Start a workflow, or all that apply, on files of a record (default: on all).
@@ -93,6 +94,8 @@ class Depositing(Gateway):
             Take files too that are in work for the same workflow.
         caller
             Who asks, with what they brought for the repository: its permission to work on the record is got with that.
+        among
+            The repositories in which they may do this to the record; None: all.
 
         Raises
         ------
@@ -109,12 +112,14 @@ class Depositing(Gateway):
             if plan.kind == "records" and workflow in ("", plan.item):
                 self._refuse_paused(plan)
         return self._parts.records.start(
-            pipeline, record, workflow=workflow, files=files, force=force, caller=caller, priority=priority,
-            who=self.who, write=self._write,
+            pipeline, record, workflow=workflow, files=files, force=force, caller=caller, among=among,
+            priority=priority, who=self.who, write=self._write,
         )  # fmt: skip
 
-    def look_at_record(self, pipeline: str, record: str) -> Begun:
+    def look_at_record(self, pipeline: str, record: str, *, among: Among = None) -> Begun:
         """Start at once what is mapped to files of a record that are new or have changed: for a hook of the repository.
+
+        The record is that of each repository (`among` these) that has it.
 
         Raises
         ------
@@ -123,7 +128,10 @@ class Depositing(Gateway):
         Transient
             If a repository cannot be asked now, and nothing was started.
         """
-        found = [plan for plan in self._of(pipeline).sources.values() if plan.kind == "records"]
+        found = [
+            plan for plan in self._of(pipeline).sources.values()
+            if plan.kind == "records" and (among is None or plan.settings["repository"] in among)
+        ]  # fmt: skip
         parts: list[Begun] = []
         missing: list[NotFoundError] = []
         for plan in found:

@@ -8,14 +8,14 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 
 from towpath.app.fresh import Fresh, Pace
 from towpath.app.repositories import Repositories
-from towpath.base.errors import BusyError, NotFoundError, SiteError, Transient, UsageError
+from towpath.base.errors import BusyError, NotFoundError, SiteError, TowpathError, Transient, UsageError
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.definition import Definition, KindPlan, SourcePlan
 from towpath.contracts.records import HEAD, Matched, Offer, Seen, Workflow
@@ -37,11 +37,13 @@ FRESH = 30.0  # seconds for which what somebody may is not asked again
 _MOST = 500  # records for which it is asked in that time what one person may
 _PAUSE = 2.0  # seconds until a repository that did not answer for somebody is asked again for them
 _WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
+_IN_A_ROW = 3  # records that cannot be looked at, until it is the repository that is in trouble
 _AT_ONCE = 200  # items that are begun in one transaction
 _KEPT = 10_000  # files whose content is remembered
 
 Told = list[Started | BusyError | None]
 ContentOf = Callable[[bytes], str]
+Among = Collection[str] | None  # names of the repositories that are meant; None: all
 Write = Callable[[Callable[[Transaction], Told]], Told]
 
 
@@ -113,6 +115,7 @@ class Records:
         self.keepers: Fresh[str] = Fresh(FRESH)
         self.pace = Pace(_MOST, FRESH, _PAUSE)
         self._entries: dict[str, list[RecordEntry]] = {}
+        self._away: dict[str, Transient] = {}
         self._since: dict[str, tuple[str, float]] = {}  # the latest version seen, and when all were asked for
         self._done: dict[tuple[str, str, str], str] = {}
         self._lock = threading.Lock()
@@ -132,25 +135,24 @@ class Records:
         """What is offered for files of which only this is known."""
         return match(self.workflows(pipeline), files)
 
-    def on(self, pipeline: str, record: str, by: Capability | None = None) -> tuple[Matched, Listing]:
+    def on(self, pipeline: str, record: str, among: Among = None) -> tuple[Matched, Listing]:
         """What is offered for the files of a record, with what they are.
 
         Raises
         ------
         NotFoundError
-            If no repository of the pipeline has such a record.
+            If no repository of the pipeline (among these) has such a record.
         """
-        repository = self.holder(pipeline, record, by)
-        listing = self.listing(pipeline, repository, record, by)
+        repository = self.holder(pipeline, record, among)
+        listing = self.listing(pipeline, repository, record)
         mine = [one for one in self.workflows(pipeline) if one.repository == repository]
         return match(mine, listing.seen), listing
 
-    def holder(self, pipeline: str, record: str, by: Capability | None = None) -> str:
+    def holder(self, pipeline: str, record: str, among: Among = None) -> str:
         """The name of the repository that has a record. Raises `NotFoundError`."""
-        names = list(dict.fromkeys(one.repository for one in self.workflows(pipeline)))
-        for name in names:
+        for name in _repositories(self.workflows(pipeline), among):
             try:
-                self.repositories(name).record(record, by)
+                self.repositories(name).record(record)
             except NotFoundError:
                 continue
             return name
@@ -255,9 +257,12 @@ class Records:
         force: bool = False,
         once: bool = False,
         caller: Caller | None = None,
+        among: Among = None,
         priority: int = 0,
     ) -> Begun:
         """Start a workflow, or all that apply, on files of a record, or on all of them.
+
+        The record is that of the first repository (`among` these) that has it and that the workflow is for.
 
         Raises
         ------
@@ -272,7 +277,7 @@ class Records:
         if not known:
             names = ", ".join(one.name for one in self.workflows(pipeline)) or "none"
             raise NotFoundError(f"found no workflow {workflow!r}; there are {names}")
-        repository, by = self._granted(pipeline, record, caller)
+        repository, by = self._granted(_repositories(known, among), record, caller)
         grants = _Grants(by, lambda: self._grant(repository, record, caller))
         try:
             listing = self.listing(pipeline, repository, record, by)
@@ -327,9 +332,8 @@ class Records:
                     refused.append(Refused(offer, str(one), one.holder))
         return Begun(tuple(started), tuple(refused), matched.unmatched)
 
-    def _granted(self, pipeline: str, record: str, caller: Caller | None) -> tuple[str, Capability]:
+    def _granted(self, names: Iterable[str], record: str, caller: Caller | None) -> tuple[str, Capability]:
         """The repository that has the record, and what the site may act with there."""
-        names = list(dict.fromkeys(one.repository for one in self.workflows(pipeline)))
         for name in names:
             try:
                 return name, self._grant(name, record, caller)
@@ -358,9 +362,15 @@ class Records:
     def look(
         self, plan: SourcePlan, write: Write, *, is_paused: Callable[[], bool] = lambda: False
     ) -> Looked:
-        """Start what a source maps to files that are new or have changed."""
+        """Start what a source maps to files that are new or have changed.
+
+        Raises
+        ------
+        Transient, SiteError
+            If the repository cannot be asked, or refuses: for one record after another, and not for one that is wrong.
+        """
         workflow = Workflow.of(plan)
-        count, unsettled = 0, 0
+        count, unsettled, in_a_row = 0, 0, 0
         problems: list[str] = []
         for entry in self._records(workflow.repository) if workflow.automatic else ():
             if is_paused():
@@ -371,10 +381,13 @@ class Records:
                 continue
             try:
                 begun = self.look_at(plan, entry.id, write)
-            except (NotFoundError, UsageError) as error:
+            except TowpathError as error:
                 problems.append(f"sources.{plan.name}: record {entry.id}: {error}")
+                in_a_row += not isinstance(error, UsageError)
+                if in_a_row == _IN_A_ROW:
+                    raise
             else:
-                count += len(begun.started)
+                count, in_a_row = count + len(begun.started), 0
                 self._done[name] = entry.version
         return Looked(count, unsettled, tuple(problems))
 
@@ -390,15 +403,28 @@ class Records:
     def look_anew(self) -> None:
         """A round of looks begins: each repository is asked once in it for the records that there are."""
         self._entries.clear()
+        self._away.clear()
 
     def _records(self, repository: str) -> list[RecordEntry]:
+        if repository in self._away:
+            raise self._away[repository]
         if repository not in self._entries:
             since, asked = self._since.get(repository, ("", 0.0))
             if time.monotonic() - asked > _WHOLE:
                 since, asked = "", time.monotonic()
-            found = self._entries[repository] = list(self.repositories(repository).records(since))
+            try:
+                found = self._entries[repository] = list(self.repositories(repository).records(since))
+            except Transient as error:
+                self._away[repository] = error
+                raise
             self._since[repository] = max([since, *(entry.version for entry in found)]), asked
         return self._entries[repository]
+
+
+def _repositories(workflows: Iterable[Workflow], among: Among) -> list[str]:
+    """The names of the repositories that workflows are for."""
+    names = dict.fromkeys(one.repository for one in workflows)
+    return [name for name in names if among is None or name in among]
 
 
 def digest(bearer: str) -> bytes:

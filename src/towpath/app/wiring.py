@@ -60,6 +60,7 @@ from towpath.flow.notify import Notifier
 from towpath.flow.outbox import couriers
 from towpath.flow.process import Chore, Process
 from towpath.flow.publish import Publisher
+from towpath.flow.warrant import Reaper
 
 log = logging.getLogger(__name__)
 
@@ -309,9 +310,11 @@ class Parts:
         carrier = self._carrier()
         notifier = self._notifier()
 
+        reaper = Reaper(self.records.warrants)
+
         def tell() -> bool:
-            self.records.warrants.end()
-            return notifier.tell()
+            is_behind = reaper.tend()
+            return notifier.tell() or is_behind
 
         process = Process(
             self.catalog,
@@ -358,6 +361,7 @@ class Parts:
             self.retention.close()
             executor.close()
             process.close()
+            reaper.close()
             session.close()
 
     def _credentials(self) -> Callable[[int, int], Credentials] | None:

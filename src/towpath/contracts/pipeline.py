@@ -276,13 +276,19 @@ class HandoffTable(StageTable):
     produces: dict[str, Expected] = Field(min_length=1)
 
 
-class RetrieveTable(StageTable):
+class _CarryTable(StageTable):
+    """What asks a repository, which may be away for an hour."""
+
+    attempts: int = Field(default=10, ge=1)
+
+
+class RetrieveTable(_CarryTable):
     """The built-in kind `retrieve`: get the item's files from the repository; each role's is a product ``deposit/ROLE``."""
 
     kind: Literal["retrieve"]  # type: ignore[assignment]  # each kind narrows the one of its base
 
 
-class DeliverTable(StageTable):
+class DeliverTable(_CarryTable):
     """The built-in kind `deliver`: put what was made on the item's record.
 
     `products` are stages or ``"stage.output"`` (default: all that the stages before it make, without what was retrieved);

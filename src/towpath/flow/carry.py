@@ -133,11 +133,7 @@ class Carrier:
             for role, file in wanted.items():
                 target = Path(folder) / role / _file_name(file.key)
                 target.parent.mkdir()
-                try:
-                    found = repository.read(record, file.key, target, _pass, by)
-                except NotFoundError:
-                    raise IntegrityError(f"{record}: {file.key}: {_CHANGED}") from None
-                _compare(record, file, found)
+                _compare(record, file, _read(repository, record, file.key, target, by))
                 got[role] = target
             hashes = {role: file_sha256(path).hex() for role, path in got.items()}
             size = sum(path.stat().st_size for path in got.values())
@@ -191,6 +187,16 @@ def _file_name(key: str) -> str:
     """A file's name in the store: the depositor's, as far as a file can be called so."""
     name = ids.slug(key.rpartition("/")[2])
     return name if not name.startswith("-") else f"%2D{name[1:]}"
+
+
+def _read(repository: Repository, record: str, key: str, target: Path, by: Capability) -> RecordFile:
+    """Get a file; what came as other bytes than the repository states may come as it should another time."""
+    try:
+        return repository.read(record, key, target, _pass, by)
+    except NotFoundError:
+        raise IntegrityError(f"{record}: {key}: {_CHANGED}") from None
+    except IntegrityError as error:
+        raise Transient(str(error)) from None
 
 
 def _compare(record: str, stated: RecordFile, found: RecordFile) -> None:

@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 
 from towpath.contracts.records import Matched, Offer, Role, Seen, Workflow
 
+_NAMED = 8  # files among which somebody is to choose
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -38,10 +40,9 @@ def match(workflows: Iterable[Workflow], files: Sequence[Seen]) -> Matched:
     wanting: dict[str, str] = {}
     beside: dict[str, str] = {}  # by workflow: what is wanting, for files that were to go along
     for workflow in known:
-        for lead in files:
-            if not fit(workflow.role(workflow.per), lead).fits:
-                continue
-            offer = _offer(workflow, lead, files)
+        fitting = {role.name: _Fitting.of(role, files) for role in workflow.roles}
+        for lead, _ in fitting[workflow.per].files:
+            offer = _offer(workflow, lead, fitting)
             if isinstance(offer, Offer):
                 offers.append(offer)
             else:
@@ -81,37 +82,53 @@ def extension_of(name: str, known: Sequence[str]) -> str | None:
     return max(found, key=len, default=None)
 
 
-def _offer(workflow: Workflow, lead: Seen, files: Sequence[Seen]) -> Offer | str:
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """The files that may play a role, each with its rank: all, and by what their names have before the ending."""
+
+    files: Sequence[tuple[Seen, int]]
+    by_stem: Mapping[str, Sequence[tuple[Seen, int]]]
+
+    @classmethod
+    def of(cls, role: Role, files: Iterable[Seen]) -> "_Fitting":
+        """Of these files."""
+        found = [(one, told.rank) for one in files if (told := fit(role, one)).fits]
+        by_stem: dict[str, list[tuple[Seen, int]]] = {}
+        for one, rank in found:
+            by_stem.setdefault(_stem(one.key), []).append((one, rank))
+        return cls(found, by_stem)
+
+    def nearest(self, lead: Seen) -> list[Seen]:
+        """Of several beside this one: those of the same name before the ending, else all; of these the preferred ending."""
+        stem = _stem(lead.key)
+        same = [(one, rank) for one, rank in self.by_stem.get(stem, ()) if one.key != lead.key]
+        pool = same or [(one, rank) for one, rank in self.files if one.key != lead.key]
+        if not same and len(self.by_stem) - (stem in self.by_stem) > 1:
+            return [one for one, _ in pool]
+        best = min((rank for _, rank in pool), default=0)
+        return [one for one, rank in pool if rank == best]
+
+
+def _offer(workflow: Workflow, lead: Seen, fitting: Mapping[str, _Fitting]) -> Offer | str:
     """What is offered with this file at its head, or what is wanting."""
     chosen = {workflow.per: lead.key}
     reasons = [_reason(workflow.role(workflow.per), lead)]
     for role in workflow.roles:
         if role.name == workflow.per:
             continue
-        beside = [one for one in files if one.key != lead.key and fit(role, one).fits]
-        best = _nearest(role, lead, beside)
+        best = fitting[role.name].nearest(lead)
         if len(best) == 1:
             chosen[role.name] = best[0].key
             reasons.append(f"{best[0].key} is its {role.name}")
         elif not role.optional:
             if not best:
                 return f"it needs a {role.name} beside it ({_wanted(role)})"
-            names = ", ".join(one.key for one in best)
+            more = f" and {len(best) - _NAMED} more" if len(best) > _NAMED else ""
+            names = ", ".join(one.key for one in best[:_NAMED]) + more
             return (
                 f"it needs a {role.name}, and {names} may be it: name one of them, or name it like {lead.key}"
             )
     return Offer(workflow, chosen, "; ".join(reasons))
-
-
-def _nearest(role: Role, lead: Seen, beside: Sequence[Seen]) -> list[Seen]:
-    """Of several that fit: those with the same name before the ending, else all; of these the preferred ending."""
-    same = [one for one in beside if _stem(one.key) == _stem(lead.key)]
-    pool = same or list(beside)
-    if not same and len({_stem(one.key) for one in pool}) > 1:
-        return pool
-    ranks = {one.key: fit(role, one).rank for one in pool}
-    best = min(ranks.values(), default=0)
-    return [one for one in pool if ranks[one.key] == best]
 
 
 def _stem(key: str) -> str:

@@ -1,16 +1,18 @@
 """Start: files of a record become an item of a workflow, ``{record}-{workflow}-{n}``, with all of its route's work.
 
 Promises that numbers follow one another without a gap for each record and workflow, whoever starts at once; that a file in
-work is not taken a second time unless that is forced; and that an automatic start of the same bytes happens once. What was
-started before is read from the items themselves. Never touches the repository.
+work is not taken a second time unless that is forced; and that an automatic start of the same bytes happens once (but for
+those that had gone when they were to be retrieved). What was started before is read from the items themselves. Never touches
+the repository.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from towpath.base.errors import BusyError, UsageError
-from towpath.base.model import Item
+from towpath.base.model import Item, WorkRow
 from towpath.base.states import Work
 from towpath.contracts.catalog import Transaction, View
 from towpath.contracts.definition import KindPlan
@@ -18,8 +20,12 @@ from towpath.contracts.records import LONGEST_KEY
 from towpath.contracts.repository import RecordFile
 
 RULE = "records"  # of the slots that are locked while a number is taken
-OPEN = frozenset({Work.WAITING, Work.READY, Work.RUNNING, Work.HELD})
+_GOES_ON = frozenset({Work.READY, Work.RUNNING, Work.HELD})
+_ENDED_BADLY = frozenset({Work.REJECTED, Work.FAILED, Work.POISONED, Work.STOPPED})
+_LOST = 3  # times that the same bytes may have gone before they were retrieved, until they are not started by themselves
 _PAGE = 1000
+
+_Mark = frozenset[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +65,9 @@ def start(
     """
     tx.slot(f"{RULE}:{kind.pipeline}/{kind.name}", record)
     before = list(_items(tx, kind, record))
-    held = _held(tx, before)
-    marks = [fingerprint_of(item) for item in before]
+    works = tx.work([item.id for item in before]) if before else {}
+    held = {str(item.attributes["file"]): item.key for item in before if _is_in_work(works[item.id])}
+    marks = _marks(kind, before, works)
     number = max((int(item.attributes["n"]) for item in before), default=0)
     told: list[Started | BusyError | None] = []
     fresh: list[Item] = []
@@ -73,7 +80,7 @@ def start(
         else:
             number += 1
             fresh.append(_item(kind, record, number, one, who))
-            marks.append(mark)
+            marks.add(mark)
             held[lead] = fresh[-1].key
             told.append(Started(0, fresh[-1].key))
     numbers = dict(
@@ -108,12 +115,12 @@ def _busy(kind: KindPlan, lead: str, holder: str) -> BusyError:
     return BusyError(text, holder)
 
 
-def fingerprint(files: Mapping[str, RecordFile]) -> Mapping[str, tuple[str, str]]:
-    """What tells whether the same bytes are meant: name and checksum by role (the size where none is told)."""
-    return {role: (file.key, file.checksum or str(file.size)) for role, file in files.items()}
+def fingerprint(files: Mapping[str, RecordFile]) -> _Mark:
+    """What tells whether the same bytes are meant: role, name and checksum of each (the size where none is told)."""
+    return frozenset((role, file.key, file.checksum or str(file.size)) for role, file in files.items())
 
 
-def fingerprint_of(item: Item) -> Mapping[str, tuple[str, str]]:
+def fingerprint_of(item: Item) -> _Mark:
     """The same of what was started."""
     return fingerprint({role: RecordFile(**file) for role, file in item.attributes["files"].items()})
 
@@ -131,11 +138,24 @@ def _items(view: View, kind: KindPlan, record: str) -> Iterator[Item]:
         after = page[-1].id
 
 
-def _held(view: View, items: Sequence[Item]) -> dict[str, str]:
-    """The files that lead items which have not ended, with the keys of these."""
-    works = view.work([item.id for item in items]) if items else {}
-    return {
-        str(item.attributes["file"]): item.key
-        for item in items
-        if any(row.state in OPEN for row in works[item.id])
-    }
+def _is_in_work(rows: Sequence[WorkRow]) -> bool:
+    """Whether more is to happen to an item: what waits behind a stage that ended badly does not go on by itself."""
+    states = {row.state for row in rows}
+    return not states.isdisjoint(_GOES_ON) or (Work.WAITING in states and states.isdisjoint(_ENDED_BADLY))
+
+
+def _marks(kind: KindPlan, items: Iterable[Item], works: Mapping[int, Sequence[WorkRow]]) -> set[_Mark]:
+    """What was started before, without what had gone when it was to be retrieved, unless that came about again and again."""
+    marks: set[_Mark] = set()
+    lost: Counter[_Mark] = Counter()
+    for item in items:
+        mark = fingerprint_of(item)
+        if any(row.state is Work.REJECTED and _retrieves(kind, row.stage) for row in works[item.id]):
+            lost[mark] += 1
+        else:
+            marks.add(mark)
+    return marks | {mark for mark, count in lost.items() if count >= _LOST}
+
+
+def _retrieves(kind: KindPlan, stage: str) -> bool:
+    return stage in kind.stages and kind.stages[stage].service == "retrieve"

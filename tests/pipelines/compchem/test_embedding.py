@@ -1,10 +1,13 @@
 """Workflows as people of an InvenioRDM instance use them: with its tokens, and by a panel in its pages."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from towpath.api.streams import Timing
 from towpath.testing.invenio import InvenioServer
 
 MORE = """
@@ -132,3 +135,35 @@ def test_while_the_repository_cannot_be_asked_nothing_is_begun(portal: Portal) -
         answer = portal.ask(who, "POST", "/r1/start", {"name": "count"})
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
     assert portal.depot.site.items() == []
+
+
+def test_a_stream_ends_when_the_record_may_not_be_read_any_more(portal: Portal) -> None:
+    streams, fresh = portal.depot.app.state.hub.streams, portal.depot.site._parts.records.allowed
+    streams.timing = Timing(still=0.1)
+
+    def take_away() -> None:
+        portal.depot.until(lambda: streams._open)
+        del portal.invenio.records["r1"].rights["rita"]
+        fresh.now = lambda: time.monotonic() + 60.0
+
+    thread = threading.Thread(target=take_away)
+    thread.start()
+    told = portal.ask("rita", "GET", "/r1/events")  # which returns when it ends
+    thread.join()
+    assert told.status_code == 200
+    assert portal.ask("rita", "GET", "/r1/events").status_code == 404
+
+
+def test_a_record_of_the_same_name_elsewhere_is_another(make_depot: Callable[..., Any]) -> None:
+    with InvenioServer() as invenio:
+        portal = Portal(invenio, make_depot, ["pairs"])
+        folder = portal.depot.put("r1", secret__txt="fine")
+        (folder / ".record.toml").write_text('people = ["boss"]')
+        for name in ("secret.trk", "secret.frm"):
+            invenio.deposit("r1", name, b"fine")
+        offered = portal.ask("olga", "POST", "/available", {"record": "r1"})
+        assert [one["name"] for one in offered.json()["workflows"]] == ["pair-up"]
+        assert portal.ask("olga", "POST", "/r1/start", {"name": "count"}).status_code == 404
+        assert portal.ask("olga", "POST", "/r1/look").json()["workflows"] == []
+        begun = portal.ask("olga", "POST", "/r1/start").json()
+        assert [one["id"] for one in begun["workflows"]] == ["r1-pair-up-1"]

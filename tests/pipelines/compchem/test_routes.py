@@ -380,7 +380,10 @@ def test_what_cannot_be_tried_again_says_what_to_do(depot: Any) -> None:
     rejected = depot.refused("/runs/r1-count-2/retry", expect=409)
     assert rejected["state"] == "rejected" and "mend the file" in rejected["hint"]
     assert depot.get("/runs/r1-count-2")["sentence"] == ("b.txt: no program is known that writes such a file")
-    assert depot.refused("/runs/r1-count-1/stop", expect=409)["state"] == "done"
+    for number, state in ((1, "done"), (2, "rejected")):
+        assert depot.refused(f"/runs/r1-count-{number}/stop", expect=409)["state"] == state
+    depot.put("r1", b__txt="fine, mended")
+    assert depot.post("/runs/r1-count-2/resubmit")["id"] == "r1-count-3"
 
 
 def test_resubmit_is_a_new_processing(depot: Any) -> None:

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,10 @@ from towpath.base.errors import DefinitionError, SiteError, Transient
 
 _LARGEST = 32 << 20  # bytes of an answer in JSON
 _PATIENCE = 4  # times the timeout is what a whole answer in JSON may take
+_SLOWEST = 4096.0  # bytes in a second that a download must have by then
 _WAIT = 3600.0  # seconds; no Retry-After is taken for longer
+_AT_ONCE = 16  # requests to one server: where it does not answer, it is not to keep all threads waiting
+_TURN = 1.0  # seconds to wait until it is one's turn
 _HOPS = 5
 _MOVED = {301, 302, 303, 307, 308}
 _FOR_GOOD = {301, 308}
@@ -92,6 +96,7 @@ class Server:
         self._is_near = is_loopback(parts.hostname or "")
         self.where = f"{parts.scheme}://{parts.netloc}"
         self._transport = httpx.HTTPTransport(verify=trusted, trust_env=False)
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def ask(
         self,
@@ -194,11 +199,16 @@ class Server:
             content=data,
             extensions={"timeout": httpx.Timeout(self._timeout).as_dict()},
         )
-        response = self._transport.handle_request(request)
+        if not self._places.acquire(timeout=_TURN):
+            raise Transient(f"invenio: {self.where} has yet to answer {_AT_ONCE} others", _TURN)
         try:
-            yield response
+            response = self._transport.handle_request(request)
+            try:
+                yield response
+            finally:
+                response.close()
         finally:
-            response.close()
+            self._places.release()
 
     def _answer(self, response: httpx.Response, path: str) -> Answer:
         status = response.status_code
@@ -238,8 +248,13 @@ class Server:
 
     # ---- downloads
     def _parts(self, response: httpx.Response, path: str, where: str) -> Iterator[bytes]:
+        began, size = time.monotonic(), 0
         with self._troubles(path, where):
-            yield from response.iter_raw()
+            for part in response.iter_raw():
+                yield part
+                size += len(part)
+                if time.monotonic() - began > _PATIENCE * self._timeout + size / _SLOWEST:
+                    raise Transient(f"invenio: the bytes at {path} hardly come from {where}: {size} so far")
 
     def _next(self, url: httpx.URL, response: httpx.Response, key: Key) -> httpx.URL:
         """Where a redirect leads; the token is not taken along, even if the server would have it so."""

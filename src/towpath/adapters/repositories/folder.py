@@ -12,7 +12,7 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from towpath.contracts.repository import Access, Caller, Capability, Knows, Reco
 
 _CHUNK = 1 << 20
 _REMEMBERED = 200_000  # files whose checksum is kept in memory
-_PART = ".towpath-"
 _LEFT = 86_400.0  # seconds after which what a killed process left half written is removed
 _SETTINGS: dict[str, type | tuple[type, ...]] = {"root": str, "settle": (int, float)}
 _LOG = logging.getLogger("towpath.repository")
@@ -247,6 +246,7 @@ class FolderRepository:
             target.unlink(missing_ok=True)
             if is_changed:
                 raise Transient(f"{folder / key}: changed while it was read")
+            self._sums.pop((record, key), None)  # it is what it is now
             raise IntegrityError(
                 f"{folder / key}: found sha256:{sha256}; expected {file.checksum}, as it was when it was listed"
             )
@@ -285,7 +285,7 @@ class FolderRepository:
         if not made_by:
             raise ValueError("made_by: found nothing; expected the key of the processing that made the file")
         folder = self._folder(record, by)
-        part = folder / f"{_PART}{os.getpid()}-{secrets.token_hex(4)}.part"
+        part = folder / f"{notes.PART}{os.getpid()}-{secrets.token_hex(4)}.part"
         with self._troubles(folder):
             self._check_open(record, folder)
             if (file := self._same(record, folder, key, source, made_by)) is not None:
@@ -360,10 +360,11 @@ class FolderRepository:
     def _sweep(self, folder: Path) -> None:
         """Remove what a killed process left half written."""
         for entry in os.scandir(folder):
-            if entry.name.startswith(_PART) and entry.name.endswith(".part"):
+            if entry.name.startswith(notes.PART) and entry.name.endswith(".part"):
                 left = Path(entry.path)
-                if self._clock() - left.lstat().st_mtime > _LEFT:
-                    left.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # it has its own name by now
+                    if self._clock() - left.lstat().st_mtime > _LEFT:
+                        left.unlink()
 
     # ---- people
     def may(self, record: str, caller: Caller) -> frozenset[Access]:

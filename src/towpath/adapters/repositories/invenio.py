@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,17 @@ from urllib.parse import quote
 
 from towpath.adapters.repositories.asking import Answer, Key, Server, is_bearer
 from towpath.adapters.repositories.names import check_key, check_record, is_key, is_record, no_file, no_record
-from towpath.adapters.repositories.told import ALGORITHMS, MARK, Sums, entry_of, file_of, instant, is_complete
+from towpath.adapters.repositories.told import (
+    ALGORITHMS,
+    MARK,
+    Sums,
+    entry_of,
+    file_of,
+    instant,
+    is_complete,
+    table_at,
+    tables_at,
+)
 from towpath.base import hashing
 from towpath.base.errors import (
     DefinitionError,
@@ -30,6 +41,7 @@ from towpath.base.errors import (
     SiteError,
     StateError,
     StorageError,
+    TowpathError,
     Transient,
 )
 from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
@@ -165,8 +177,7 @@ class InvenioRepository:
             answer = self._server.ask("GET", self._listing, key, query=query)
             if not answer.is_done:
                 raise self._refused(answer, "list its records")
-            hits = answer.table.get("hits") or {}
-            found = [hit for hit in hits.get("hits") or [] if isinstance(hit, dict)]
+            found = tables_at(table_at(answer.table, "hits"), "hits")
             yield from found
             if len(found) < size:
                 return
@@ -195,9 +206,7 @@ class InvenioRepository:
         found = self._looked(record, "/files", by)
         if found is None:
             raise self._absent(record, by)
-        listed = found[1].get("entries") or []
-        entries = list(listed.values()) if isinstance(listed, dict) else listed
-        files = [file_of(entry) for entry in entries if isinstance(entry, dict) and is_complete(entry)]
+        files = [file_of(entry) for entry in tables_at(found[1], "entries") if is_complete(entry)]
         strange = [file.key for file in files if not is_key(file.key)]
         if strange:
             _LOG.warning("files are left out", extra={"record": record, "keys": strange[:10]})
@@ -327,8 +336,15 @@ class InvenioRepository:
         elif found.status not in _ABSENT:
             raise self._refused(found, f"read the files of {record}", upload)
         self._begin(upload)
-        self._expect(upload, self._server.put(f"{upload.place}/content", upload.by, sums.size, sums.chunks()))
-        return self._commit(upload, sums)
+        try:
+            self._expect(
+                upload, self._server.put(f"{upload.place}/content", upload.by, sums.size, sums.chunks())
+            )
+            return self._commit(upload, sums)
+        except (SiteError, NotFoundError):  # a record with a file that is not complete cannot be published
+            with suppress(TowpathError):
+                self._remove(upload)
+            raise
 
     def _check_ours(self, upload: "_Upload", table: Mapping[str, Any]) -> None:
         made_by = file_of(table).made_by
@@ -401,7 +417,7 @@ class InvenioRepository:
         if "" not in self._faces:
             return False
         seen = self._probed(self._place(record), Key())
-        access = seen.table.get("access") or {}
+        access = table_at(seen.table, "access")
         is_shown = (
             seen.is_done and access.get("record") == "public" and seen.table.get("is_published") is True
         )

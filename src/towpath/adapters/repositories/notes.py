@@ -19,6 +19,7 @@ from towpath.base.errors import SiteError
 DESCRIPTION = ".record.toml"
 _MADE = ".towpath.json"
 _LOCK = ".towpath.lock"
+PART = ".towpath-"  # how what is under way is named, with `.part` at its end
 _LARGEST = 1 << 20  # bytes of a description
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -101,7 +102,7 @@ def made(folder: Path) -> dict[str, Made]:
 def note(folder: Path, files: Mapping[str, Made]) -> None:
     """Replace the note of what processing put there. To be called under `locked`. Raises `OSError`."""
     content = json.dumps({"files": {key: asdict(entry) for key, entry in sorted(files.items())}}, indent=1)
-    temporary = folder / f"{_MADE}.{os.getpid()}.part"
+    temporary = folder / f"{PART}note-{os.getpid()}.part"
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(content)

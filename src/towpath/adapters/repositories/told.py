@@ -5,6 +5,7 @@ as if it were not told.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ def entry_of(table: Mapping[str, Any], *, is_draft: bool) -> RecordEntry:
     updated = datetime.fromtimestamp(instant(table.get("updated")), UTC).isoformat(timespec="microseconds")
     return RecordEntry(
         str(table.get("id", "")),
-        str(_table(table, "metadata").get("title") or ""),
+        str(table_at(table, "metadata").get("title") or ""),
         f"{updated}/{table.get('revision_id', 0)}",
         is_draft and not table.get("is_published"),
     )
@@ -32,10 +33,10 @@ def entry_of(table: Mapping[str, Any], *, is_draft: bool) -> RecordEntry:
 
 def file_of(entry: Mapping[str, Any]) -> RecordFile:
     """A file, with who made it where it is marked so."""
-    made_by, size = _table(entry, "metadata").get(MARK, ""), entry.get("size")
+    made_by, size = table_at(entry, "metadata").get(MARK, ""), entry.get("size")
     return RecordFile(
         str(entry.get("key", "")),
-        int(size) if isinstance(size, (int, float)) and size >= 0 else -1,
+        int(size) if isinstance(size, (int, float)) and 0 <= size < math.inf else -1,
         str(entry.get("checksum") or ""),
         str(entry.get("mimetype") or ""),
         made_by if isinstance(made_by, str) else "",
@@ -94,6 +95,14 @@ class Sums:
             raise StorageError(f"{self.path}: {error.strerror}") from None
 
 
-def _table(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def table_at(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The table at a key; empty if there is none."""
     value = found.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def tables_at(found: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tables in the list at a key, or in the table there."""
+    value = found.get(key)
+    several = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [one for one in several if isinstance(one, dict)]

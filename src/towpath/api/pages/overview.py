@@ -59,10 +59,13 @@ class _Glance:
 
 @dataclass(frozen=True, slots=True)
 class PipelineGlance:
-    """One pipeline: its drawing, the rows of the table beside it, what ended lately, its oldest open work, its own pages."""
+    """One pipeline: its drawing, the rows of the table beside it, what ended lately, its oldest open work, its own pages.
+
+    The drawing and the table are None and empty for whoever may not view how it is defined.
+    """
 
     name: str
-    drawing: drawing.Drawing
+    drawing: drawing.Drawing | None
     rows: list[tuple[str, str, dict[str, int]]]
     hour: int
     day: int
@@ -101,7 +104,7 @@ def overview(request: Request, asker: Viewer) -> HTMLResponse:
         is_cut=day.since > now - _DAY + 1,
         glance=status,
         sessions=status.sessions,
-        sources=[one for one in asker.site.sources() if one.pipeline in names],
+        sources=[one for one in asker.site.sources() if asker.sees_sources(one.pipeline)],
         published=_published(asker, now),
     )
 
@@ -119,10 +122,11 @@ def _glance(
         for kind in drawing.ordered(definition)
         for stage in drawing.stages_of(kind)
     ]
+    is_told = asker.sees_definition(name)
     return PipelineGlance(
         name,
-        drawing.draw(definition, counts),
-        rows,
+        drawing.draw(definition, counts) if is_told else None,
+        rows if is_told else [],
         _sum(hour, name, ("done",)),
         _sum(day, name, ("done",)),
         _sum(day, name, ("failed", "lost")),

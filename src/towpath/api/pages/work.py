@@ -149,7 +149,8 @@ def summary(works: Iterable[WorkRow]) -> list[tuple[str, int, str]]:
 
 
 def _choices(asker: Asked) -> Choices:
-    kinds = [plan for name in asker.pipelines() for plan in asker.site.definitions[name].kinds.values()]
+    shown = [one for name, one in asker.site.definitions.items() if asker.sees_definition(name)]
+    kinds = [plan for definition in shown for plan in definition.kinds.values()]
     reached = {name for plan in kinds for one in plan.stages.values() for name in (one.reaches, one.rejects)}
     return Choices(
         asker.pipelines(),

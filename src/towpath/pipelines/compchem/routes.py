@@ -75,10 +75,9 @@ def available(asker: Asker, wanted: shapes.Question) -> Any:
         )  # fmt: skip
     pipeline = pipeline_of(asker.site)
     asker.need_definition(pipeline)
-    if wanted.record is not None:
-        workflows_on(asker, wanted.record)
+    among = None if wanted.record is None else _among(asker, wanted.record)
     if wanted.record is not None and not wanted.files:
-        matched, _ = asker.site.available_on(pipeline, wanted.record)
+        matched, _ = asker.site.available_on(pipeline, wanted.record, among=among)
     else:
         seen = [Seen(one.key, one.size, media_type=one.mimetype, content=one.content) for one in wanted.files]
         matched = asker.site.available(pipeline, seen)
@@ -108,9 +107,15 @@ def start(asker: Asker, record: Record, response: Response, wanted: shapes.Start
     repository cannot be asked now, and nothing was started.
     """
     pipeline = pipeline_of(asker.site)
-    workflows_on(asker, record, Permission.SUBMIT)
+    among = _among(asker, record, Permission.SUBMIT)
     begun = asker.site.start(
-        pipeline, record, wanted.name, files=wanted.keys(), force=wanted.force, caller=asker.caller
+        pipeline,
+        record,
+        wanted.name,
+        files=wanted.keys(),
+        force=wanted.force,
+        caller=asker.caller,
+        among=among,
     )
     if not begun.started and not begun.refused:
         whys = "; ".join(f"{key}: {why}" for key, why in begun.unmatched.items()) or "it has no files"
@@ -128,14 +133,19 @@ def look(asker: Asker, record: Record, response: Response, nothing: shapes.Nothi
     201: something was started; 200: there was nothing new.
     """
     pipeline = pipeline_of(asker.site)
-    workflows_on(asker, record, Permission.SUBMIT)
-    return _begun(asker, asker.site.look_at_record(pipeline, record), response)
+    among = _among(asker, record, Permission.SUBMIT)
+    return _begun(asker, asker.site.look_at_record(pipeline, record, among=among), response)
 
 
 @routes.post("/{record}", dependencies=_may(Permission.SUBMIT), **_STARTED)
 def start_one(asker: Asker, record: Record, response: Response, wanted: shapes.StartOne) -> Any:
     """Start one workflow, as the original system names it."""
     return start(asker, record, response, wanted)
+
+
+def _among(asker: Asked, record: str, permission: Permission = Permission.VIEW) -> set[str]:
+    """The repositories in which somebody may do this to a record. Raises what `workflows_on` does."""
+    return {one.repository for one in workflows_on(asker, record, permission)}
 
 
 def _begun(asker: Asked, begun: Started, response: Response) -> dict[str, Any]:
@@ -185,7 +195,8 @@ def one(asker: Asker, id: Id) -> Any:
 def stop(asker: Asker, id: Id, because: shapes.Because | None = None) -> Any:
     """Stop a processing; what runs is ended. 409 if it has ended."""
     found = find(asker, id, Permission.RUN)
-    if not asker.site.stop(found.name, why=because.why if because else ""):
+    now = told(asker.site, [found])[0]
+    if now["state"] in concluding.OVER or not asker.site.stop(found.name, why=because.why if because else ""):
         now = told(asker.site, [found])[0]
         raise _conflict(found, now, f"is {now['state']}; there is nothing to stop", "resubmit starts it anew")
     return told(asker.site, [found], attempts=True)[0]
@@ -283,7 +294,13 @@ async def record_events(
     def mine(item: Item) -> bool:
         return item.kind in kinds and item.attributes.get("record") == record
 
-    return events_of(request, asker, pipeline_of(asker.site), mine, last=last)
+    def still() -> bool:
+        try:
+            return bool(workflows_on(asker, record))
+        except (Refused, TowpathError):
+            return False
+
+    return events_of(request, asker, pipeline_of(asker.site), mine, still=still, last=last)
 
 
 def _ends(site: Site, item: Item) -> Callable[[], Mapping[str, Any] | None]:
