@@ -103,10 +103,10 @@ fast: $(READY_TEST)
 	@$(call phase,fast tests of the engine and its faces,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow" $(TRACED))
 	@$(call phase,the other fast tests,$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests $(TRACED:%=--ignore=%))
 
-# The longest of them are in the first two folders: they begin first.
+# The longest of them are in the first two folders: they begin first. Modules without such tests are not loaded.
+WITH_LONG = $(shell grep -rlw slow --include='test_*.py' tests/system tests/contracts tests)
 long: $(READY_TEST)
-	@$(call phase,long tests,$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow --durations 10 \
-		tests/system tests/contracts tests)
+	@$(call phase,long tests,$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow --durations 10 $(WITH_LONG))
 
 floors: $(READY_TEST)
 	@$(BIN)/coverage combine -q --append 2>/dev/null || test -f .coverage

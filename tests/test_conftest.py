@@ -1,10 +1,14 @@
 """The fixtures of conftest do what the tests that use them take for granted."""
 
 import errno
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from towpath.adapters.catalog.sqlite import migrate
 
 READ = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'new').write_text('x')"
@@ -37,3 +41,17 @@ def test_the_small_disk_fills_up(small_disk: Path) -> None:
 
 def test_the_data_folder_has_the_gravity_compilation(data: Path) -> None:
     assert (data / "gravity").is_dir()
+
+
+def test_a_new_file_is_what_the_migrations_make(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    for name in ("first", "copied"):
+        assert migrate(tmp_path / name) == ""
+    request.getfixturevalue("real_migrations")
+    assert migrate(tmp_path / "made") == ""
+
+    def dumped(name: str) -> list[str]:
+        with closing(sqlite3.connect(tmp_path / name)) as database:
+            return sorted(database.iterdump())
+
+    assert dumped("copied") == dumped("made")
+    assert len(dumped("made")) > 50

@@ -10,9 +10,9 @@ from towpath.testing.postgres import Server as Postgres
 
 
 @pytest.fixture
-def server(postgres: Postgres, make_server: Any) -> Iterator[Any]:
+def server(postgres: Postgres, migrated_template: str, make_server: Any) -> Iterator[Any]:
     """A server whose site has its catalog in PostgreSQL."""
-    url = postgres.database()
+    url = postgres.database(template=migrated_template)
     made = make_server(catalog=url)
     yield made
     made.close()

@@ -148,9 +148,9 @@ def test_a_hundred_starts_at_once_get_a_hundred_numbers(site: Site) -> None:
 
 
 def test_starts_of_several_servers_on_postgresql_get_numbers_without_a_gap(
-    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres: Server, migrated_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOWPATH_SITE__CATALOG", postgres.database())
+    monkeypatch.setenv("TOWPATH_SITE__CATALOG", postgres.database(template=migrated_template))
     make(tmp_path, PIPELINE, executor="inline")
     (tmp_path / "records" / "r1").mkdir(parents=True)
     (tmp_path / "records" / "r1" / "a.txt").write_text("text")

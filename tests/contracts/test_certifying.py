@@ -30,9 +30,8 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
             yield lambda: stack.enter_context(closing(sqlite.SqliteCatalog(tmp_path / "catalog.db")))
             return
         server: Server = request.getfixturevalue("postgres")
-        url = server.database()
+        url = server.database(template=request.getfixturevalue("migrated_template"))
         stack.callback(server.drop, url)
-        postgres.migrate(url)
         yield lambda: stack.enter_context(closing(postgres.PostgresCatalog(url)))
 
 

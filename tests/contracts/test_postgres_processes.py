@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from towpath.adapters.catalog.postgres import PostgresCatalog, migrate
+from towpath.adapters.catalog.postgres import PostgresCatalog
 from towpath.base.states import Outcome
 from towpath.base.states import Work as State
 from towpath.contracts.catalog import Transaction
@@ -37,9 +37,8 @@ catalog.close()
 
 
 @pytest.fixture
-def url(postgres: Server) -> Iterator[str]:
-    url = postgres.database()
-    migrate(url)
+def url(postgres: Server, migrated_template: str) -> Iterator[str]:
+    url = postgres.database(template=migrated_template)
     yield url
     postgres.drop(url)
 

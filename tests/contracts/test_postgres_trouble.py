@@ -28,9 +28,8 @@ CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
 
 
 @pytest.fixture
-def url(postgres: Server) -> Iterator[str]:
-    url = postgres.database()
-    migrate(url)
+def url(postgres: Server, migrated_template: str) -> Iterator[str]:
+    url = postgres.database(template=migrated_template)
     yield url
     postgres.drop(url)
 

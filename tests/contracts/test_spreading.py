@@ -45,8 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(tmp_path / "catalog.db")
         return
     server = request.getfixturevalue("postgres")
-    made = server.database()
-    postgres.migrate(made)
+    made = server.database(template=request.getfixturevalue("migrated_template"))
     yield made
     server.drop(made)
 

@@ -35,10 +35,11 @@ from towpath.testing.catalog.machine import CatalogMachine
 from towpath.testing.plans import Bench, kind_of_every_input, kind_plan, sha
 
 CHAIN = kind_plan("item", {"a": (), "b": ("a",)})
+pytestmark = pytest.mark.usefixtures("real_migrations")
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory: pytest.TempPathFactory, real_migrations: None) -> Path:
     """Give an empty catalog's file to copy."""
     file = tmp_path_factory.mktemp("migrated") / "catalog.db"
     migrate(file)

@@ -12,7 +12,6 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 from publishing import World  # noqa: E402  the path is set above
 
-from towpath.adapters.catalog.postgres import migrate  # noqa: E402
 from towpath.testing.postgres import Server  # noqa: E402
 
 
@@ -37,11 +36,11 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
         yield lambda: ""
         return
     server: Server = request.getfixturevalue("postgres")
+    template: str = request.getfixturevalue("migrated_template")
     made: list[str] = []
 
     def make() -> str:
-        made.append(server.database())
-        migrate(made[-1])
+        made.append(server.database(template=template))
         return made[-1]
 
     yield make

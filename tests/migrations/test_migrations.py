@@ -22,6 +22,7 @@ from towpath.testing.postgres import Server
 
 REVISIONS = sorted(one.revision for one in ScriptDirectory.from_config(migrations.config()).walk_revisions())
 FIRST = {"sqlite": "0001", "postgresql": "0002"}  # the first revision that a site of this dialect could have
+pytestmark = pytest.mark.usefixtures("real_migrations")
 
 
 def dumped(dialect: str) -> list[str]:

