@@ -39,7 +39,7 @@ def test_status_does_not_load_science(fresh: Path) -> None:
         f"from towpath.cli.entry import app\napp(['status', '--site', {str(fresh)!r}], standalone_mode=False)"
     )
     assert "towpath.app.site" in loaded
-    assert not loaded & {"numpy", "pandas", "matplotlib", "xarray"}
+    assert not loaded & {"numpy", "pandas", "matplotlib", "xarray", "watchfiles"}
 
 
 def test_the_list_of_commands_says_what_the_commands_say() -> None:

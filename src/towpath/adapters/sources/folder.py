@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import watchfiles
-
 from towpath.adapters.sources.pattern import Pattern
 from towpath.adapters.storage.mounts import NETWORK, file_system
 from towpath.base import clock
@@ -270,9 +268,13 @@ class Folder:
         if reason := self.scan_only():
             _LOG.warning("source is scanned only: %s: %s", self.root, reason)
             return lambda: None
+        from watchfiles import (
+            watch,
+        )  # here, since most commands watch nothing: it is a tenth of what they load
+
         stop = threading.Event()
         thread = threading.Thread(
-            target=self._watch, args=(wake, stop), name=f"watch {self.root.name}", daemon=True
+            target=self._watch, args=(watch, wake, stop), name=f"watch {self.root.name}", daemon=True
         )
         thread.start()
 
@@ -289,11 +291,13 @@ class Folder:
         kind = file_system(self.root)
         return f"its file system, {kind}, does not tell of changes made elsewhere" if kind in NETWORK else ""
 
-    def _watch(self, wake: Callable[[], None], stop: threading.Event) -> None:
+    def _watch(
+        self, watch: Callable[..., Iterator[object]], wake: Callable[[], None], stop: threading.Event
+    ) -> None:
         quiet = max(int(self.settings.settle * 1000) + 50, 100)
         pending = False
         try:
-            for changes in watchfiles.watch(
+            for changes in watch(
                 self.root,
                 watch_filter=self._concerns,
                 stop_event=stop,
@@ -311,6 +315,6 @@ class Folder:
         except (OSError, RuntimeError) as error:
             _LOG.warning("source is scanned only: %s: watching ended: %s", self.root, error)
 
-    def _concerns(self, _change: watchfiles.Change, path: str) -> bool:
+    def _concerns(self, _change: object, path: str) -> bool:
         name = path.rpartition("/")[2]
         return not (name.startswith(".") or name.endswith(self.settings.temporary))
