@@ -20,10 +20,7 @@ from towpath.adapters.executors.local import LocalExecutor
 from towpath.adapters.executors.logs import collect_log
 from towpath.adapters.executors.staging import take_in
 from towpath.adapters.notify.folder import Folder
-from towpath.adapters.notify.mail import Mail
-from towpath.adapters.notify.webhook import Webhook
 from towpath.adapters.repositories import folder as record_folder
-from towpath.adapters.secrets import vault
 from towpath.adapters.storage.local import LocalStorage
 from towpath.adapters.transfers.local import LocalTransfer
 from towpath.app import definitions as pipeline_files
@@ -50,7 +47,7 @@ from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Credentials, Executor, Output
 from towpath.contracts.notify import Sink
 from towpath.contracts.plugin import Plugin
-from towpath.contracts.secrets import Maker
+from towpath.contracts.secrets import Maker, Secrets
 from towpath.contracts.transfer import Transfer
 from towpath.flow import group, handoff, register
 from towpath.flow.carry import Carrier, sweep
@@ -66,7 +63,7 @@ log = logging.getLogger(__name__)
 
 _COLLECT = 50_000  # containers made, and not ended, between two looks of the garbage collector
 INBOX = "inbox"  # the root of drop boxes
-SECRETS: Mapping[str, Maker] = {"vault": vault.make}  # readers of secrets that are built in
+SECRETS: Mapping[str, Maker] = {"vault": lambda given: _vault(given)}  # readers of secrets that are built in
 REPOSITORIES: Mapping[str, repository.Maker] = {
     "folder": record_folder.make,
     "invenio": lambda given: _invenio(given),
@@ -449,6 +446,8 @@ class Parts:
         if isinstance(table, MailOutbox):
             password = self.secrets.held(f"outbox.{name}.password", table.password)
             password()
+            from towpath.adapters.notify.mail import Mail  # optional: for sites that send mail
+
             return Mail(
                 table.host,
                 sender=table.sender,
@@ -462,6 +461,8 @@ class Parts:
             )
         secret = self.secrets.held(f"outbox.{name}.secret", table.secret)
         secret()
+        from towpath.adapters.notify.webhook import Webhook  # optional: for sites that have one
+
         return Webhook(table.url, secret=secret, timeout=table.timeout)
 
     def _chores(self) -> Callable[[], Mapping[tuple[str, str, str], Chore]]:
@@ -560,6 +561,12 @@ def _drawn(tx: Transaction, name: str, size: int) -> str:
         slot = replace(slot, data={name: secrets.token_hex(size)})
         tx.set_slot(slot, slot.data)
     return str(slot.data[name])
+
+
+def _vault(settings: Mapping[str, Any]) -> Secrets:
+    from towpath.adapters.secrets import vault  # optional: for sites that have one
+
+    return vault.make(settings)
 
 
 def _invenio(settings: Mapping[str, Any]) -> repository.Repository:

@@ -268,9 +268,7 @@ class Folder:
         if reason := self.scan_only():
             _LOG.warning("source is scanned only: %s: %s", self.root, reason)
             return lambda: None
-        from watchfiles import (
-            watch,
-        )  # here, since most commands watch nothing: it is a tenth of what they load
+        from watchfiles import watch  # optional: few commands watch
 
         stop = threading.Event()
         thread = threading.Thread(
