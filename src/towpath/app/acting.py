@@ -36,6 +36,7 @@ _ANSWERED_BY = {
     "handoff": ("handed to people", "towpath orders list --item {name}"),
 }
 
+TO_TRY_AGAIN = (states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
 _PART = 5000  # finished work that one change takes back
 _ROUTED = 100  # items that get another route in one transaction: others are to get their turn (R4)
 
@@ -199,9 +200,7 @@ class Acting(Looking):
 
     def retry(self, name: str, stage: str = "", *, why: str = "") -> int:
         """Try failed, poisoned and stopped work of an item again; returns how many stages."""
-        works = self._works(
-            name, stage, in_states=(states.Work.FAILED, states.Work.POISONED, states.Work.STOPPED)
-        )
+        works = self._works(name, stage, in_states=TO_TRY_AGAIN)
         return self._write(lambda tx: tx.retry(works, self.who, why))
 
     def rerun(self, name: str, stage: str = "", *, why: str = "asked for") -> int:

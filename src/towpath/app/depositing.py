@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from towpath.app.acting import TO_TRY_AGAIN
 from towpath.app.gateway import Gateway
 from towpath.app.records import Among, Begun, Listing, digest
 from towpath.base.errors import NotFoundError, StateError, Transient, UsageError
+from towpath.base.model import Item
+from towpath.contracts.catalog import Transaction
 from towpath.contracts.definition import Definition
 from towpath.contracts.records import Matched, Seen, Workflow
 from towpath.contracts.repository import Access, Caller, Knows
+from towpath.flow.start import check_free
 
 
 class Depositing(Gateway):
@@ -160,9 +164,7 @@ class Depositing(Gateway):
         BusyError
             If it has not ended.
         """
-        item = self.find(name)
-        if "files" not in item.attributes or "record" not in item.attributes:
-            raise UsageError(f"{item.name} is no processing of files of a record")
+        item = self._processing(name)
         files = [str(file["key"]) for file in item.attributes["files"].values()]
         begun = self.start(
             item.pipeline, str(item.attributes["record"]), item.kind, files=files, caller=caller
@@ -170,6 +172,32 @@ class Depositing(Gateway):
         if not begun.started and not begun.refused:
             raise StateError(f"{item.name}: its files are not there any more")
         return begun
+
+    def try_again(self, name: str, *, why: str = "") -> int:
+        """`retry` of a processing, unless another has taken its file meanwhile; returns how many stages.
+
+        Raises
+        ------
+        UsageError
+            If the item is no processing of a record's files.
+        BusyError
+            If another processing of the same workflow has not ended.
+        """
+        item = self._processing(name)
+        works = self._works(name, "", in_states=TO_TRY_AGAIN)
+        kind = self._of(item.pipeline).kinds[item.kind]
+
+        def transact(tx: Transaction) -> int:
+            check_free(tx, kind, item)
+            return tx.retry(works, self.who, why)
+
+        return self._write(transact) if works else 0
+
+    def _processing(self, name: str) -> Item:
+        item = self.find(name)
+        if "files" not in item.attributes or "record" not in item.attributes:
+            raise UsageError(f"{item.name} is no processing of files of a record")
+        return item
 
     def _of(self, pipeline: str) -> Definition:
         if pipeline not in self.definitions:

@@ -76,7 +76,7 @@ def start(
         if one.once and mark in marks:
             told.append(None)
         elif not one.force and lead in held:
-            told.append(_busy(kind, lead, held[lead]))
+            told.append(_busy(kind, lead, held[lead], "wait until it ends, stop it, or force the start"))
         else:
             number += 1
             fresh.append(_item(kind, record, number, one, who))
@@ -95,6 +95,19 @@ def start(
     return [Started(numbers[one.key], one.key) if isinstance(one, Started) else one for one in told]
 
 
+def check_free(tx: Transaction, kind: KindPlan, item: Item) -> None:
+    """Raise `BusyError` if another processing of the workflow has taken an item's file; none takes it meanwhile."""
+    record, lead = str(item.attributes["record"]), str(item.attributes["file"])
+    tx.slot(f"{RULE}:{kind.pipeline}/{kind.name}", record)
+    others = [
+        one for one in _items(tx, kind, record) if one.attributes["file"] == lead and one.key != item.key
+    ]
+    works = tx.work([one.id for one in others]) if others else {}
+    for one in others:
+        if _is_in_work(works[one.id]):
+            raise _busy(kind, lead, one.key, "wait until it ends, or stop it")
+
+
 def _item(kind: KindPlan, record: str, number: int, asked: Asked, who: str) -> Item:
     key = f"{record}-{kind.name}-{number}"
     if len(key) > LONGEST_KEY:
@@ -110,9 +123,8 @@ def _item(kind: KindPlan, record: str, number: int, asked: Asked, who: str) -> I
     return Item(kind.pipeline, kind.name, key, attributes)
 
 
-def _busy(kind: KindPlan, lead: str, holder: str) -> BusyError:
-    text = f"{lead} is in work for {kind.name}: {holder}; wait until it ends, stop it, or force the start"
-    return BusyError(text, holder)
+def _busy(kind: KindPlan, lead: str, holder: str, hint: str) -> BusyError:
+    return BusyError(f"{lead} is in work for {kind.name}: {holder}; {hint}", holder)
 
 
 def fingerprint(files: Mapping[str, RecordFile]) -> _Mark:

@@ -367,6 +367,9 @@ def test_retry_runs_only_what_failed(depot: Any) -> None:
     depot.run()
     steps = [one["step"] for one in depot.get("/runs/r1-count-1")["attempts"]]
     assert steps == ["retrieve", "parse", "parse"]
+    depot.post("/runs/r1-count-1/resubmit")
+    taken = depot.refused("/runs/r1-count-1/retry", expect=409)
+    assert taken["where"] == "r1-count-2" and "a.txt is in work for count" in taken["message"]
     assert (folder / "a.txt").read_text() == "broken x"
 
 

@@ -204,9 +204,12 @@ def stop(asker: Asker, id: Id, because: shapes.Because | None = None) -> Any:
 
 @routes.post("/runs/{id}/retry", response_model=shapes.ProcessingDetails, dependencies=_may(Permission.RUN))
 def retry(asker: Asker, id: Id, because: shapes.Because | None = None) -> Any:
-    """Try the steps again that failed or were stopped, and only those. 409 where there are none, with what to do."""
+    """Try the steps again that failed or were stopped, and only those. 409 where there are none, with what to do.
+
+    Also 409, with the run that holds it, if another has taken the file meanwhile.
+    """
     found = find(asker, id, Permission.RUN)
-    if not asker.site.retry(found.name, why=because.why if because else ""):
+    if not asker.site.try_again(found.name, why=because.why if because else ""):
         now = told(asker.site, [found])[0]
         hints = {
             "done": "resubmit starts it anew",
