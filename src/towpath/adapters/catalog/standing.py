@@ -190,7 +190,7 @@ class Standing(Reading):
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS} FROM products p WHERE state = 'superseded' AND state IN ('superseded', 'trash') "
             f"AND left_at <= ? AND left_at < ? AND queue_id > 0 AND {_IN_STORE} AND {_NO_PIN} AND {_NO_OTHER} "
-            "ORDER BY left_at LIMIT ?",
+            "ORDER BY left_at, id LIMIT ?",
             (before, before + 1 if oldest is None else oldest, self.now(), limit),
         )
         return [self.to_product(row) for row in rows]
@@ -209,7 +209,7 @@ class Standing(Reading):
         rows = self.rows(
             f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'trash' "
             f"AND state IN ('superseded', 'trash') AND left_at <= ? AND {_IN_STORE} AND {_NO_PIN} "
-            "ORDER BY left_at LIMIT ?",
+            "ORDER BY left_at, id LIMIT ?",
             (before, self.now(), limit - len(shed)),
         )
         return [(self.to_product(row), row[-1]) for row in [*shed, *rows]]
@@ -218,7 +218,7 @@ class Standing(Reading):
         oldest = self.oldest_running()
         return self.rows(
             f"SELECT {PRODUCT_COLUMNS}, left_at FROM products p WHERE state = 'shed' AND left_at <= ? AND left_at < ? "
-            f"AND {_IN_STORE} AND {_NO_PIN} ORDER BY left_at LIMIT ?",
+            f"AND {_IN_STORE} AND {_NO_PIN} ORDER BY left_at, id LIMIT ?",
             (before, before + 1 if oldest is None else oldest, self.now(), limit),
         )
 
