@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from cclib.parser.utils import PeriodicTable
 
-MOST_LINES, MOST_CYCLES, MOST_ATOMS, LINE = 5_000_000, 5_000, 100_000, 4096
+from .output_lines import output_lines
+
+MOST_CYCLES, MOST_ATOMS = 5_000, 100_000
 METHOD = re.compile(r"^\s+(\S+) CALCULATION RESULTS")
 NUMBERS = {
     "heat_of_formation_kcal_per_mol": re.compile(r"^ +(?:FINAL )?HEAT OF FORMATION =\s*(-?\d+\.?\d*) KCAL"),
@@ -57,16 +59,12 @@ def read_mopac(path: Path) -> dict[str, Any]:
     """
     told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
     boxed = False
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for _ in range(MOST_LINES):
-            line = stream.readline(LINE)
-            if not line:
-                break
-            boxed = MESSAGES in line or (boxed and line.startswith(" *"))
-            if not boxed:
-                _take(line, told)
-            elif (match := BOX.match(line)) and match[1].strip("*") and MESSAGES not in line:
-                told["messages"] += [match[1]] if match[1] != NORMAL else []
+    for line in output_lines(path):
+        boxed = MESSAGES in line or (boxed and line.startswith(" *"))
+        if not boxed:
+            _take(line, told)
+        elif (match := BOX.match(line)) and match[1].strip("*") and MESSAGES not in line:
+            told["messages"] += [match[1]] if match[1] != NORMAL else []
     if len(told["atoms"]) < len(told["earlier"]):
         told["atoms"] = told["earlier"]  # the file stops within the last table
     return told

@@ -13,8 +13,9 @@ import numpy as np
 from cclib.parser.utils import convertor
 
 from .mended_lines import NAMED
+from .output_lines import output_lines
 
-MOST_LINES, MOST_CYCLES, LINE = 50_000_000, 2000, 4096
+MOST_CYCLES = 2000
 SELF_CONSISTENT = ("SCF", "DFT")
 ENERGY = re.compile(
     r"^ +(?:Total (?!SCS)(?P<module>[A-Z][\w()-]*) energy|(?!SCS)(?P<many>[A-Z][\w()-]*) total energy / hartree)"
@@ -54,13 +55,9 @@ class Said:
 def read_nwchem(path: Path) -> Said:
     """Read what an NWChem output says of the names of `Said`."""
     said = Said()
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for _ in range(MOST_LINES):
-            line = stream.readline(LINE)
-            if not line:
-                break
-            _take_energy(line, said)
-            _take(line, said)
+    for line in output_lines(path):
+        _take_energy(line, said)
+        _take(line, said)
     return said
 
 

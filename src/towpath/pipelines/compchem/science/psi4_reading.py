@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from cclib.parser.utils import convertor
 
-MOST_LINES, LINE = 50_000_000, 4096
+from .output_lines import output_lines
+
 ASKED = re.compile(
     r"^ *(?:\w[\w, ]*= *)?(?:energy|opt|optimi[sz]e|freq|frequency|frequencies|gradient|hessian|prop|property|properties)"
     r"\( *['\"]([^'\"/]+)(/?)"
@@ -60,25 +61,21 @@ class Vibrating:
 def read_psi4(path: Path) -> Vibrating:
     """Read the last vibrational analysis of a Psi4 output; an imaginary wavenumber is negative."""
     found = Vibrating()
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for _ in range(MOST_LINES):
-            line = stream.readline(LINE)
-            if not line:
-                break
-            if not WORDS.search(line):
-                continue
-            if BEGIN in line:
-                found = Vibrating(fragments=found.fragments, asked=found.asked)
-            elif match := WELL.match(line):
-                found.well = float(match[1])
-            elif match := ASKED.match(line):
-                found.asked = (match[1] + match[2]).lower()
-            elif line.rstrip() == SAPT:
-                found.fragments = True
-            elif match := ROTATIONS.match(line):
-                found.rotations = int(match[1])
-            else:
-                _take(line, found.rows)
+    for line in output_lines(path):
+        if not WORDS.search(line):
+            continue
+        if BEGIN in line:
+            found = Vibrating(fragments=found.fragments, asked=found.asked)
+        elif match := WELL.match(line):
+            found.well = float(match[1])
+        elif match := ASKED.match(line):
+            found.asked = (match[1] + match[2]).lower()
+        elif line.rstrip() == SAPT:
+            found.fragments = True
+        elif match := ROTATIONS.match(line):
+            found.rotations = int(match[1])
+        else:
+            _take(line, found.rows)
     return found
 
 

@@ -5,7 +5,6 @@ be read and a sentence which says where the file stops. Never shows what went wr
 """
 
 import contextlib
-import itertools
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from .molecules import Structure, chemical_json, hill_formula, perceive, write_m
 from .mopac_output import add_atoms, read_mopac
 from .nwchem_reading import add_nwchem, add_total, read_nwchem
 from .outcome import Outcome, Status, Unreadable, plain
+from .output_lines import output_lines
 from .psi4_reading import add_psi4, read_psi4
 from .quantum_ending import Ending, look_at_ending
 from .quantum_facts import Floats, array, collect_facts, with_gap
@@ -57,7 +57,6 @@ PARSERS: Mapping[str, Any] = {
 BESIDE: Mapping[str, Callable[[Path], Any]] = {"mopac": read_mopac, "nwchem": read_nwchem, "psi4": read_psi4}
 PARSER = {"name": "cclib", "version": version("cclib")}
 TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
-MOST_LINES, LINE = 50_000_000, 4096
 HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
@@ -146,10 +145,9 @@ def _supplement(facts: dict[str, Any], path: Path, program: str, told: Any, endi
 
 def _total_of_checkpoint(path: Path) -> float | None:
     """The total energy in hartree, which is all that other programs than Gaussian put there."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in itertools.islice(iter(lambda: stream.readline(LINE), ""), MOST_LINES):
-            if match := TOTAL.match(line):
-                return float(match[1])
+    for line in output_lines(path):
+        if match := TOTAL.match(line):
+            return float(match[1])
     return None
 
 
