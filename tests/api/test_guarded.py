@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import re
+import select
 import socket
 import ssl
 import subprocess
@@ -53,6 +54,7 @@ class Served:
     host: str
     port: int
     context: ssl.SSLContext | None = None
+    token: str = ""  # that of whoever set the site up, told once
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """One request."""
@@ -117,10 +119,15 @@ def serve(folder: Path, *options: str, debug: bool = False, context: ssl.SSLCont
             command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True, errors="surrogateescape"
         )
     assert process.stdout is not None
-    line = process.stdout.readline()
+    readable, _, _ = select.select([process.stdout], [], [], 120)
+    line = process.stdout.readline() if readable else ""
+    if not line:
+        process.kill()
     assert line, said.read_text()
-    url = json.loads(line)["url"]
-    return Served(folder, process, "127.0.0.1", int(url.rpartition(":")[2]), context)
+    told = json.loads(line)
+    return Served(
+        folder, process, "127.0.0.1", int(told["url"].rpartition(":")[2]), context, told.get("token", "")
+    )
 
 
 # Every logger tells everything that it has to tell, to where the command line writes it.
@@ -202,6 +209,29 @@ def _cookie(answer: Answer) -> str:
 
 
 # ---- logs
+def test_what_is_told_once_is_in_the_log_of_no_run(tmp_path: Path) -> None:
+    """Runs that are in the server's own process take what it writes: they begin when it has told where it listens."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "towpath.toml").write_text(SITE.format(here=HERE))
+    with Site.open(folder) as site:
+        site.submit(
+            "lab/sample", [{"key": f"s{number}", "attributes": {"seconds": 0.5}} for number in range(3)]
+        )
+    served = serve(folder, "--with-worker")
+    try:
+        assert served.token.startswith("twp_")
+        logs = folder / ".towpath" / "logs"
+        until = time.monotonic() + 60
+        while "weighed" not in "".join(one.read_text() for one in logs.rglob("*.log")):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        said = served.stop()
+    texts = {str(one): one.read_text() for one in logs.rglob("*.log")}
+    assert not [name for name, text in (*texts.items(), ("stderr", said)) if served.token in text]
+
+
 def test_no_log_has_a_secret_or_a_line_that_somebody_made(tmp_path: Path) -> None:
     folder, secret = site_in(tmp_path / "site")
     with Site.open(folder) as site:

@@ -132,6 +132,57 @@ def test_a_site_whose_catalog_is_lost_is_restored(site: Path, tmp_path: Path, in
     assert set(runs(site)) == {"first", "second", "broken"}
 
 
+# Changes a catalog in a way, and is killed before the change is whole: SQLite's journal of it stays beside the file.
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(f"PRAGMA journal_mode = {sys.argv[2]}")
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE items SET key = 'changed' || id")
+connection.execute("CREATE TABLE much AS SELECT a.seq, randomblob(500) AS noise FROM events AS a, events AS b")
+if sys.argv[2] == "WAL":
+    connection.execute("COMMIT")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_while_changing(site: Path, mode: str) -> Path:
+    """Returns what stays beside the catalog."""
+    subprocess.run([sys.executable, "-c", KILLED, str(site / "catalog.sqlite"), mode], check=False)
+    left = site / f"catalog.sqlite-{'wal' if mode == 'WAL' else 'journal'}"
+    assert left.stat().st_size > 4096
+    return left
+
+
+def test_what_a_kill_left_half_done_is_undone(site: Path, tmp_path: Path, invoke: Command) -> None:
+    """By a check too; and a restore still knows which tokens the catalog has given, and that nothing runs."""
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    work(site, invoke)
+    killed_while_changing(site, "DELETE")
+    done = invoke("db", "check", "--site", site)
+    assert (done.code, "whole" in done.out) == (0, True), done.out
+    assert set(runs(site)) == {"first", "second", "broken", "third"}
+    shutil.rmtree(site / "store")
+    shutil.rmtree(site / ".towpath" / "logs")
+    killed_while_changing(site, "DELETE")
+    done = invoke("db", "restore", tmp_path / "backup", "--replace", "--json", "--site", site)
+    assert done.document["floor"] >= 2, done.out
+    assert set(runs(site)) == {"first", "second", "broken"}
+
+
+def test_the_log_of_a_catalog_that_is_gone_is_not_taken_for_the_new_one_s(
+    site: Path, tmp_path: Path, invoke: Command
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", site)
+    left = killed_while_changing(site, "WAL")
+    (site / "catalog.sqlite").unlink()
+    assert invoke("db", "restore", tmp_path / "backup", "--site", site).code == 0
+    assert invoke("db", "check", "--site", site).code == 0
+    assert set(runs(site)) == {"first", "second", "broken"}
+    assert len(list(site.glob(f"{left.name}.*.lost"))) == 1
+
+
 def test_features_are_restored(found: Path, tmp_path: Path, invoke: Command) -> None:
     """Those that were told later are gone, those that a later run replaced are back, and all are found by place."""
 

@@ -55,15 +55,17 @@ def is_loopback(host: str) -> bool:
 class _Server(connections.Server):
     """A server that tells where it listens."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, on_listening: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
         super().__init__(config, hub)
-        self._on_listening = on_listening
+        self.on_listening: list[Callable[[str], None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then tell."""
         await super().startup(sockets)
         if self.started:
-            self._on_listening(url_of(self.config, self.servers[0].sockets[0].getsockname()[1]))
+            url = url_of(self.config, self.servers[0].sockets[0].getsockname()[1])
+            for tell in self.on_listening:
+                tell(url)
 
 
 def url_of(config: uvicorn.Config, port: int) -> str:
@@ -112,7 +114,8 @@ def serve(
         timeout_keep_alive=30,
         **more,
     )
-    server = _Server(config, app.state.hub, on_listening)
+    server = _Server(config, app.state.hub)
+    server.on_listening.append(on_listening)
     with _signals(), _working(site, server) if with_worker else nullcontext():
         try:
             server.run()
@@ -141,8 +144,12 @@ def _signals() -> Iterator[None]:
 
 
 @contextmanager
-def _working(site: Site, server: uvicorn.Server) -> Iterator[None]:
-    """The site's work, in a thread: what runs when the server has ended is finished, or given up at another SIGTERM."""
+def _working(site: Site, server: _Server) -> Iterator[None]:
+    """The site's work, in a thread: what runs when the server has ended is finished, or given up at another SIGTERM.
+
+    It begins when the server has told where it listens: an inline executor takes all that the process writes into the
+    log of a run, and a secret that is told once has no place there.
+    """
     stops: list[Callable[[], None]] = []
     failed: list[BaseException] = []
 
@@ -158,7 +165,7 @@ def _working(site: Site, server: uvicorn.Server) -> Iterator[None]:
             one()
 
     thread = threading.Thread(target=work, name="worker")
-    thread.start()
+    server.on_listening.append(lambda _url: thread.start())
     try:
         yield
     finally:
@@ -168,6 +175,7 @@ def _working(site: Site, server: uvicorn.Server) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
     if failed:
         raise failed[0]

@@ -86,7 +86,7 @@ def check(file: Path) -> str:
         If it is not.
     """
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_reader(file)) as connection:
             wrong = [row[0] for row in connection.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
@@ -98,6 +98,13 @@ def check(file: Path) -> str:
             f"{file}: schema {row and row[0]} is newer than this Towpath knows ({migrations.HEAD}); upgrade towpath"
         )
     return str(row[0])
+
+
+def _reader(file: Path) -> sqlite3.Connection:
+    """A connection to a file that is there: what a killed process left half done is undone first, where it may be written."""
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=60.0, isolation_level=None
+    )
 
 
 def settle(file: Path) -> None:
@@ -119,6 +126,8 @@ def put_in_place(part: Path, catalog: Path, kept: Path) -> bool:
     if was_there:
         _close_log(catalog)
         _keep(catalog, kept)
+    else:
+        _put_log_away(catalog)
     os.replace(part, catalog)  # noqa: PTH105  beside os.link
     flush(catalog.parent)
     return was_there
@@ -147,8 +156,8 @@ def _close_log(catalog: Path) -> None:
 
 
 def _put_log_away(catalog: Path) -> None:
-    """The file is no database any more: its log goes, under a name that no database takes for its own."""
-    for end in ("-wal", "-shm"):
+    """The file is gone or no database any more: its log goes, under a name that no database takes for its own."""
+    for end in ("-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             log = catalog.with_name(catalog.name + end)
             log.rename(log.with_name(f"{log.name}.{os.getpid()}.lost"))
@@ -157,7 +166,7 @@ def _put_log_away(catalog: Path) -> None:
 def problems(file: Path) -> list[str]:
     """What is wrong with a catalog's file."""
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_reader(file)) as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
             found += [
                 f"row {row[1]} of {row[0]} refers to nothing in {row[2]}"
@@ -170,6 +179,6 @@ def problems(file: Path) -> list[str]:
 
 def latest(file: Path) -> float | None:
     """When the last event of a catalog was, seconds since the epoch."""
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(_reader(file)) as connection:
         row = connection.execute(_LATEST).fetchone()
     return float(row[0]) if row[0] is not None else None
