@@ -54,8 +54,14 @@ def test_poll_returns_after_one_long_run_and_waits_where_there_is_none(
 
 
 def test_every_way_of_output_lands_in_the_log_and_nothing_else_does(
-    executor: InlineExecutor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    executor: InlineExecutor,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    of_the_process = logging.StreamHandler()  # such as the command line's
+    logging.getLogger().addHandler(of_the_process)
+    request.addfinalizer(lambda: logging.getLogger().removeHandler(of_the_process))
     tasks = tasks_of(tmp_path, ["a", "b"])
     executor.submit(batch_of("Speaks", tasks, {}))
     streams = (sys.stdout, sys.stderr)
@@ -75,6 +81,7 @@ def test_every_way_of_output_lands_in_the_log_and_nothing_else_does(
         log = log_of(report)
         assert [line for line in lines if line not in log] == []
         assert "INFO towpath.stage.test.speaks: from logging\n" in log
+        assert log.count("from logging") == 1
         assert len(log) < 300
     assert first.log is not None
     assert second.log is not None

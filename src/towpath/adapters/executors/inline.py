@@ -78,9 +78,11 @@ class InlineExecutor:
             self._log.capture()
             self._logger.addHandler(self._handler)
             self._logger.setLevel(logging.INFO)
+            self._logger.propagate = False  # what the process writes of its own accord is in the log, too: not twice
             try:
                 self._work(time.monotonic() + _LONG)
             finally:
+                self._logger.propagate = True
                 self._logger.removeHandler(self._handler)
                 self._log.restore()
         elif not self._told:
