@@ -47,13 +47,18 @@ def back_up(catalog: Path, target: Path, progress: Progress | None = None) -> No
 
 @contextmanager
 def part_of(target: Path) -> Iterator[Path]:
-    """The path of a file beside `target` that is gone in the end."""
+    """The path of a file beside `target` that is not there, and gone in the end."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove(part)  # of a process of the same number that was killed: in containers the numbers come again
     try:
         yield part
     finally:
-        for end in ("", "-wal", "-shm", "-journal"):
-            part.with_name(part.name + end).unlink(missing_ok=True)
+        _remove(part)
+
+
+def _remove(file: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        file.with_name(file.name + end).unlink(missing_ok=True)
 
 
 def copy(source: Path, target: Path, progress: Progress | None = None) -> None:
