@@ -78,7 +78,9 @@ class InlineExecutor:
             self._log.capture()
             self._logger.addHandler(self._handler)
             self._logger.setLevel(logging.INFO)
-            self._logger.propagate = False  # what the process writes of its own accord is in the log, too: not twice
+            self._logger.propagate = (
+                False  # what the process writes of its own accord is in the log, too: not twice
+            )
             try:
                 self._work(time.monotonic() + _LONG)
             finally:
