@@ -324,6 +324,9 @@ class View(PeopleView, Protocol):
     ) -> list[Item]:
         """The newest items of a pipeline with an attribute of this value, the newest first; those before one of a number."""
 
+    def newest(self, pipeline: str, kinds: Iterable[str], *, before: int = 0, limit: int = 100) -> list[Item]:
+        """The newest items of these kinds of a pipeline, the newest first; those before one of a number."""
+
     def count_items(
         self,
         *,

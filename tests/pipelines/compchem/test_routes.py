@@ -1,13 +1,17 @@
 """The routes of workflows on files of records. Tests of what the original system did wrong say so in their docstrings."""
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
+import pytest
 
 from towpath import Transient
+from towpath.pipelines.compchem import pages
 
 
 # ---- what applies
@@ -284,6 +288,37 @@ def test_what_may_not_be_viewed_is_not_there(make_depot: Callable[..., Any]) -> 
         assert told(method, path.format("secret"))[0] == 404, path
     assert depot.ask("GET", f"/runs/{hidden}").status_code == 404
     assert depot.refused("/available", {"record": "secret"}, 404)["message"] == "there is no record 'secret'"
+
+
+def test_the_page_of_records_has_the_latest_and_counts_what_may_be_viewed(
+    make_depot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of one name in two repositories, of which somebody may view one; and more processings than are counted."""
+    more = '\n[repositories.other]\nroot = "other"\nsettle = 0.0\n\n[pipelines.compchem.override.sources.pairs]\nrepository = "other"\n'
+    (folder := make_depot(more=more)).put("r1", a__txt="x", b__txt="x")
+    (folder.folder / "other" / "r1").mkdir(parents=True)
+    for ending in ("trk", "frm"):
+        (folder.folder / "other" / "r1" / f"a.{ending}").write_text("x")
+    folder.put("r2", a__txt="x")
+    folder.site.start("compchem", "r2", "count")
+    folder.site.start("compchem", "r1", "count")
+    folder.site.start("compchem", "r1", "pair-up", among=["other"])
+
+    def page(hidden: str = "") -> list[tuple[str, str]]:
+        asker: Any = SimpleNamespace(may=lambda _permission, item: item.kind != hidden)
+        rows = re.findall(r"<tr data-row>.*?</tr>", told := pages.records(folder.site, asker))
+        assert ("are shown and counted" in told) == (pages._MOST < 4)
+        return [
+            (re.findall(r"<bdi>(.*?)</bdi>", row)[0], re.findall(r">(\d+ [a-z]+)<", row)[0]) for row in rows
+        ]
+
+    assert page() == [("r1", "3 waiting"), ("r2", "1 waiting")]
+    assert page("pair-up") == [("r1", "2 waiting"), ("r2", "1 waiting")]
+    assert page("count") == [("r1", "1 waiting")]
+    monkeypatch.setattr(pages, "_PAGE", 1)
+    assert page() == [("r1", "3 waiting"), ("r2", "1 waiting")]
+    monkeypatch.setattr(pages, "_MOST", 2)
+    assert page() == [("r1", "2 waiting")]
 
 
 HOSTILE = (

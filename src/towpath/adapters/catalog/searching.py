@@ -4,7 +4,7 @@ Promises the same answers whichever index leads: the one that knows the fewest i
 conditions decide; attributes themselves are looked at, too. Never changes a row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -123,6 +123,16 @@ class ItemSearch(Session):
                 break
             before = rows[-1][0]
         return found[:limit]
+
+    def newest(self, pipeline: str, kinds: Iterable[str], *, before: int = 0, limit: int = 100) -> list[Item]:
+        """The newest items of these kinds of a pipeline, the newest first; those before one of a number."""
+        statement = "SELECT id FROM items WHERE pipeline = ? AND kind = ? AND id < ? ORDER BY id DESC LIMIT ?"
+        ids = [
+            row[0]
+            for kind in set(kinds)
+            for row in self.rows(statement, (pipeline, kind, before or 2**63 - 1, limit))
+        ]
+        return self._items_of(sorted(ids, reverse=True)[:limit])[::-1]
 
     def _with(self, ids: Sequence[int], attributes: Mapping[str, Any]) -> int:
         texts = [

@@ -4,7 +4,7 @@ Promises that nobody is shown a record that they may not view, and that the pane
 is live is done by `static/processing.js`, which asks the routes of workflows.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 
 from towpath import Item, Site, TowpathError
 from towpath.api import Asked, Permission, WorkRow, find_product
-from towpath.pipelines.compchem import concluding, routes, shapes
+from towpath.pipelines.compchem import concluding, processings, routes, shapes
 
 PIPELINE = "compchem"
 STATIC = f"/pipelines/{PIPELINE}/static"
 _SHOWN = 100  # processings, or records, that stand on a page
 _MOST = 10_000  # processings that are counted for the list of records
 _PAGE = 1000
+_NEWEST = f"The newest {_SHOWN} records among the newest {_MOST} processings are shown and counted; others can be opened by name."
 _OPEN = (
     f'<form class="filters row" action="/pipelines/{PIPELINE}/processing" aria-label="Open a record">'
     "<label>Record <input name=record required></label><button>Open</button></form>"
@@ -71,20 +72,24 @@ def view(site: Site, asker: Asked, product: str = "", **_: str) -> str:
 
 def records(site: Site, asker: Asked, **_: str) -> str:
     """The records of which files were processed, the latest first, with how many processings are in which state."""
-    counts, latest = _counted(site, asker)
-    rows: list[str] = []
-    for record in sorted(counts, key=lambda one: -latest[one].id):
-        if len(rows) == _SHOWN:
+    counted, is_all = _counted(site)
+    shown: dict[str, Counter[str]] = {}  # the record of one name may be in several repositories
+    for (_repository, record), (latest, counts) in counted.items():
+        if record not in shown and len(shown) == _SHOWN:
+            is_all = False
             break
-        if asker.may(Permission.VIEW, latest[record]):
-            states = "&emsp;".join(
-                _state(name, f"{number} {name}") for name, number in sorted(counts[record].items())
-            )
-            link = _link("processing", f"<bdi>{escape(record)}</bdi>", record=record)
-            rows.append(_cells(link, states))
-    if not rows:
+        if asker.may(Permission.VIEW, latest):
+            shown.setdefault(record, Counter()).update(counts)
+    if not shown:
         return f"{_OPEN}<p class=empty>No file of a record was processed yet.</p>"
-    more = "<p class='small soft'>and others before</p>" if len(counts) > len(rows) == _SHOWN else ""
+    rows = [
+        _cells(
+            _link("processing", f"<bdi>{escape(record)}</bdi>", record=record),
+            "&emsp;".join(_state(name, f"{number} {name}") for name, number in sorted(counts.items())),
+        )
+        for record, counts in shown.items()
+    ]
+    more = f"<p class='small soft'>{_NEWEST}</p>" if not is_all else ""
     table = _table("Records", "".join(rows), ("Record", "Processings"))
     return f"{_OPEN}<section class=card>{table}{more}</section>"
 
@@ -135,24 +140,25 @@ def _offers(asker: Asked, record: str, wanted: bool) -> str:
 
 
 # ---- pieces
-def _counted(site: Site, asker: Asked) -> tuple[dict[str, Counter[str]], dict[str, Item]]:
-    """By record: how many processings are in which state, and the latest of them."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    latest: dict[str, Item] = {}
-    after = 0
+def _counted(site: Site) -> tuple[dict[tuple[str, str], tuple[Item, Counter[str]]], bool]:
+    """By repository and record, the latest first: the latest processing, and how many are in which state; whether that is all."""
+    counted: dict[tuple[str, str], tuple[Item, Counter[str]]] = {}
+    pipeline = processings.pipeline_of(site)
+    repositories = {one.name: one.repository for one in site.workflows(pipeline)}
+    before = 0
     with site.catalog.read() as rows:
         for _ in range(_MOST // _PAGE):
-            page = rows.items(pipeline=PIPELINE, after=after, limit=_PAGE)
+            page = rows.newest(pipeline, repositories, before=before, limit=_PAGE)
             mine = [item for item in page if item.attributes.get("record")]
             works = rows.work([item.id for item in mine])
             for item in mine:
-                record = str(item.attributes["record"])
-                counts[record][_standing(works[item.id])] += 1
-                latest[record] = item
+                name = repositories[item.kind], str(item.attributes["record"])
+                _, counts = counted.setdefault(name, (item, Counter()))
+                counts[_standing(works[item.id])] += 1
             if len(page) < _PAGE:
-                break
-            after = page[-1].id
-    return counts, latest
+                return counted, True
+            before = page[-1].id
+    return counted, False
 
 
 def _standing(works: Iterable[WorkRow]) -> str:

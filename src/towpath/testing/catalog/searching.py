@@ -127,6 +127,22 @@ class SearchSuite(Base):
             assert view.latest(PIPELINE, "camera", "red", before=expected[-1].id) == []
             assert view.latest("another", "camera", "red") == view.latest(PIPELINE, "camera", "none") == []
 
+    def test_the_newest_of_some_kinds_come_first(self, bench: MakeBench) -> None:
+        """Page by page, each before the last of the page before."""
+        b = filled(bench)
+        with b.catalog.read() as view:
+            expected = view.items(pipeline=PIPELINE, limit=1000)[::-1]
+            kinds = {item.kind for item in expected}
+            assert len(kinds) > 1
+            assert view.newest(PIPELINE, kinds, limit=1000) == expected
+            assert view.newest(PIPELINE, kinds, limit=2) == expected[:2]
+            assert view.newest(PIPELINE, kinds, before=expected[1].id, limit=2) == expected[2:4]
+            assert view.newest(PIPELINE, kinds, before=expected[-1].id) == []
+            for kind in kinds:
+                alone = [item for item in expected if item.kind == kind]
+                assert view.newest(PIPELINE, [kind], limit=1000) == alone
+            assert view.newest("another", kinds) == view.newest(PIPELINE, []) == []
+
     def test_the_runs_of_several_items_are_those_of_each(self, bench: MakeBench) -> None:
         """Those without a run have none."""
         b = filled(bench)
