@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
@@ -116,6 +117,30 @@ def test_it_is_written_ahead_by_one_thread(path: Path) -> None:
     connection.close()
     assert (catalog.path, catalog.url) == (path, f"sqlite:///{path}")
     catalog.close()
+
+
+def test_what_ended_threads_read_with_is_read_with_again(path: Path) -> None:
+    """A server's threads end when there is nothing to do, and others begin: their connections must not pile up."""
+    catalog = SqliteCatalog(path)
+    together = threading.Barrier(20)
+
+    def read() -> None:
+        with catalog.read() as view, catalog.read() as inner:  # two views of one snapshot
+            together.wait(timeout=60)
+            assert view.now() <= inner.now()
+
+    for _ in range(3):
+        threads = [threading.Thread(target=read) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        opened = [one for one in psutil.Process().open_files() if one.path == str(path)]
+        assert 0 < len(opened) <= 20  # SQLite keeps the descriptor of one that is closed, and takes it again
+    with catalog.read() as view:
+        catalog.close()
+        assert view.items() == []  # who still reads is not cut off
+    assert str(path) not in [one.path for one in psutil.Process().open_files()]
 
 
 @pytest.mark.parametrize(("durability", "level"), [("crash", 1), ("power", 2)])

@@ -294,7 +294,8 @@ def test_the_page_of_records_has_the_latest_and_counts_what_may_be_viewed(
     make_depot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records of one name in two repositories, of which somebody may view one; and more processings than are counted."""
-    more = '\n[repositories.other]\nroot = "other"\nsettle = 0.0\n\n[pipelines.compchem.override.sources.pairs]\nrepository = "other"\n'
+    other = '\n[repositories.other]\nroot = "other"\nsettle = 0.0\n'
+    more = f'{other}\n[pipelines.compchem.override.sources.pairs]\nrepository = "other"\n'
     (folder := make_depot(more=more)).put("r1", a__txt="x", b__txt="x")
     (folder.folder / "other" / "r1").mkdir(parents=True)
     for ending in ("trk", "frm"):

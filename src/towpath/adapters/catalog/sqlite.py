@@ -32,6 +32,7 @@ _PATIENCE = 120.0  # seconds to wait for a lock
 _PAUSE = 0.002  # seconds
 _BUSY = 0.05
 _LIVELY = 1.0  # seconds after a change in which a watch looks as often as it was asked to
+_KEPT = 8  # connections that wait for the next read
 _QUIET = 0.005  # seconds between two looks of a watch when nothing happens, if it was not asked to look more seldom
 
 
@@ -126,11 +127,12 @@ class SqliteCatalog:
         self._write_connection: sqlite3.Connection | None = None
         self._local = threading.local()
         self._watches: set[_Watch] = set()
+        self._idle: list[sqlite3.Connection] = []
+        self._is_closed = False
         try:
-            self._local.connection = self._connect()
+            self._idle.append(self._connect())
         except sqlite3.OperationalError as error:
             raise SiteError(f"{path}: the catalog cannot be opened: {error}") from error
-        self._readers: list[sqlite3.Connection] = [self._local.connection]
         self._last = self._since = 0.0
 
     def _connect(self) -> sqlite3.Connection:
@@ -205,19 +207,36 @@ class SqliteCatalog:
     @contextmanager
     def read(self) -> Iterator[View]:
         """A short read: one snapshot."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            self._readers.append(connection)
-        is_inner = connection.in_transaction  # a read within a read sees the same snapshot
-        cursor = connection.cursor()
-        if not is_inner:
-            cursor.execute("BEGIN")
+        outer: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if outer is not None:  # a read within a read sees the same snapshot
+            yield self._view(outer)
+            return
+        connection = self._take()
         try:
-            yield _SqliteReading(cursor, self._committed_names, self.definitions, self._now)
+            connection.execute("BEGIN")
+            self._local.connection = connection
+            yield self._view(connection)
         finally:
-            if not is_inner:
-                cursor.execute("COMMIT")
+            self._local.connection = None
+            self._leave(connection)
+
+    def _view(self, connection: sqlite3.Connection) -> View:
+        return _SqliteReading(connection.cursor(), self._committed_names, self.definitions, self._now)
+
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _leave(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next read, of whichever thread: threads end, and connections do not end with them."""
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        if self._is_closed or len(self._idle) >= _KEPT:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     def watch(self, every: float = 0.02) -> Watch:
         """Begin to watch for changes, looking each `every` seconds."""
@@ -226,10 +245,11 @@ class SqliteCatalog:
     def close(self) -> None:
         """Close all connections."""
         self._writer.shutdown(wait=True)
-        for connection in (self._write_connection, *self._watches, *self._readers):
+        self._is_closed = True
+        for connection in (self._write_connection, *self._watches, *self._idle):
             if connection is not None:
                 connection.close()
-        self._readers, self._write_connection = [], None
+        self._idle, self._write_connection = [], None
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
