@@ -91,3 +91,64 @@ def test_each_folder_that_leads_to_a_root_is_flushed_before_the_catalog_knows_it
     assert first_start(tmp_path, "catalog.commit:1:raise=EIO")
     assert {tmp_path, tmp_path / "far", tmp_path / "far" / "away"} <= flushed
     assert (tmp_path / "far" / "away" / "archive").is_dir()
+
+
+# ---- pipeline files
+
+
+GPU = "[items.note.stages.write]\nresources = { gpu = true }\n"
+INBOX = HANDED.replace('kind = "handoff"', 'kind = "handoff"\ninbox = "nowhere"')
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(PIPELINE + GPU, "note.write want a GPU"), (INBOX, "note.look: inbox: no root 'nowhere'")],
+    ids=["gpu", "inbox"],
+)
+def test_a_pipeline_file_that_the_site_cannot_do_leaves_the_old_one(tmp_path: Path, text: str, why: str):
+    make(tmp_path, PIPELINE, executor="inline")
+    file = tmp_path / "plain.toml"
+    with Site.open(tmp_path) as site:
+        old = site.definitions["plain"]
+        file.write_text(text)
+        assert why in site.reload()["plain"]
+        assert site.reload() == {}  # told once
+        assert why in site._parts.reload(force=True)["plain"]
+        assert site.definitions["plain"] is site.catalog.definitions["plain"] is old
+        refused = [event.data["error"] for event in site.events() if event.type == "definition refused"]
+        assert len(refused) == 2 and all(why in one for one in refused)
+        file.write_text(PIPELINE)
+        assert site.reload() == {}  # what is in force means the same
+        file.write_text(PIPELINE + GPU.replace("gpu = true", "memory = '1 GB'"))
+        assert site.reload() == {"plain": ""}
+        assert site.definitions["plain"] is not old
+
+
+def test_a_watching_site_outlives_a_pipeline_file_that_it_cannot_do(tmp_path: Path):
+    make(tmp_path, PIPELINE, executor="inline")
+    with Site.open(tmp_path) as site:
+        site.submit("note", [{"key": "before"}])
+
+        def tick(progress) -> None:
+            if not progress.done():
+                return
+            if "gpu" not in (tmp_path / "plain.toml").read_text():
+                (tmp_path / "plain.toml").write_text(PIPELINE + GPU)
+            elif any(event.type == "definition refused" for event in site.events()):
+                progress.worker.loop.stop()
+
+        assert site.run(watch=True, tick=tick).runs == {"done": 1}
+
+
+def test_a_definition_that_could_not_be_written_is_not_in_force(tmp_path: Path):
+    make(tmp_path, PIPELINE, executor="inline")
+    with Site.open(tmp_path) as site:
+        old = site.definitions["plain"]
+        (tmp_path / "plain.toml").write_text(HANDED.replace("Look", "See"))
+        faults.arm("catalog.commit:2:raise=EIO")  # the first is that of the inbox
+        try:
+            with pytest.raises(OSError, match="catalog.commit"):
+                site.reload()
+        finally:
+            faults.arm("")
+        assert site.definitions["plain"] is site.catalog.definitions["plain"] is old

@@ -250,7 +250,6 @@ class Parts:
         if active is not None and active[1] == definition.digest:
             number = active[0]
         else:
-            self.catalog.definitions[definition.pipeline] = definition
             number = self.catalog.write(lambda tx: tx.set_definition(definition))
         definition = replace(definition, number=number)
         self.definitions = {**self.definitions, definition.pipeline: definition}
@@ -266,14 +265,17 @@ class Parts:
         if force:
             self.secrets.forget()
         for name, watcher in self._watchers.items():
+            former = watcher.current
             change = watcher.reload(force=force)
             if change is None:
                 continue
+            told[name] = str(change.error or "")
             if change.loaded is not None:
-                self._activate(change.loaded)
-                told[name] = ""
-            else:
-                told[name] = str(change.error)
+                try:
+                    self._activate(change.loaded)
+                except SiteError as error:
+                    watcher.current, told[name] = former, str(error)
+            if told[name]:
                 self._tell_refused(name, told[name])
         return told
 
