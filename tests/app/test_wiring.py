@@ -147,7 +147,7 @@ def test_a_definition_that_could_not_be_written_is_not_in_force(tmp_path: Path):
         (tmp_path / "plain.toml").write_text(HANDED.replace("Look", "See"))
         faults.arm("catalog.commit:2:raise=EIO")  # the first is that of the inbox
         try:
-            with pytest.raises(OSError, match="catalog.commit"):
+            with pytest.raises(OSError, match="fault point"):
                 site.reload()
         finally:
             faults.arm("")
