@@ -1,13 +1,18 @@
 """Looking at sources: what arrives is registered, what is wrong is told once, and nothing ends the watching unseen."""
 
+import os
 import shutil
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from plainpipe.site import make, states, wait_for
 
-from towpath import Site
+from towpath import Asset, Request, Site
+from towpath.adapters.sources import fetch
 from towpath.app.arrivals import Arrivals
 
 FOLDER = """
@@ -166,3 +171,107 @@ def test_a_file_that_never_settles_does_not_keep_a_single_run_for_ever(tmp_path:
         site.run(patience=0.5)
         assert time.monotonic() - started < 10
         assert site.items() == []
+
+
+# ---- its end
+
+
+ASKED = FOLDER.replace(
+    "[sources.drop]",
+    """[sources.early]
+kind = "fetch"
+item = "note"
+type = "plain/raw"
+requests = [{ key = "a", file = "a.txt" }, { key = "b", file = "b.txt" }]
+[sources.late]
+kind = "fetch"
+item = "note"
+type = "plain/raw"
+requests = [{ key = "c", file = "c.txt" }]
+[sources.drop]""",
+).replace('"copy"', '"fetch -> copy"')
+
+
+class Provider:
+    """Does something when it is first asked."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act, self.asked, self.answered = act, [], []
+
+    def assets(self, request: Request) -> list[Asset]:
+        self.asked.append(request.key)
+        if len(self.asked) == 1:
+            self.act()
+        self.answered.append(request.key)
+        return [Asset(f"{request.key}.txt", request.key)]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], Provider]:
+    """Give what sets what the provider does."""
+
+    def set_it(act: Callable[[], object]) -> Provider:
+        provider = Provider(act)
+        monkeypatch.setattr(fetch, "load_provider", lambda *_: provider)
+        return provider
+
+    return set_it
+
+
+def test_a_look_that_is_to_end_does_so_before_the_next_request_and_source(tmp_path: Path, ask):
+    make(tmp_path, ASKED, executor="inline")
+    with Site.open(tmp_path) as site:
+        drop(site, "d.txt")
+        arrivals = arrivals_of(site)
+        provider = ask(arrivals.end)
+        arrivals.begin().result(60)
+        arrivals.stop()
+        assert provider.answered == ["a"]
+        assert [item.key for item in site.items()] == ["a"]  # what was answered is registered
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_run_that_is_stopped_finishes_the_request(
+    tmp_path: Path, ask, watch: bool, monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path, ASKED, executor="inline")
+    stops: list[Callable[[], None]] = []
+    told = threading.Event()
+    end = Arrivals.end
+
+    def end_and_tell(arrivals: Arrivals) -> None:
+        end(arrivals)
+        told.set()
+
+    def act() -> None:
+        stops[0]()
+        told.wait(60)
+
+    monkeypatch.setattr(Arrivals, "end", end_and_tell)
+    with Site.open(tmp_path) as site:
+        provider = ask(act)
+        summary = site.run(watch=watch, on_loop=stops.append)
+        assert (summary.ended, summary.registered, provider.answered) == ("stopped", 1, ["a"])
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_a_second_signal_gives_up_a_request_that_is_not_answered(tmp_path: Path, ask, watch: bool):
+    make(tmp_path, ASKED, executor="inline")
+    answers = threading.Event()
+
+    def act() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        answers.wait(60)
+
+    with Site.open(tmp_path) as site:
+        provider = ask(act)
+        try:
+            assert site.run(watch=watch).ended == "stopped"
+            assert (provider.asked, provider.answered) == (["a"], [])
+            looking = [one for one in threading.enumerate() if one.name.startswith("arrivals")]
+            assert [one.daemon for one in looking] == [True]  # it does not keep the process from its end
+        finally:
+            answers.set()
+        looking[0].join(60)
+        assert provider.answered == ["a"]

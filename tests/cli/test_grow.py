@@ -1,9 +1,12 @@
 """A site grows from its SQLite file to PostgreSQL, and its catalog there is backed up and restored."""
 
+import errno
+import os
 import re
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -393,6 +396,58 @@ def test_one_line_of_the_site_file_changes(text: str, tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640
     assert load(file, {}).site.catalog == "postgresql:///d"
     assert [one.name for one in tmp_path.iterdir()] == ["towpath.toml"]
+
+
+def test_the_site_file_is_changed_on_disk_and_its_password_readable_to_nobody_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text("[site]\n")
+    file.chmod(0o640)
+    done: list[str] = []
+    fdopen, fchmod, fsync, replace = os.fdopen, os.fchmod, os.fsync, Path.replace
+
+    def open_it(number: int, *how: Any, **more: Any) -> Any:
+        done.append(f"written with mode {os.fstat(number).st_mode & 0o7777:o}")
+        return fdopen(number, *how, **more)
+
+    def change(number: int, mode: int) -> None:
+        done.append(f"mode {mode:o}")
+        fchmod(number, mode)
+
+    def flush(number: int) -> None:
+        done.append("folder flushed" if stat.S_ISDIR(os.fstat(number).st_mode) else "file flushed")
+        fsync(number)
+
+    def put(part: Path, target: Path) -> Path:
+        assert "postgresql://u:secret@h/d" in part.read_text()  # all of it has left this process
+        assert target.read_text() == "[site]\n"
+        done.append("replaced")
+        return replace(part, target)
+
+    monkeypatch.setattr(os, "fdopen", open_it)
+    monkeypatch.setattr(os, "fchmod", change)
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "replace", put)
+    switch(load(file, {}), "postgresql://u:secret@h/d")
+    assert done == ["written with mode 600", "mode 640", "file flushed", "replaced", "folder flushed"]
+    assert load(file, {}).site.catalog == "postgresql://u:secret@h/d"
+
+
+def test_what_cannot_take_the_place_of_the_site_file_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text("[site]\n")
+    settings = load(file, {})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        switch(settings, "postgresql://u:secret@h/d")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("towpath.toml", "[site]\n")]
 
 
 @pytest.mark.parametrize("text", ['site.catalog = "sqlite:///c"\n', 'site = { name = "x" }\n'])

@@ -151,6 +151,17 @@ def test_a_file_that_changes_while_it_is_hashed_waits(root: Path) -> None:
     assert (done.ready, done.waiting) == ((), 1)
 
 
+def test_hashing_ends_when_it_is_to_end_within_a_file_too(root: Path) -> None:
+    intakes = [intake(root, "small"), intake(root, "big", b"x" * 3_000_000), intake(root, "other")]
+    told: list[int] = []
+    done = hash_all(
+        LocalStorage({"incoming": root}), "incoming", intakes, told.append, go_on=lambda: len(told) < 2
+    )
+    assert [ready.key for ready in done.ready] == ["small"]
+    assert (done.waiting, done.problems) == (2, ())  # they are found again
+    assert len(told) == 2 and sum(told) < 3_000_005
+
+
 def test_what_leaves_the_root_is_a_problem(root: Path) -> None:
     one = replace(intake(root, "a"), arrival=Arrival("../a", 1, 2))
     done = hash_all(LocalStorage({"incoming": root}), "incoming", [one])

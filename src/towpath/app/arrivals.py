@@ -2,17 +2,19 @@
 
 Folder sources are looked at by event and by period, always both; fetch sources by period. Looking and hashing happen
 outside any transaction. What cannot be registered is told as an event, never lost. A source that fails is tried again with
-growing pauses, while the others go on; one that is paused is not looked at.
+growing pauses, while the others go on; one that is paused is not looked at. A look that is asked to end does so before the
+next source, request or file.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from towpath.adapters.sources import fetch
 from towpath.adapters.sources.folder import Folder
@@ -25,8 +27,11 @@ from towpath.contracts.definition import Definition, SourcePlan
 from towpath.contracts.source import Intake
 from towpath.contracts.storage import Storage
 from towpath.flow import arrive, group, register
+from towpath.flow.process import Threads
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0  # seconds for which the end of a look is waited for
 
 
 @dataclass(slots=True)
@@ -56,8 +61,8 @@ class Arrivals:
         self._folders: dict[bytes, _Watched] = {}
         self._looked: dict[tuple[str, str], float] = {}
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
-        self._watching: Future[None] | None = None
+        self._threads = Threads(1, "arrivals")
+        self._begun: Future[Any] | None = None
         self.health = Health(catalog)
         self.registered = 0
 
@@ -68,7 +73,7 @@ class Arrivals:
         self._records.look_anew()
         for definition in self._definitions().values():
             for plan in definition.sources.values():
-                if plan.kind == "submit" or self.health.is_paused(plan):
+                if self._stop.is_set() or plan.kind == "submit" or self.health.is_paused(plan):
                     continue
                 if not due_only or self._is_due(plan):
                     self._looked[plan.pipeline, plan.name] = time.monotonic()
@@ -154,10 +159,12 @@ class Arrivals:
         # What lacks its marker waits for another program, which an event will tell of; the rest for a clock.
         waiting = 0 if plan.settings.get("settled") == "marker" else found.unsettled
         for start in range(0, len(intakes), register.BATCH):
-            if start and self.health.is_paused(plan):
+            if self._stop.is_set() or (start and self.health.is_paused(plan)):
                 watched.changed.set()
                 break
-            hashed = arrive.hash_all(self._storage, root, intakes[start : start + register.BATCH])
+            hashed = arrive.hash_all(
+                self._storage, root, intakes[start : start + register.BATCH], go_on=self._goes_on
+            )
             waiting += hashed.waiting
             problems += hashed.problems
             self._register(definition, plan, hashed.ready)
@@ -182,7 +189,7 @@ class Arrivals:
 
     # ---- requests
     def _look_fetch(self, definition: Definition, plan: SourcePlan) -> list[str]:
-        answers, problems = fetch.look(plan)
+        answers, problems = fetch.look(plan, self._goes_on)
 
         def transact(tx: Transaction) -> int:
             done = register.answered(tx, definition, plan, answers)
@@ -195,7 +202,9 @@ class Arrivals:
 
     # ---- records
     def _look_records(self, plan: SourcePlan) -> tuple[int, list[str]]:
-        found = self._records.look(plan, self._catalog.write, is_paused=lambda: self.health.is_paused(plan))
+        found = self._records.look(
+            plan, self._catalog.write, is_paused=lambda: self._stop.is_set() or self.health.is_paused(plan)
+        )
         self._count(plan, found.begun)
         self._tell(plan, found.problems)
         return found.unsettled, list(found.problems)
@@ -206,30 +215,52 @@ class Arrivals:
         if texts:
             self._catalog.write(lambda tx: register.problems(tx, plan, texts))
 
-    # ---- for ever
+    # ---- in a thread
+    def begin(self) -> Future[int]:
+        """Look at every source once, in a thread of its own."""
+        self._begun = looking = self._threads.submit(self.look)
+        return looking
+
     def start(self) -> None:
-        """Look by event and by period, in a thread of its own, until `stop`."""
-        self._stop.clear()
-        self._watching = self._thread.submit(self._run)
+        """Look by event and by period, in a thread of its own, until `end`."""
+        self._begun = self._threads.submit(self._run)
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did: a site must not go on watching without its sources."""
-        if self._watching is not None and self._watching.done():
-            self._watching.result()
+        if self._begun is not None and self._begun.done():
+            self._begun.result()
 
-    def stop(self) -> None:
-        """End the thread and the watching."""
+    def end(self) -> None:
+        """Begin no look any more; one that goes on ends soon."""
         self._stop.set()
         self._wake.set()
-        self._thread.shutdown(wait=True)
-        for watched in self._folders.values():
+
+    def stop(self, given_up: Callable[[], bool] = lambda: False) -> None:
+        """End the thread and the watching.
+
+        A look that does not end in half a minute, or until it is `given_up`, ends with the process.
+        """
+        self.end()
+        end = time.monotonic() + _PATIENCE
+        while not (is_over := self._is_over(0.1)) and not given_up() and time.monotonic() < end:
+            pass
+        self._threads.close()
+        for watched in list(self._folders.values()):
             if watched.end:
                 watched.end()
                 watched.end = None
-        self.health.note(all_of_it=True)
+        if is_over:
+            self.health.note(all_of_it=True)
+
+    def _is_over(self, seconds: float) -> bool:
+        """Whether nothing is looked at, after waiting for that for some seconds."""
+        return self._begun is None or bool(wait([self._begun], seconds).done)
+
+    def _goes_on(self) -> bool:
+        return not self._stop.is_set()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while self._goes_on():
             self._watch_new()
             waiting = self.look(due_only=True)
             self._wake.wait(0.25 if waiting else 1.0)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sqlite3
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from towpath.app.catalogs import file_of
 from towpath.app.session import is_free
 from towpath.app.settings import Settings, masked
 from towpath.base.errors import SiteError, StateError, UsageError
+from towpath.base.flushing import flush
 
 if TYPE_CHECKING:
     from towpath.adapters.catalog.moving import Moved
@@ -92,10 +94,23 @@ def switch(settings: Settings, url: str) -> None:
     if any(site.get(name) != value for name, value in wanted.items()):
         lines = "; ".join(f"{name} = {json.dumps(value)}" for name, value in wanted.items())
         raise StateError(f"{file.name} cannot be changed by itself; write under [site]: {lines}")
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.chmod(file.stat().st_mode & 0o7777)
-    part.replace(file)
+    _replace(file, text)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put a text in a file's place at one instant; it may hold a password, and is never readable to more than the file."""
+    number, name = tempfile.mkstemp(".part", f".{file.name}.", file.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as made:
+            made.write(text)
+            made.flush()
+            os.fchmod(number, file.stat().st_mode & 0o7777)
+            os.fsync(number)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    flush(file.parent)
 
 
 def _with(text: str, name: str, value: str) -> str:

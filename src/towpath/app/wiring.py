@@ -125,14 +125,27 @@ class Parts:
         """Bring the catalog's roots to the site file's; a root that was remapped since is where it was remapped to."""
         with self.catalog.read() as view:
             known = {name: row.place for name, row in view.roots().items()}
+            noted = view.noted("root")
         wanted = {name: f"{place}/" for name, place in self.settings.roots.items()}
         differ = [name for name, place in wanted.items() if known.get(name) != place]
-        moved = self.catalog.write(lambda tx: _remapped(tx, wanted, differ)) if differ else {}
+        moved = {
+            name: str(noted[name]["place"])
+            for name in differ
+            if name in noted and noted[name].get("instead_of") == wanted[name]
+        }
+        self._add_roots({name: wanted[name] for name in differ if name not in moved})
         self.places: dict[str, str] = {**known, **wanted, **moved}
-        for name in {name for name, place in self.places.items() if known.get(name) != place}:
-            # Only once: a disk that is away must be missed, not taken for an empty one.
-            _make_root(self.places[name])
         self.storage = LocalStorage(self.places)
+
+    def _add_roots(self, places: Mapping[str, str]) -> None:
+        """Make the folders of roots that the catalog does not have there, and then tell it of them.
+
+        Only once: a disk that is away must be missed, not taken for an empty one.
+        """
+        for place in places.values():
+            _make_folder(Path(place))
+        if places:
+            self.catalog.write(partial(_name_roots, places=places))
 
     def move_root(self, name: str, place: Path) -> None:
         """Say that a root lies elsewhere now, for as long as the settings go on naming the place that it left."""
@@ -224,8 +237,7 @@ class Parts:
                     f"{definition.pipeline}: {stage.kind}.{stage.name}: inbox: no root {name!r}; roots are {known}"
                 )
             place = f"{self.folder / INBOX}/"
-            self.catalog.write(partial(_name_inbox, place=place))
-            _make_root(place)
+            self._add_roots({INBOX: place})
             self.places[INBOX] = place
 
     def _activate(self, loaded: pipeline_files.Loaded) -> None:
@@ -238,7 +250,6 @@ class Parts:
         if active is not None and active[1] == definition.digest:
             number = active[0]
         else:
-            self.catalog.definitions[definition.pipeline] = definition
             number = self.catalog.write(lambda tx: tx.set_definition(definition))
         definition = replace(definition, number=number)
         self.definitions = {**self.definitions, definition.pipeline: definition}
@@ -254,14 +265,17 @@ class Parts:
         if force:
             self.secrets.forget()
         for name, watcher in self._watchers.items():
+            former = watcher.current
             change = watcher.reload(force=force)
             if change is None:
                 continue
+            told[name] = str(change.error or "")
             if change.loaded is not None:
-                self._activate(change.loaded)
-                told[name] = ""
-            else:
-                told[name] = str(change.error)
+                try:
+                    self._activate(change.loaded)
+                except SiteError as error:
+                    watcher.current, told[name] = former, str(error)
+            if told[name]:
                 self._tell_refused(name, told[name])
         return told
 
@@ -518,8 +532,9 @@ def gather(
         group.gather(tx, definition, kind.name, stage.name, items)
 
 
-def _name_inbox(tx: Transaction, place: str) -> None:
-    tx.set_root(INBOX, place)
+def _name_roots(tx: Transaction, places: Mapping[str, str]) -> None:
+    for name, place in places.items():
+        tx.set_root(name, place)
 
 
 def _handoffs(definition: Definition) -> Iterator[StagePlan]:
@@ -531,18 +546,6 @@ def check_of(name: str) -> Check | None:
     """The check of deliveries that a pipeline brings; None for ""."""
     found: Check | None = attribute(name) if name else None
     return found
-
-
-def _remapped(tx: Transaction, wanted: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Of roots that the catalog has elsewhere, those that were remapped; the others follow the settings."""
-    moved = {}
-    for name in names:
-        noted = tx.slot("root", name).data
-        if noted.get("instead_of") == wanted[name]:
-            moved[name] = str(noted["place"])
-        else:
-            tx.set_root(name, wanted[name])
-    return moved
 
 
 def _own_mark(tx: Transaction) -> str:
@@ -577,11 +580,15 @@ def _invenio(settings: Mapping[str, Any]) -> repository.Repository:
     return invenio.make(settings)
 
 
-def _make_root(place: str) -> None:
-    """Make the folder of a root, where it is not; that it is there outlives a power cut."""
-    folder = Path(place)
+def _make_folder(folder: Path) -> None:
+    """Make a folder, where it is not, with those above it; that all of them are there outlives a power cut.
+
+    One that is there may have been made by somebody who was killed before flushing it.
+    """
     if not folder.is_dir():
-        folder.mkdir(parents=True)
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+    if os.access(folder.parent, os.R_OK | os.W_OK):
         flush(folder.parent)
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ class Worker:
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
-        """End soon: finish what runs (asked again: give it up)."""
+        """End soon: finish what runs and what is looked at (asked again: give it up)."""
         if self._stop.is_set():
             self._kill.set()
         self._stop.set()
@@ -86,33 +87,34 @@ class Worker:
         """Look at every source, run until nothing is left that could run."""
         started = time.monotonic()
         self._tend()
-        unsettled = self._arrivals.look()
         ended, rested = "nothing left to do", 0.0
-        while not self._stop.is_set():
-            busy = self._process.step(0.2)
-            tick()
-            if busy:
-                rested = 0.0
-                continue
-            rested = rested or time.monotonic()
-            self._tend()
-            wait = self._wait(patience, settling=unsettled > 0 and time.monotonic() - rested < patience)
-            if wait is None:
-                break
-            if (why := self._no_room()) and time.monotonic() - rested >= patience:
-                ended = why
-                break
-            self._stop.wait(min(wait, 0.5))
-            unsettled = self._arrivals.look() if unsettled else 0
-        else:
-            ended = "stopped"
-        return self._end(started, ended, tick)
+        with self._until_ended(tick):
+            unsettled = self._look()
+            while not self._stop.is_set():
+                busy = self._process.step(0.2)
+                tick()
+                if busy:
+                    rested = 0.0
+                    continue
+                rested = rested or time.monotonic()
+                self._tend()
+                pause = self._pause(patience, settling=unsettled > 0 and time.monotonic() - rested < patience)
+                if pause is None:
+                    break
+                if (why := self._no_room()) and time.monotonic() - rested >= patience:
+                    ended = why
+                    break
+                self._stop.wait(min(pause, 0.5))
+                unsettled = self._look() if unsettled else 0
+            else:
+                ended = "stopped"
+        return self._summary(started, ended)
 
     def watch(self, *, tick: Callable[[], None] = lambda: None) -> Summary:
         """Run until stopped: sources by event and period, due work, changed pipeline files."""
         started, looked = time.monotonic(), 0.0
-        self._arrivals.start()
-        try:
+        with self._until_ended(tick):
+            self._arrivals.start()
             while not self._stop.is_set():
                 if time.monotonic() - looked > 1.0:
                     looked = time.monotonic()
@@ -122,9 +124,15 @@ class Worker:
                 if not self._process.step(0.1):
                     self._process.wait(0.1)
                 tick()
-        finally:
-            self._arrivals.stop()
-        return self._end(started, "stopped", tick)
+        return self._summary(started, "stopped")
+
+    def _look(self) -> int:
+        """Look at every source; how many files have yet to settle. Once stopped, it is not waited for here."""
+        looking = self._arrivals.begin()
+        while not self._stop.is_set():
+            if wait([looking], 0.1).done:
+                return looking.result()
+        return 0
 
     def _tend(self) -> None:
         """Free what dead processes of this host held, let nothing wait for an hour that the clock was set back by, tell."""
@@ -136,7 +144,7 @@ class Worker:
             log.warning("the clock was set back by %.0f s; what is due moves with it", seconds)
         self._is_behind = self._tell()
 
-    def _wait(self, patience: float, *, settling: bool) -> float | None:
+    def _pause(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""
         if settling or self._is_behind:
             return 0.05 if self._is_behind else 0.2
@@ -154,21 +162,29 @@ class Worker:
             for stage in kind.stages
         ] + list(self._chores())
 
-    def _end(self, started: float, ended: str, tick: Callable[[], None]) -> Summary:
-        if not self._kill.is_set():
-            self._process.drain(30.0, given_up=self._kill.is_set, tick=tick)
+    @contextmanager
+    def _until_ended(self, tick: Callable[[], None]) -> Iterator[None]:
+        """At the end what runs is finished or given back, and what is looked at ends; or both are given up."""
+        try:
+            yield
+            self._arrivals.end()
+            if not self._kill.is_set():
+                self._process.drain(30.0, given_up=self._kill.is_set, tick=tick)
+        finally:
+            self._arrivals.stop(self._kill.is_set)
+
+    def _summary(self, started: float, ended: str) -> Summary:
         runs = {
             outcome.value: n
             for outcome, n in self._process.tally.runs.items()
             if n and outcome is not Outcome.DRAINED
         }
-        self._arrivals.health.note(all_of_it=True)
         return Summary(runs, time.monotonic() - started, self._arrivals.registered, ended=ended)
 
 
 @contextmanager
 def until_signalled(worker: Worker) -> Iterator[None]:
-    """SIGTERM and SIGINT end the worker in good order; a second one gives up what runs."""
+    """SIGTERM and SIGINT end the worker in good order; a second one gives up what runs and what is looked at."""
 
     def act(_number: int, _frame: object) -> None:
         worker.stop()

@@ -105,8 +105,8 @@ def _intake(rule: _Rule, arrival: Arrival) -> Intake:
     )
 
 
-class _GrowingError(Exception):
-    """A file is written to while it is read."""
+class _NotNowError(Exception):
+    """A file is written to while it is read, or nothing more is to be read."""
 
 
 def hash_all(
@@ -114,15 +114,17 @@ def hash_all(
     root: str,
     intakes: Sequence[Intake],
     progress: Callable[[int], None] | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Hashed:
     """Read each file once for its sha256; `progress` gets the number of bytes of each chunk.
 
-    A file that is not as it arrived, before or after it is read, waits.
+    A file that is not as it arrived, before or after it is read, waits; so do all that are not read to the end when
+    `go_on` says that this is to end.
     """
     ready, problems = [], []
     for intake in intakes:
         try:
-            sha256 = _hash(storage, root, intake.arrival, progress)
+            sha256 = _hash(storage, root, intake.arrival, progress, go_on)
         except (OSError, StorageError) as error:
             problems.append(f"{root}:{intake.arrival.path}: cannot be read: {error}")
             continue
@@ -132,24 +134,28 @@ def hash_all(
 
 
 def _hash(
-    storage: Storage, root: str, arrival: Arrival, progress: Callable[[int], None] | None
+    storage: Storage,
+    root: str,
+    arrival: Arrival,
+    progress: Callable[[int], None] | None,
+    go_on: Callable[[], bool],
 ) -> bytes | None:
     expected = (arrival.size, arrival.mtime_ns)
-    if storage.stat(root, arrival.path, False) != expected:
+    if not go_on() or storage.stat(root, arrival.path, False) != expected:
         return None
     told = 0
 
     def count(size: int) -> None:
         nonlocal told
         told += size
-        if told > arrival.size:
-            raise _GrowingError  # or it might be read for ever
+        if told > arrival.size or not go_on():
+            raise _NotNowError  # or it might be read for ever
         if progress:
             progress(size)
 
     try:
         sha256 = hashing.file_sha256(storage.path(root, arrival.path), count)
-    except (FileNotFoundError, _GrowingError):
+    except (FileNotFoundError, _NotNowError):
         return None
     if progress and told < arrival.size:
         progress(arrival.size - told)

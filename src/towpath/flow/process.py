@@ -126,11 +126,11 @@ class Pace:
         self._seconds[queue] = mean if old is None else 0.7 * old + 0.3 * mean
 
 
-class _Threads:
+class Threads:
     """Does calls in a few threads. What is given up with them does not keep the process from its end."""
 
-    def __init__(self, count: int) -> None:
-        self._count, self._begun = count, 0
+    def __init__(self, count: int, name: str = "service") -> None:
+        self._count, self._name, self._begun = count, name, 0
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def submit(self, call: Callable[..., T], *values: Any) -> Future[T]:
@@ -147,7 +147,7 @@ class _Threads:
         self._calls.put(act)
         if self._begun < self._count:
             self._begun += 1
-            threading.Thread(target=self._serve, daemon=True, name=f"service-{self._begun}").start()
+            threading.Thread(target=self._serve, daemon=True, name=f"{self._name}-{self._begun}").start()
         return future
 
     def _serve(self) -> None:
@@ -198,7 +198,7 @@ class Process:
         self._news: set[tuple[int, int]] = set()
         self._futures: dict[Future[Report], _Held] = {}
         self._chore_futures: dict[Future[None], Claimed] = {}
-        self._threads = _Threads(_THREADS)
+        self._threads = Threads(_THREADS)
         self._pace, self._beat, self._looked = Pace(), time.monotonic(), 0.0
         self._clock, self._spread_looked = _offset(), 0.0
         self._only = only

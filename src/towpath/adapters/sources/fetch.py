@@ -162,10 +162,13 @@ def load_provider(target: str, settings: Mapping[str, Any]) -> Provider:
     return provider
 
 
-def look(plan: SourcePlan) -> tuple[list[tuple[Request, Sequence[Asset]]], list[str]]:
+def look(
+    plan: SourcePlan, go_on: Callable[[], bool] = lambda: True
+) -> tuple[list[tuple[Request, Sequence[Asset]]], list[str]]:
     """Ask the provider of a fetch source for the assets of each request; and what went wrong, a text each.
 
-    A request that the provider refuses has no assets: its item's fetch fails and says why.
+    A request that the provider refuses has no assets: its item's fetch fails and says why. When `go_on` says that this
+    is to end, the other requests are not asked for.
     Settings read: ``provider`` (``module:Class``), ``settings`` (of the provider), ``requests``: each a ``key``, and
     ``file`` or ``params``, ``footprint`` (west, south, east, north in degrees), ``time`` (one or two times).
     """
@@ -173,6 +176,8 @@ def look(plan: SourcePlan) -> tuple[list[tuple[Request, Sequence[Asset]]], list[
     answers: list[tuple[Request, Sequence[Asset]]] = []
     problems = []
     for table in plan.settings.get("requests") or ():
+        if not go_on():
+            break
         try:
             request = request_of(table)
             try:
