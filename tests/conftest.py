@@ -253,7 +253,7 @@ def visit(chromium: Any, served: Any) -> Iterator[Callable[..., Any]]:
 
     def open_page(secret: str = "", **options: Any) -> Any:
         context = chromium.new_context(base_url=served.url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)  # a loaded machine is slow
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
