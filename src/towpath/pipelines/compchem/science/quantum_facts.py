@@ -63,6 +63,10 @@ FUNCTIONALS = {
     )
 }  # fmt: skip
 
+SELF_CONSISTENT = re.compile(r"HF|SCF|DFT|(?:AM1|PM\d|MNDO|RM1|Z?INDO|CNDO|OM\d)\S*", re.IGNORECASE)
+PERTURBED = re.compile(r"(?:\w+-)?MP\d\S*", re.IGNORECASE)
+DOUBLE_HYBRID = re.compile(r"2PLYP|PWPB95|DSD|XYG|QIDH|0-?DH|97X-2|97M\(2\)", re.IGNORECASE)
+
 
 def hartree(energies: Any) -> Floats:
     """Energies of cclib, in eV, as hartree."""
@@ -142,15 +146,19 @@ def _version(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
 
 def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     """Method, functional and basis set."""
-    methods = list(dict.fromkeys(str(method) for method in metadata.get("methods", ())))
+    methods = [str(method) for method in metadata.get("methods", ())]
     method, functional = (methods[-1] if methods else ""), str(metadata.get("functional", ""))
+    reference = next((one for one in reversed(methods) if SELF_CONSISTENT.fullmatch(one)), "DFT")
+    corrected = method not in ("", reference) and not DOUBLE_HYBRID.search(functional)
+    if functional and (reference != "DFT" or corrected):
+        functional = ""  # that of an earlier job
     if program == "fchk" and method:
         method, functional = split_label(method)
         if method == "HF" and "Psi4" in str(metadata.get("package", "")):
             method = "SCF"  # it writes RHF for functionals, too
-    elif not functional and method in ("DFT", "") and program == "orca":
-        words = [str(word).lower() for word in metadata.get("keywords", ())]
-        functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
+    elif not functional and reference == "DFT" and program == "orca":
+        words = [str(word).lower() for word in metadata.get("keywords", ())]  # of all jobs
+        functional = next((FUNCTIONALS[word] for word in reversed(words) if word in FUNCTIONALS), "")
     told = {
         "method": method,
         "functional": functional,
@@ -191,9 +199,14 @@ def _electrons(data: Any, numbers: Sequence[int]) -> int | None:
 
 
 def collect_energies(data: Any) -> dict[str, Any]:
-    """Energies of the last step in hartree; ``total`` is the best: coupled cluster, then perturbation, then SCF."""
+    """Energies of the last step in hartree; ``total`` is that of the method which stands last.
+
+    A job has no energy that belongs to a better method of an earlier one.
+    """
     told: dict[str, Any] = {}
     scf, corrected, coupled = (array(data, name) for name in ("scfenergies", "mpenergies", "ccenergies"))
+    level = _level(data.metadata)
+    corrected, coupled = (corrected if level > 0 else None), (coupled if level > 1 else None)
     if scf is not None:
         told["scf_hartree"] = float(hartree(scf.ravel()[-1]))
         told |= {"total_hartree": told["scf_hartree"], "total_is": "SCF"}
@@ -208,6 +221,18 @@ def collect_energies(data: Any) -> dict[str, Any]:
     if dispersion is not None and dispersion.ravel()[-1] != 0.0:
         told["dispersion_hartree"] = float(hartree(dispersion.ravel()[-1]))
     return told
+
+
+def _level(metadata: Mapping[str, Any]) -> int:
+    """How far the last method goes: 0 to the SCF, 1 to perturbation theory, 2 beyond it or not known."""
+    methods = [str(method) for method in metadata.get("methods", ())]
+    functional = str(metadata.get("functional", ""))
+    # Of one job all energies are its own; and Q-Chem names Hartree-Fock for any method that begins with it.
+    if len(methods) < 2 or DOUBLE_HYBRID.search(functional) or functional.upper() == "HF":
+        return 2
+    if SELF_CONSISTENT.fullmatch(methods[-1]):
+        return 0
+    return 1 if PERTURBED.fullmatch(methods[-1]) else 2
 
 
 def collect_scf(data: Any, program: str) -> dict[str, Any]:
