@@ -21,6 +21,7 @@ from .molecules import hill_formula
 Floats = npt.NDArray[np.float64]
 
 HARTREE_IN_J_PER_MOL = 2_625_499.6394799  # CODATA 2018: E_h times N_A
+SAME_PLACE = 1e-4  # ångström
 MOST_STEPS, MOST_CYCLES, MOST_WORDS = 5000, 2000, 400
 PROGRAMS = {
     "gaussian": "Gaussian", "orca": "ORCA", "psi4": "Psi4", "nwchem": "NWChem", "qchem": "Q-Chem", "mopac": "MOPAC",
@@ -291,10 +292,13 @@ def collect_geometry(data: Any, program: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     coordinates = array(data, "atomcoords")
     if coordinates is not None:
-        told["geometries"] = len(coordinates)
+        same = coordinates.ndim == 3 and bool((np.abs(coordinates - coordinates[0]) < SAME_PLACE).all())
+        told["geometries"] = 1 if same else len(coordinates)
     if values is None or values.ndim != 2:
         return told
     values = values.copy()
+    if program == "gaussian":
+        values = values[_of_optimisations(data, len(values))]
     names = GEOMETRY_CRITERIA.get(program, ())
     if ENERGY in names and len(names) == values.shape[1]:
         values[0, names.index(ENERGY)] = np.nan  # the first step has no energy before it
@@ -309,6 +313,15 @@ def collect_geometry(data: Any, program: str) -> dict[str, Any]:
         told["energies_hartree"] = hartree(energies.ravel()[:MOST_STEPS]).tolist()
         told["energies_are"] = "SCF energies"
     return told
+
+
+def _of_optimisations(data: Any, count: int) -> list[int]:
+    """The steps that follow one another. A frequency calculation of Gaussian has one step; of such only the last is given."""
+    status = [int(one) & ccData.OPT_NEW for one in getattr(data, "optstatus", ())]
+    if len(status) != count:
+        return list(range(count))
+    alone = [new and after for new, after in zip(status, [*status[1:], True], strict=True)]
+    return [step for step in range(count) if not alone[step]] or [count - 1]
 
 
 def converged(data: Any) -> bool:
