@@ -241,6 +241,8 @@ def test_vibrations_of_psi4_are_those_of_all_blocks(tmp_path: Path) -> None:
     ("asked", "methods", "functional", "method", "lacks"),
     [
         ("scf", [], "", "HF", False),
+        ("scf", ["DF-MP2"], "", "HF", False),
+        ("mp2", ["DFT", "DF-MP2"], "B3LYP", "DF-MP2", False),
         ("", [], "", "", False),
         ("b3lyp", ["DFT"], "B3LYP", "DFT", False),
         ("mp2", ["DF-MP2"], "", "DF-MP2", False),

@@ -135,9 +135,9 @@ def add_method(data: Any, asked: str) -> str:
     if not asked or (functional and last == "dft"):
         return ""
     if asked in SELF_CONSISTENT:
-        metadata["methods"] = metadata.get("methods") or ["HF"]
+        metadata["methods"] = [*metadata.get("methods", ()), "HF"]
         return ""
-    if last == asked in COUPLED or (asked in PERTURBED and last.endswith("mp2") and not functional):
+    if last == asked in COUPLED or (asked in PERTURBED and last.endswith("mp2")):
         return ""
     told = asked.rstrip("/").upper()
     metadata["methods"] = [*metadata.get("methods", ()), told]

@@ -27,10 +27,12 @@ from cclib.parser.psi4parser import Psi4
 from cclib.parser.qchemparser import QChem
 from cclib.parser.utils import convertor
 
+from .gaussian_reading import add_energies, add_gaussian, read_gaussian
 from .mended_lines import Mended
 from .molecules import Structure, chemical_json, hill_formula, perceive, write_mol, write_xyz
 from .mopac_output import add_atoms, read_mopac
 from .nwchem_reading import add_nwchem, add_total, read_nwchem
+from .orca_reading import add_final, add_orca, read_orca
 from .outcome import Outcome, Status, Unreadable, plain
 from .output_lines import output_lines
 from .psi4_reading import add_psi4, read_psi4
@@ -54,9 +56,12 @@ PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
 }  # fmt: skip
 # What reads beside cclib what that leaves out.
-BESIDE: Mapping[str, Callable[[Path], Any]] = {"mopac": read_mopac, "nwchem": read_nwchem, "psi4": read_psi4}
+BESIDE: Mapping[str, Callable[[Path], Any]] = {
+    "gaussian": read_gaussian, "mopac": read_mopac, "nwchem": read_nwchem, "orca": read_orca, "psi4": read_psi4,
+}  # fmt: skip
 PARSER = {"name": "cclib", "version": version("cclib")}
 TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
+OF_STATES = re.compile(r"TD|CIS(?!D)|EOM|SAC", re.IGNORECASE)  # the total energy is that of an excited state
 HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
@@ -126,29 +131,41 @@ def read_quantum(files: Mapping[str, Sequence[Path]], folder: Path) -> Outcome:
 
 def _supplement(facts: dict[str, Any], path: Path, program: str, told: Any, ending: Ending) -> Ending:
     """Put into the facts what cclib leaves out or takes for another; return the ending with what the program says of it."""
-    if program == "fchk" and "energies" not in facts and (total := _total_of_checkpoint(path)) is not None:
-        facts["energies"] = {"total_hartree": total, "total_is": "the total energy of the checkpoint"}
+    if program == "fchk":
+        _add_total_of_checkpoint(facts, path)
     if program == "mopac":
         ending = _add_mopac(facts, told, ending)
     if program == "nwchem":
         add_total(facts, told)
+    if program == "gaussian":
+        add_energies(facts, told)
+    if program == "orca":
+        ending = add_final(facts, told, ending)
     if program == "orca" and ending.scf_failed:
         facts.pop("energies", None)  # cclib takes the last change of the energy for the energy
-        facts["notes"] = ["The energy is left out: the SCF did not converge."]
+        facts["notes"] = [
+            *facts.get("notes", ()),
+            "The energy is left out: the SCF did not converge.",
+        ]
     elif ending.scf_failed and facts.get("energies"):
         facts["notes"] = [
             *facts.get("notes", ()),
             "The energy may be that of the SCF which did not converge.",
         ]
+    elif ending.scf_mended:
+        facts["notes"] = [*facts.get("notes", ()), "An SCF before the last one did not converge."]
     return ending
 
 
-def _total_of_checkpoint(path: Path) -> float | None:
-    """The total energy in hartree, which is all that other programs than Gaussian put there."""
+def _add_total_of_checkpoint(facts: dict[str, Any], path: Path) -> None:
+    """Put in the total energy, of the method that the label names: cclib reads the one of the SCF, which not all have."""
+    if OF_STATES.match(str(facts.get("functional", facts.get("method", "")))):
+        return
     for line in output_lines(path):
         if match := TOTAL.match(line):
-            return float(match[1])
-    return None
+            told = {"total_hartree": float(match[1]), "total_is": "the total energy of the checkpoint"}
+            facts["energies"] = facts.get("energies", {}) | told
+            return
 
 
 def _tell_unusable(form: str, ending: Ending, trouble: bool) -> str:
@@ -333,6 +350,10 @@ def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], st
         if "multiplicity" in told:
             data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
     notes, lacks = add_psi4(data, told) if program == "psi4" else ([], "")
+    if program == "gaussian":
+        lacks = add_gaussian(data, told)
+    if program == "orca":
+        add_orca(data, told)
     return data, trouble or bool(lacks), notes, lacks
 
 

@@ -13,12 +13,16 @@ PIECE, OVERLAP = 4 << 20, 512  # bytes read at once, and of the piece before tha
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a program prints where a job begins, where it ends well, and where it fails (with what that means)."""
+    """What a program prints where a job begins, where it ends well, and where it fails (with what that means).
+
+    `converged` is what it prints where an SCF converged: one that failed before that did not end the job.
+    """
 
     closing: str
     begin: tuple[bytes, ...]
     end: tuple[bytes, ...]
     errors: tuple[tuple[bytes, str], ...]
+    converged: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Ending:
 
     `whole` where the last job has its closing words, which `closing` gives (a checkpoint has none); `error` is what
     the program said of itself in plain words, or empty; `scf_failed` where it went on after an SCF that did not
-    converge; `lines` counts lines.
+    converge, `scf_mended` where a later one of the job did; `lines` counts lines.
     """
 
     whole: bool
@@ -35,6 +39,7 @@ class Ending:
     error: str = ""
     scf_failed: bool = False
     lines: int = 0
+    scf_mended: bool = False
 
 
 SCF_FAILED = "the SCF did not converge"
@@ -60,6 +65,7 @@ MARKS = {
             (b"ORCA finished by error termination", "with an error"),
             (b"ABORTING THE RUN", "with an error"),
         ),
+        (b"SCF CONVERGED AFTER",),
     ),
     "psi4": Marks(
         "Psi4 exiting successfully",
@@ -70,6 +76,7 @@ MARKS = {
             (b"Could not converge geometry optimization", STEPS_USED_UP),
             (b"*** Psi4 encountered an error", "with an error"),
         ),
+        (b"Energy and wave function converged",),
     ),
     "nwchem": Marks(
         "Total times  cpu",
@@ -122,13 +129,16 @@ def look_at_ending(path: Path, program: str) -> Ending:
 
 def _ending_of_output(path: Path, marks: Marks) -> Ending:
     """Find the last place of every mark; an error counts where it stands in the last job."""
-    words = [*marks.begin, *marks.end, *(mark for mark, _ in marks.errors)]
+    words = [*marks.begin, *marks.end, *marks.converged, *(mark for mark, _ in marks.errors)]
     last, lines = _last_places(path, words)
     begin = max((last[mark] for mark in marks.begin), default=-1)
     whole = max(last[mark] for mark in marks.end) > begin
-    told = [meaning for mark, meaning in marks.errors if last[mark] > begin]
+    converged = max((last[mark] for mark in marks.converged), default=-1)
+    failed = [(meaning, last[mark]) for mark, meaning in marks.errors if last[mark] > begin]
+    mended = [at for meaning, at in failed if meaning == SCF_FAILED and at < converged]
+    told = [meaning for meaning, at in failed if at not in mended]
     scf_failed = SCF_FAILED in told
-    return Ending(whole, marks.closing, told[0] if told else "", scf_failed, lines)
+    return Ending(whole, marks.closing, told[0] if told else "", scf_failed, lines, bool(mended))
 
 
 def _last_places(path: Path, words: list[bytes]) -> tuple[dict[bytes, int], int]:

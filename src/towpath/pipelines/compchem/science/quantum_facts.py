@@ -21,6 +21,7 @@ from .molecules import hill_formula
 Floats = npt.NDArray[np.float64]
 
 HARTREE_IN_J_PER_MOL = 2_625_499.6394799  # CODATA 2018: E_h times N_A
+SAME_PLACE = 1e-4  # ångström
 MOST_STEPS, MOST_CYCLES, MOST_WORDS = 5000, 2000, 400
 PROGRAMS = {
     "gaussian": "Gaussian", "orca": "ORCA", "psi4": "Psi4", "nwchem": "NWChem", "qchem": "Q-Chem", "mopac": "MOPAC",
@@ -62,6 +63,10 @@ FUNCTIONALS = {
         "B2PLYP", "B2PLYP-D3", "mPW2PLYP", "PWPB95", "DSD-BLYP", "DSD-PBEP86", "wB2PLYP", "LDA", "SVWN", "VWN5",
     )
 }  # fmt: skip
+
+SELF_CONSISTENT = re.compile(r"HF|SCF|DFT|(?:AM1|PM\d|MNDO|RM1|Z?INDO|CNDO|OM\d)\S*", re.IGNORECASE)
+PERTURBED = re.compile(r"(?:\w+-)?MP\d\S*", re.IGNORECASE)
+DOUBLE_HYBRID = re.compile(r"2PLYP|PWPB95|DSD|XYG|QIDH|0-?DH|97X-2|97M\(2\)", re.IGNORECASE)
 
 
 def hartree(energies: Any) -> Floats:
@@ -142,15 +147,19 @@ def _version(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
 
 def _method(metadata: Mapping[str, Any], program: str) -> dict[str, str]:
     """Method, functional and basis set."""
-    methods = list(dict.fromkeys(str(method) for method in metadata.get("methods", ())))
+    methods = [str(method) for method in metadata.get("methods", ())]
     method, functional = (methods[-1] if methods else ""), str(metadata.get("functional", ""))
+    reference = next((one for one in reversed(methods) if SELF_CONSISTENT.fullmatch(one)), "DFT")
+    corrected = method not in ("", reference) and not DOUBLE_HYBRID.search(functional)
+    if functional and (reference != "DFT" or corrected):
+        functional = ""  # that of an earlier job
     if program == "fchk" and method:
         method, functional = split_label(method)
         if method == "HF" and "Psi4" in str(metadata.get("package", "")):
             method = "SCF"  # it writes RHF for functionals, too
-    elif not functional and method in ("DFT", "") and program == "orca":
-        words = [str(word).lower() for word in metadata.get("keywords", ())]
-        functional = next((FUNCTIONALS[word] for word in words if word in FUNCTIONALS), "")
+    elif not functional and reference == "DFT" and program == "orca":
+        words = [str(word).lower() for word in metadata.get("keywords", ())]  # of all jobs
+        functional = next((FUNCTIONALS[word] for word in reversed(words) if word in FUNCTIONALS), "")
     told = {
         "method": method,
         "functional": functional,
@@ -191,9 +200,14 @@ def _electrons(data: Any, numbers: Sequence[int]) -> int | None:
 
 
 def collect_energies(data: Any) -> dict[str, Any]:
-    """Energies of the last step in hartree; ``total`` is the best: coupled cluster, then perturbation, then SCF."""
+    """Energies of the last step in hartree; ``total`` is that of the method which stands last.
+
+    A job has no energy that belongs to a better method of an earlier one.
+    """
     told: dict[str, Any] = {}
     scf, corrected, coupled = (array(data, name) for name in ("scfenergies", "mpenergies", "ccenergies"))
+    level = _level(data.metadata)
+    corrected, coupled = (corrected if level > 0 else None), (coupled if level > 1 else None)
     if scf is not None:
         told["scf_hartree"] = float(hartree(scf.ravel()[-1]))
         told |= {"total_hartree": told["scf_hartree"], "total_is": "SCF"}
@@ -208,6 +222,18 @@ def collect_energies(data: Any) -> dict[str, Any]:
     if dispersion is not None and dispersion.ravel()[-1] != 0.0:
         told["dispersion_hartree"] = float(hartree(dispersion.ravel()[-1]))
     return told
+
+
+def _level(metadata: Mapping[str, Any]) -> int:
+    """How far the last method goes: 0 to the SCF, 1 to perturbation theory, 2 beyond it or not known."""
+    methods = [str(method) for method in metadata.get("methods", ())]
+    functional = str(metadata.get("functional", ""))
+    # Of one job all energies are its own; and Q-Chem names Hartree-Fock for any method that begins with it.
+    if len(methods) < 2 or DOUBLE_HYBRID.search(functional) or functional.upper() == "HF":
+        return 2
+    if SELF_CONSISTENT.fullmatch(methods[-1]):
+        return 0
+    return 1 if PERTURBED.fullmatch(methods[-1]) else 2
 
 
 def collect_scf(data: Any, program: str) -> dict[str, Any]:
@@ -266,10 +292,13 @@ def collect_geometry(data: Any, program: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     coordinates = array(data, "atomcoords")
     if coordinates is not None:
-        told["geometries"] = len(coordinates)
+        same = coordinates.ndim == 3 and bool((np.abs(coordinates - coordinates[0]) < SAME_PLACE).all())
+        told["geometries"] = 1 if same else len(coordinates)
     if values is None or values.ndim != 2:
         return told
     values = values.copy()
+    if program == "gaussian":
+        values = values[_of_optimisations(data, len(values))]
     names = GEOMETRY_CRITERIA.get(program, ())
     if ENERGY in names and len(names) == values.shape[1]:
         values[0, names.index(ENERGY)] = np.nan  # the first step has no energy before it
@@ -284,6 +313,15 @@ def collect_geometry(data: Any, program: str) -> dict[str, Any]:
         told["energies_hartree"] = hartree(energies.ravel()[:MOST_STEPS]).tolist()
         told["energies_are"] = "SCF energies"
     return told
+
+
+def _of_optimisations(data: Any, count: int) -> list[int]:
+    """The steps that follow one another. A frequency calculation of Gaussian has one step; of such only the last is given."""
+    status = [int(one) & ccData.OPT_NEW for one in getattr(data, "optstatus", ())]
+    if len(status) != count:
+        return list(range(count))
+    alone = [new and after for new, after in zip(status, [*status[1:], True], strict=True)]
+    return [step for step in range(count) if not alone[step]] or [count - 1]
 
 
 def converged(data: Any) -> bool:

@@ -26,8 +26,8 @@ def kinds(facts: Mapping[str, Any]) -> list[str]:
     asked, geometry = str(facts.get("keywords", "")), facts.get("geometry", {})
     several = geometry.get("geometries", 0) > 1 and facts.get("scf", {}).get("steps", 0) > 1
     told = []
-    # A frequency calculation of Gaussian has one step, and one geometry.
-    if geometry.get("steps", 0) > (0 if several else 1) or ASKED.search(asked):
+    # A frequency calculation of Gaussian has one step; other programs tell steps of optimisations only.
+    if geometry.get("steps", 0) > (1 if facts.get("program") == "Gaussian" else 0) or ASKED.search(asked):
         told.append("optimisation")
     elif several:
         told.append("geometries")
