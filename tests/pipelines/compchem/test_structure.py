@@ -115,6 +115,21 @@ def test_numbers_may_begin_with_their_point(read: Read) -> None:
     assert (made.status, made.facts["n_water_molecules"]) == (Status.SUCCESS, 1)
 
 
+def test_a_chain_of_alpha_carbons_alone_has_no_calcium(read: Read) -> None:
+    """Without columns of elements, as models of low resolution and thinned trajectories come."""
+    pdb = "".join(
+        f"ATOM  {at:>5}  CA  {name} A{at:>4}    {3.8 * at:8.3f}   0.000   0.000  1.00  0.00\n"
+        for at, name in enumerate(("ALA", "GLY", "SER"), start=1)
+    )
+    gro = "trace\n    3\n" + "".join(
+        f"{at:>5}{name:<5}   CA{at:>5}{0.38 * at:8.3f}   0.000   0.000\n"
+        for at, name in enumerate(("ALA", "GLY", "SER"), start=1)
+    )
+    for text in (f"{pdb}END\n", f"{gro}   5.0   5.0   5.0\n"):
+        facts = read(text.encode()).facts
+        assert (facts["elements"], facts["chains"][0]["sequence"]) == ({"C": 3}, "AGS")
+
+
 def test_pdb_and_gro_of_one_system_agree(read: Read) -> None:
     one, other = read("adk_oplsaa.gro").facts, read("adk_oplsaa.pdb").facts
     for name in ("n_atoms", "n_residues", "composition", "n_water_molecules", "ions"):
