@@ -253,6 +253,48 @@ def test_xyz_is_read_by_symbol_or_number_with_all_its_frames(read: Read) -> None
     assert read(cubic).facts["cell"]["volume_angstrom3"] == 64.0
 
 
+EXTENDED = {
+    "forces before": ("species:S:1:forces:R:3:pos:R:3", "{element} 9.0 9.0 9.0 {place} 7"),
+    "number first": ("id:I:1:species:S:1:pos:R:3", "{at} {element} {place}"),
+    "place first": ("pos:R:3:move_mask:L:1:Z:I:1", "{place} T {number}"),
+    "quoted": ('"id:I:1:species:S:1:pos:R:3"', "{at} {element} {place}"),
+    "as usual": ("species:S:1:pos:R:3:charge:R:1", "{element} {place} 0.5"),
+}
+
+
+@pytest.mark.parametrize("name", EXTENDED)
+def test_extended_xyz_is_read_by_the_columns_that_it_names(read: Read, tmp_path: Path, name: str) -> None:
+    said, form = EXTENDED[name]
+    water = [("O", 8, "0.0 0.0 0.1173"), ("H", 1, "0.0 0.7572 -0.4692"), ("H", 1, "0.0 -0.7572 -0.4692")]
+    rows = [
+        form.format(at=at, element=element, number=number, place=place)
+        for at, (element, number, place) in enumerate(water, start=1)
+    ]
+    frame = "\n".join(["3", f"Properties={said} energy=-2.5 pbc='F F F'", *rows, ""])
+    made = read((frame * 2).encode())
+    assert (made.status, made.facts["formula"]) == (Status.SUCCESS, "H2O")
+    assert (made.facts["n_models"], made.facts["title"]) == (2, "")
+    written = [line.split()[1:] for line in (tmp_path / "structure.xyz").read_text().splitlines()[2:]]
+    assert written == [[f"{float(one):.6f}" for one in place.split()] for _, _, place in water]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("species:S:1:forces:R:3", "line 2 .* have no positions"),
+        ("pos:R:3", "line 2 .* have no elements"),
+        ("species:S:pos:R:3", "line 2 .* not all of the form"),
+        (
+            "species:S:1:pos:R:3:charge:R:1",
+            "line 3 is not one: “C 1 2 3”, and Properties on line 2 names 5 col",
+        ),
+    ],
+)
+def test_columns_that_give_no_atoms_are_told(read: Read, said: str, told: str) -> None:
+    with pytest.raises(Unreadable, match=told):
+        read(f"1\nProperties={said}\nC 1 2 3\n".encode())
+
+
 def test_a_topology_alone_has_no_view(read: Read) -> None:
     made = read("Amber/ache.prmtop")
     assert (made.facts["n_atoms"], made.facts["n_residues"]) == (252, 14)  # POINTERS
