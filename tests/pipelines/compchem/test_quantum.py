@@ -293,6 +293,14 @@ def test_the_last_job_of_a_file_counts(tmp_path: Path) -> None:
     assert whole.facts["calculation"] == ["optimisation", "frequencies"]
 
 
+@pytest.mark.parametrize("percent", [1, 3, 30, 50, 75, 100])
+def test_the_last_job_of_mopac_counts(percent: int, tmp_path: Path) -> None:
+    content = (DATA / MOPAC).read_bytes()
+    outcome = read_text(content + content[: len(content) * percent // 100], tmp_path)
+    assert outcome.status is (Status.SUCCESS if percent == 100 else Status.PARTIAL)
+    assert percent == 100 or "without “MOPAC DONE”" in outcome.sentence
+
+
 ERRORS = [
     (G_OPT, b"\n Convergence failure -- run terminated.\n Error termination via Lnk1e in /g16/l502.exe at X.\n", "SCF did"),
     (O_OPT, b"\nORCA finished by error termination in GRAD\n", "stopped with an error"),

@@ -55,7 +55,7 @@ def read_mopac(path: Path) -> dict[str, Any]:
         Those that stand in the file of ``program_version``, ``method``, ``multiplicity``, ``point_group``, ``homo_ev``,
         ``lumo_ev`` (with ``beta_`` those of the other spin) and the names of `NUMBERS`; and always ``cycles``: gradient
         norm in kcal/mol/Å and heat of formation in kcal/mol of every cycle of the last optimisation, ``satisfied``,
-        ``messages`` at the end, and ``atoms``: symbol and place in ångström of each, where they stood last.
+        ``messages`` at the end of the last job, and ``atoms``: symbol and place in ångström of each, where they stood last.
     """
     told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
     boxed = False
@@ -96,7 +96,7 @@ def _take(line: str, told: dict[str, Any]) -> None:
     if match := VERSION.match(line):
         told["program_version"] = match[1]
     if match := METHOD.match(line):
-        told["method"] = match[1]
+        told |= {"method": match[1], "messages": []}  # a job begins
     if match := POINT_GROUP.search(line):
         told["point_group"] = match[1]
     if match := LEVELS.search(line):

@@ -95,7 +95,13 @@ MARKS = {
     ),
     "mopac": Marks(
         "MOPAC DONE",
-        (),
+        # Of MOPAC 2009 to 2016, and of 22 on, and what all of them print below it.
+        (
+            b"** Site#:",
+            b"** Cite this program as: MOPAC",
+            b"**                              MOPAC v",
+            b" CALCULATION RESULTS",
+        ),
         (b"== MOPAC DONE ==",),
         (
             (b"FAILED TO ACHIEVE SCF", SCF_FAILED),
