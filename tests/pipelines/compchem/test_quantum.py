@@ -301,6 +301,32 @@ def test_the_last_job_of_mopac_counts(percent: int, tmp_path: Path) -> None:
     assert percent == 100 or "without “MOPAC DONE”" in outcome.sentence
 
 
+@pytest.mark.parametrize(
+    "row", [b"    14         C        0.60", b"    14         C        0.6037    2.8699    0.0000\n"]
+)
+def test_a_table_of_atoms_that_was_cut_is_no_molecule(row: bytes, tmp_path: Path) -> None:
+    """Of MOPAC: an earlier table counts, which the file has, and none where both are cut."""
+    content = (DATA / MOPAC).read_bytes()
+    cut = content[: content.index(b"    14         C        0.6037")] + row
+    facts = read_text(cut, tmp_path).facts
+    assert (facts["formula"], facts["smiles"]) == ("C10H10", DIVINYLBENZENE[0])
+    first = content.index(b"     1       C          0.26948000")
+    second = cut.index(b"          CARTESIAN COORDINATES")
+    with pytest.raises(Unreadable, match=r"and energy\. Upload the whole file"):
+        read_text(cut[:first] + cut[second:], tmp_path)
+    within = content.index(b"    14       C          0.60373000")
+    for stop in (within, within + 20, within + 60):
+        with pytest.raises(Unreadable, match="before the first geometry"):
+            read_text(content[:stop], tmp_path)
+
+
+def test_the_last_table_of_atoms_that_was_cut_leaves_the_one_before(tmp_path: Path) -> None:
+    content = (DATA / MOPAC).read_bytes()
+    within = content.rindex(b"    14       C          0.61482376")
+    facts = read_text(content[: within + 20], tmp_path).facts
+    assert (facts["formula"], facts["smiles"]) == ("C10H10", DIVINYLBENZENE[0])
+
+
 ERRORS = [
     (G_OPT, b"\n Convergence failure -- run terminated.\n Error termination via Lnk1e in /g16/l502.exe at X.\n", "SCF did"),
     (O_OPT, b"\nORCA finished by error termination in GRAD\n", "stopped with an error"),

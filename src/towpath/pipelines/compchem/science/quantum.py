@@ -329,7 +329,7 @@ def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], st
     data, trouble = _parse(path, program)
     if program == "mopac":
         vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
-        add_atoms(data, told["atoms"])
+        add_atoms(data, told)
         if "multiplicity" in told:
             data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
     notes, lacks = add_psi4(data, told) if program == "psi4" else ([], "")
