@@ -16,6 +16,7 @@ from towpath.pipelines.compchem.science.quantum import read_quantum
 from towpath.pipelines.compchem.science.quantum_ending import look_at_ending
 from towpath.pipelines.compchem.science.quantum_facts import split_label
 from towpath.pipelines.compchem.science.quantum_spectra import tabulate_excitations, vibrating
+from towpath.pipelines.compchem.science.sniff import HEAD, content_of
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "compchem"
 pytestmark = pytest.mark.skipif(
@@ -377,6 +378,26 @@ def test_what_the_parser_read_before_it_gave_up_is_kept(tmp_path: Path) -> None:
     assert outcome.facts["smiles"] == DIVINYLBENZENE[0]
 
 
+ENCODED = {"little": "utf-16-le", "big": "utf-16-be", "eight": "utf-8"}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("output", [G_MP2, MOPAC, NWCHEM])
+def test_an_output_is_read_in_the_encoding_of_its_mark(
+    output: str, name: str, read: Read, tmp_path: Path
+) -> None:
+    """As PowerShell 5 redirects into a file, and editors save one."""
+    text = (DATA / output).read_text(encoding="utf-8", errors="replace")
+    content = f"\ufeff{text}".replace("\n", "\r\n").encode(ENCODED[name])
+    assert content_of(content[:HEAD]) == output.partition("_")[0].lower()
+    outcome = read_text(content, tmp_path)
+    whole = read(output)[0]
+    assert (outcome.status, outcome.sentence) == (Status.SUCCESS, whole.sentence)
+    assert outcome.facts["ending"] == whole.facts["ending"]
+    cut = read_text(content[: len(content) * 6 // 10], tmp_path)
+    assert cut.status is Status.PARTIAL and "Upload the whole output" in cut.sentence
+
+
 NONE_OF_THEM = {
     "random": random.Random(7).randbytes(200_000),
     "text": b"We used Gaussian 16 (Gaussian, Inc., Wallingford CT, 2016) and ORCA.\n" * 50,
@@ -448,6 +469,9 @@ def test_the_end_is_found_across_pieces(tmp_path: Path, monkeypatch: pytest.Monk
     whole = look_at_ending(DATA / G_MP2, "gaussian")
     monkeypatch.setattr("towpath.pipelines.compchem.science.quantum_ending.PIECE", 1000)
     assert look_at_ending(DATA / G_MP2, "gaussian") == whole
+    wide = tmp_path / "wide.log"
+    wide.write_text((DATA / G_MP2).read_text(encoding="utf-8"), encoding="utf-16")
+    assert look_at_ending(wide, "gaussian") == whole
     assert whole.whole
     assert whole.lines == 509
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from towpath.pipelines.compchem.science.outcome import Outcome, Status, Unreadable
+from towpath.pipelines.compchem.science.sniff import content_of
 from towpath.pipelines.compchem.science.structure import read_structure
 
 Read = Callable[[str | bytes], Outcome]
@@ -293,6 +294,16 @@ def test_extended_xyz_is_read_by_the_columns_that_it_names(read: Read, tmp_path:
 def test_columns_that_give_no_atoms_are_told(read: Read, said: str, told: str) -> None:
     with pytest.raises(Unreadable, match=told):
         read(f"1\nProperties={said}\nC 1 2 3\n".encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+@pytest.mark.parametrize("name", ["two_water_gro.gro", "4E43.pdb", "mmcif/1YJP.cif", "mol2/Molecule.mol2"])
+def test_a_structure_is_read_in_the_encoding_of_its_mark(read: Read, name: str, encoding: str) -> None:
+    content = f"\ufeff{real(name).decode()}".encode(encoding)
+    assert content_of(content[:65536]) == content_of(real(name))
+    made, plain = read(content), read(name)
+    assert (made.status, made.sentence, made.facts) == (plain.status, plain.sentence, plain.facts)
+    assert read(content[: len(content) * 97 // 100]).status is Status.PARTIAL
 
 
 def test_a_topology_alone_has_no_view(read: Read) -> None:

@@ -120,7 +120,7 @@ def add_atoms(data: Any, told: Mapping[str, Any]) -> None:
     if not atoms and told["rows"]:
         for name in ("atomnos", "atomcoords", "natom", "coreelectrons"):
             vars(data).pop(name, None)
-    places = getattr(data, "atomcoords", ())
+    places: Any = getattr(data, "atomcoords", ())
     if not atoms or (len(places) and len(atoms) == len(places[-1])):
         return
     numbers = PeriodicTable().number

@@ -49,6 +49,7 @@ from .quantum_spectra import (
 )  # fmt: skip
 from .quantum_words import kinds, stopped, tell_partial, tell_success
 from .sniff_quantum import sniff_quantum
+from .text_encoding import open_text
 
 PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
@@ -338,7 +339,7 @@ def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], st
 
 def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:
     """What cclib reads of a file, and whether it gave up within the file."""
-    with path.open(encoding="utf-8", errors="replace") as stream, _quiet():
+    with open_text(path) as stream, _quiet():
         parser = PARSERS[program](Mended(stream, program, geometry), loglevel=logging.CRITICAL + 1)
         try:
             return parser.parse(), False

@@ -6,6 +6,8 @@ looks for the banner that a program prints, not for its name: a text which cites
 
 import re
 
+from .text_encoding import in_utf8
+
 HEAD = 65_536  # bytes that are enough for the banners of all these programs
 BINARY_WITHIN = 512  # a NUL so early means an archive or another binary file
 
@@ -36,6 +38,7 @@ def sniff_quantum(head: bytes) -> str:
         ``"gaussian"``, ``"orca"``, ``"psi4"``, ``"nwchem"``, ``"qchem"``, ``"mopac"`` or ``"fchk"`` (a formatted
         checkpoint), or ``""`` where it is none of these.
     """
+    head = in_utf8(head)
     if b"\0" in head[:BINARY_WITHIN]:
         return ""
     found = [(match.start(), name) for name, banner in BANNERS.items() if (match := banner.search(head))]

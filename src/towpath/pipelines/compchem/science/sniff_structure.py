@@ -5,6 +5,8 @@ Promises an answer from content alone, by the standard library alone, and "" whe
 
 import re
 
+from .text_encoding import in_utf8
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _COUNT = re.compile(r"\s*\d+\s*$")
 _GRO_ATOM = re.compile(r"[ \d]{4}\d.{10}[ \d*]{5}(?:\s*[-+]?\d*\.\d+){3}")
@@ -39,9 +41,10 @@ def sniff_structure(head: bytes) -> str:
     str
         "gro", "pdb", "mmcif", "cif", "mol2", "xyz" or "prmtop"; "" for anything else.
     """
+    head = in_utf8(head)
     if not head.strip() or b"\0" in head:
         return ""
-    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\r\n", "\n")
+    text = head.decode("utf-8", errors="replace").replace("\r\n", "\n")
     if text.startswith("%VERSION") and "%FLAG" in text:
         return "prmtop"
     if re.search(r"^@<TRIPOS>MOLECULE", text, re.MULTILINE):
