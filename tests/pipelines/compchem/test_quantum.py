@@ -398,6 +398,13 @@ def test_an_output_is_read_in_the_encoding_of_its_mark(
     assert cut.status is Status.PARTIAL and "Upload the whole output" in cut.sentence
 
 
+def test_an_output_below_other_text_is_read(read: Read, tmp_path: Path) -> None:
+    before = b"Loading module chem/2024\n" * 4000
+    outcome = read_text(before + (DATA / G_MP2).read_bytes(), tmp_path)
+    assert content_of(before) == "" and content_of(before + (DATA / G_MP2).read_bytes()) == "gaussian"
+    assert (outcome.status, outcome.sentence) == (Status.SUCCESS, read(G_MP2)[0].sentence)
+
+
 NONE_OF_THEM = {
     "random": random.Random(7).randbytes(200_000),
     "text": b"We used Gaussian 16 (Gaussian, Inc., Wallingford CT, 2016) and ORCA.\n" * 50,

@@ -48,7 +48,7 @@ from .quantum_spectra import (
     write_table,
 )  # fmt: skip
 from .quantum_words import kinds, stopped, tell_partial, tell_success
-from .sniff_quantum import sniff_quantum
+from .sniff_quantum import HEAD, sniff_quantum
 from .text_encoding import open_text
 
 PARSERS: Mapping[str, Any] = {
@@ -58,7 +58,6 @@ PARSERS: Mapping[str, Any] = {
 BESIDE: Mapping[str, Callable[[Path], Any]] = {"mopac": read_mopac, "nwchem": read_nwchem, "psi4": read_psi4}
 PARSER = {"name": "cclib", "version": version("cclib")}
 TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
-HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
     TypeError, ValueError,

@@ -8,7 +8,7 @@ import re
 
 from .text_encoding import in_utf8
 
-HEAD = 65_536  # bytes that are enough for the banners of all these programs
+HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it, and NWChem its input
 BINARY_WITHIN = 512  # a NUL so early means an archive or another binary file
 
 BANNERS = {
@@ -30,7 +30,7 @@ def sniff_quantum(head: bytes) -> str:
     Parameters
     ----------
     head
-        The first bytes of a file; `HEAD` of them are enough.
+        The first bytes of a file; `HEAD` of them are enough, and nearly always some 4,000.
 
     Returns
     -------
