@@ -10,6 +10,8 @@ import pytest
 from plainpipe.site import make
 
 from towpath import Site
+from towpath.adapters.repositories.folder import FolderRepository
+from towpath.app.records import Records
 from towpath.base.errors import (
     BusyError,
     DefinitionError,
@@ -20,7 +22,7 @@ from towpath.base.errors import (
     UsageError,
 )
 from towpath.base.states import Outcome, Work
-from towpath.contracts.records import Seen
+from towpath.contracts.records import HEAD, LONGER_HEAD, Role, Seen, Workflow
 from towpath.contracts.repository import Capability, RecordFile
 from towpath.testing.postgres import Server
 
@@ -100,6 +102,46 @@ def test_a_new_file_is_processed_and_what_was_made_is_put_on_its_record(site: Si
     assert item.attributes["record"] == "r1"
     assert item.attributes["file"] == "a.txt"
     assert item.attributes["by"] == "source counts"
+
+
+def test_more_of_a_text_is_looked_at_where_it_may_be_what_is_sought(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other text before what tells it, as of a script, is passed over; what no name asks for is not read for it."""
+    role = Role("text", extension=("txt",), content=("prose",))
+    records = Records(
+        site.catalog,
+        site._parts.records.repositories,
+        definitions=dict,
+        content_of=lambda _: lambda head: "prose" if b"Once" in head else "",
+    )
+    monkeypatch.setattr(
+        records, "workflows", lambda _: [Workflow("plain", "count", "counts", (role,), "text")]
+    )
+    before = "of a script\n" * 8000
+    put(site, "r1", late__txt=f"{before}Once", soon__txt=f"Once{before}", none__txt=before, late__md=f"{before}Once",
+        binary__txt=f"{before}Once".replace("\n", "\0"), short__txt="of a script")  # fmt: skip
+    looks: list[tuple[str, int]] = []
+    head = FolderRepository.head
+
+    def looking(self: FolderRepository, record: str, key: str, size: int, by: Capability | None) -> bytes:
+        looks.append((key, size))
+        return head(self, record, key, size, by)
+
+    monkeypatch.setattr(FolderRepository, "head", looking)
+    seen = {one.key: one.content for one in records.listing("plain", "records", "r1").seen}
+    assert seen == {
+        "late.txt": "prose",
+        "soon.txt": "prose",
+        "none.txt": "",
+        "late.md": "",
+        "binary.txt": "",
+        "short.txt": "",
+    }
+    assert sorted(one for one in looks if one[1] > HEAD) == [
+        ("late.txt", LONGER_HEAD),
+        ("none.txt", LONGER_HEAD),
+    ]
 
 
 def test_neither_a_second_look_nor_what_was_delivered_starts_anything(site: Site) -> None:

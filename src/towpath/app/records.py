@@ -18,7 +18,7 @@ from towpath.app.repositories import Repositories
 from towpath.base.errors import BusyError, NotFoundError, SiteError, TowpathError, Transient, UsageError
 from towpath.contracts.catalog import Catalog, Transaction
 from towpath.contracts.definition import Definition, KindPlan, SourcePlan
-from towpath.contracts.records import HEAD, Matched, Offer, Seen, Workflow
+from towpath.contracts.records import HEAD, LONGER_HEAD, Matched, Offer, Seen, Workflow
 from towpath.contracts.repository import (
     Access,
     Caller,
@@ -29,7 +29,7 @@ from towpath.contracts.repository import (
     Repository,
 )
 from towpath.flow import warrant
-from towpath.flow.match import match
+from towpath.flow.match import fit, match
 from towpath.flow.start import Asked, Started, start
 from towpath.flow.warrant import Warrants
 
@@ -181,12 +181,20 @@ class Records:
             return seen
         name = (pipeline, record, file.key, file.checksum or str(file.size))
         if name not in self._contents:
-            content = look(keeper.head(record, file.key, HEAD, by))
+            head = keeper.head(record, file.key, HEAD, by)
+            content = look(head)
+            if not content and len(head) == HEAD and b"\0" not in head and self._is_sought(pipeline, seen):
+                content = look(keeper.head(record, file.key, LONGER_HEAD, by))
             with self._lock:
                 self._contents[name] = content
                 while len(self._contents) > _KEPT:
                     self._contents.popitem(last=False)
         return replace(seen, content=self._contents[name])
+
+    def _is_sought(self, pipeline: str, file: Seen) -> bool:
+        """Whether a file would play a role if it were of the content that the role asks for."""
+        roles = (role for workflow in self.workflows(pipeline) for role in workflow.roles)
+        return any(role.content and fit(role, file).fits for role in roles)
 
     # ---- who may
     def may(self, repository: str, record: str, caller: Caller) -> frozenset[Access]:

@@ -36,7 +36,8 @@ class Plugin:
     the page (of `pages`) that shows one; it gets ``product``, and the pages of items lead there.
 
     `content_of` tells from the first 64 kB of a file what it is, "" where it does not know: a function, or
-    ``"module:function"`` of one. Sources of kind ``records`` match by it.
+    ``"module:function"`` of one. Sources of kind ``records`` match by it. Of a text of which it does not know it, and whose
+    name fits a role that asks for a content, it gets the first 1 MB, too.
     """
 
     name: str

@@ -13,6 +13,9 @@ LONGEST_KEY = 63  # characters of {record}-{workflow}-{n}: what an object of Kub
 LONGEST_RECORD = 24
 LONGEST_NUMBER = 5
 HEAD = 65_536  # bytes at the beginning of a file that tell what it is
+LONGER_HEAD = (
+    1 << 20
+)  # bytes of a text that are looked at where those tell nothing: scripts and echoes of input stand before
 
 
 @dataclass(frozen=True, slots=True)

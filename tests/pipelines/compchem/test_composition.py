@@ -67,6 +67,7 @@ def test_elements_are_guessed_by_name_and_residue() -> None:
         ("CA", "ALA", False): "C", ("CA", "CA", True): "Ca", ("1HB", "ALA", False): "H", ("OW", "SOL", False): "O",
         ("MW", "SOL", False): "", ("NA", "NA+", True): "Na", ("NA", "HEM", False): "N", ("CL1", "LIG", False): "Cl",
         ("SE", "MSE", False): "Se", ("FE", "HEM", False): "Fe", ("Ar", "Ar", True): "Ar", ("C15", "LIG", False): "C",
+        ("CA", "ALA", True): "C", ("CA", "MSE", True): "C", ("P", "DG", True): "P", ("NA", "Ion", True): "Na",
     }  # fmt: skip
     names, resnames, alone = (list(column) for column in zip(*told, strict=True))
     assert guess_elements(names, resnames, alone).tolist() == list(told.values())

@@ -140,6 +140,14 @@ def test_legends_and_units(tmp_path: Path) -> None:
     assert outcome.facts["terms"][1]["mean"] is None  # not a number is null in JSON
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_table_is_read_in_the_encoding_of_its_mark(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.xvg").write_text(TABLE, encoding=encoding, newline="\r\n")
+    outcome = read(tmp_path / "x.xvg", tmp_path)
+    assert outcome.sentence == "Table of GROMACS: “GROMACS Energies”, 3 rows of 2 quantities against Time."
+    assert columns(tmp_path)["Potential (kJ/mol)"] == [-524.5, -525.5, -526.5]
+
+
 def test_tables_that_are_cut_or_have_more_sets(tmp_path: Path) -> None:
     (tmp_path / "x.xvg").write_text(TABLE[:-4])  # within the last number
     outcome = read(tmp_path / "x.xvg", tmp_path)

@@ -16,6 +16,7 @@ from towpath.pipelines.compchem.science.quantum import read_quantum
 from towpath.pipelines.compchem.science.quantum_ending import look_at_ending
 from towpath.pipelines.compchem.science.quantum_facts import split_label
 from towpath.pipelines.compchem.science.quantum_spectra import tabulate_excitations, vibrating
+from towpath.pipelines.compchem.science.sniff import HEAD, content_of
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "compchem"
 pytestmark = pytest.mark.skipif(
@@ -293,6 +294,40 @@ def test_the_last_job_of_a_file_counts(tmp_path: Path) -> None:
     assert whole.facts["calculation"] == ["optimisation", "frequencies"]
 
 
+@pytest.mark.parametrize("percent", [1, 3, 30, 50, 75, 100])
+def test_the_last_job_of_mopac_counts(percent: int, tmp_path: Path) -> None:
+    content = (DATA / MOPAC).read_bytes()
+    outcome = read_text(content + content[: len(content) * percent // 100], tmp_path)
+    assert outcome.status is (Status.SUCCESS if percent == 100 else Status.PARTIAL)
+    assert percent == 100 or "without “MOPAC DONE”" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    "row", [b"    14         C        0.60", b"    14         C        0.6037    2.8699    0.0000\n"]
+)
+def test_a_table_of_atoms_that_was_cut_is_no_molecule(row: bytes, tmp_path: Path) -> None:
+    """Of MOPAC: an earlier table counts, which the file has, and none where both are cut."""
+    content = (DATA / MOPAC).read_bytes()
+    cut = content[: content.index(b"    14         C        0.6037")] + row
+    facts = read_text(cut, tmp_path).facts
+    assert (facts["formula"], facts["smiles"]) == ("C10H10", DIVINYLBENZENE[0])
+    first = content.index(b"     1       C          0.26948000")
+    second = cut.index(b"          CARTESIAN COORDINATES")
+    with pytest.raises(Unreadable, match=r"and energy\. Upload the whole file"):
+        read_text(cut[:first] + cut[second:], tmp_path)
+    within = content.index(b"    14       C          0.60373000")
+    for stop in (within, within + 20, within + 60):
+        with pytest.raises(Unreadable, match="before the first geometry"):
+            read_text(content[:stop], tmp_path)
+
+
+def test_the_last_table_of_atoms_that_was_cut_leaves_the_one_before(tmp_path: Path) -> None:
+    content = (DATA / MOPAC).read_bytes()
+    within = content.rindex(b"    14       C          0.61482376")
+    facts = read_text(content[: within + 20], tmp_path).facts
+    assert (facts["formula"], facts["smiles"]) == ("C10H10", DIVINYLBENZENE[0])
+
+
 ERRORS = [
     (G_OPT, b"\n Convergence failure -- run terminated.\n Error termination via Lnk1e in /g16/l502.exe at X.\n", "SCF did"),
     (O_OPT, b"\nORCA finished by error termination in GRAD\n", "stopped with an error"),
@@ -341,6 +376,33 @@ def test_what_the_parser_read_before_it_gave_up_is_kept(tmp_path: Path) -> None:
     assert "could not be read" in outcome.sentence
     assert outcome.facts["energies"]["scf_hartree"] == pytest.approx(-382.308265702, abs=1e-9)  # line 2326
     assert outcome.facts["smiles"] == DIVINYLBENZENE[0]
+
+
+ENCODED = {"little": "utf-16-le", "big": "utf-16-be", "eight": "utf-8"}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("output", [G_MP2, MOPAC, NWCHEM])
+def test_an_output_is_read_in_the_encoding_of_its_mark(
+    output: str, name: str, read: Read, tmp_path: Path
+) -> None:
+    """As PowerShell 5 redirects into a file, and editors save one."""
+    text = (DATA / output).read_text(encoding="utf-8", errors="replace")
+    content = f"\ufeff{text}".replace("\n", "\r\n").encode(ENCODED[name])
+    assert content_of(content[:HEAD]) == output.partition("_")[0].lower()
+    outcome = read_text(content, tmp_path)
+    whole = read(output)[0]
+    assert (outcome.status, outcome.sentence) == (Status.SUCCESS, whole.sentence)
+    assert outcome.facts["ending"] == whole.facts["ending"]
+    cut = read_text(content[: len(content) * 6 // 10], tmp_path)
+    assert cut.status is Status.PARTIAL and "Upload the whole output" in cut.sentence
+
+
+def test_an_output_below_other_text_is_read(read: Read, tmp_path: Path) -> None:
+    before = b"Loading module chem/2024\n" * 4000
+    outcome = read_text(before + (DATA / G_MP2).read_bytes(), tmp_path)
+    assert content_of(before) == "" and content_of(before + (DATA / G_MP2).read_bytes()) == "gaussian"
+    assert (outcome.status, outcome.sentence) == (Status.SUCCESS, read(G_MP2)[0].sentence)
 
 
 NONE_OF_THEM = {
@@ -414,6 +476,9 @@ def test_the_end_is_found_across_pieces(tmp_path: Path, monkeypatch: pytest.Monk
     whole = look_at_ending(DATA / G_MP2, "gaussian")
     monkeypatch.setattr("towpath.pipelines.compchem.science.quantum_ending.PIECE", 1000)
     assert look_at_ending(DATA / G_MP2, "gaussian") == whole
+    wide = tmp_path / "wide.log"
+    wide.write_text((DATA / G_MP2).read_text(encoding="utf-8"), encoding="utf-16")
+    assert look_at_ending(wide, "gaussian") == whole
     assert whole.whole
     assert whole.lines == 509
 

@@ -126,6 +126,16 @@ def test_a_normal_end_of_mopac_may_be_none(content: str, status: Status, told: s
     assert told in outcome.sentence
 
 
+def test_jobs_of_mopac_22_begin_with_its_banner(tmp_path: Path) -> None:
+    """What the job before said of its end is not said of the last one."""
+    whole = MOPAC_HEAD + MOPAC_RESULT + MOPAC_END.format("")
+    failed = MOPAC_HEAD + MOPAC_RESULT + MOPAC_END.format(TOO_LARGE)
+    cut = read_text(whole + MOPAC_HEAD.partition("PM7 CALCULATION")[0], tmp_path)
+    assert cut.status is Status.PARTIAL and "without “MOPAC DONE”" in cut.sentence
+    assert read_text(failed + whole, tmp_path).status is Status.SUCCESS
+    assert read_text(whole + failed, tmp_path).status is Status.PARTIAL
+
+
 def test_a_transition_dipole_is_no_intensity(tmp_path: Path) -> None:
     content = MOPAC_HEAD + MOPAC_RESULT + MOPAC_VIBRATION + MOPAC_END.format("")
     content = content.replace(

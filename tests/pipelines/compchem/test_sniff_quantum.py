@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from towpath.contracts import records
+from towpath.pipelines.compchem.science import sniff
 from towpath.pipelines.compchem.science.sniff_quantum import HEAD, sniff_quantum
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "compchem"
@@ -28,6 +30,10 @@ def test_every_program_is_known() -> None:
         assert sniff_quantum(head.replace(b"\n", b"\r\n")) == program, path.name
         seen.add(program)
     assert set(PROGRAMS.values()) <= seen
+
+
+def test_who_matches_looks_at_as_much_as_who_reads() -> None:
+    assert (sniff.HEAD, HEAD) == (records.HEAD, records.LONGER_HEAD)
 
 
 GROMACS = b"""                      :-) GROMACS - gmx mdrun, 2022.5-Debian (-:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from towpath.pipelines.compchem.science.outcome import Outcome, Status, Unreadable
+from towpath.pipelines.compchem.science.sniff import content_of
 from towpath.pipelines.compchem.science.structure import read_structure
 
 Read = Callable[[str | bytes], Outcome]
@@ -113,6 +114,21 @@ def test_numbers_may_begin_with_their_point(read: Read) -> None:
     made = read(head + b"    1SOL    HW1    2    .137    .626    .150\n    1SOL    HW2    3    .231    .589    .021\n"
                 b"   1.86206   1.86206   1.86206\n")  # fmt: skip
     assert (made.status, made.facts["n_water_molecules"]) == (Status.SUCCESS, 1)
+
+
+def test_a_chain_of_alpha_carbons_alone_has_no_calcium(read: Read) -> None:
+    """Without columns of elements, as models of low resolution and thinned trajectories come."""
+    pdb = "".join(
+        f"ATOM  {at:>5}  CA  {name} A{at:>4}    {3.8 * at:8.3f}   0.000   0.000  1.00  0.00\n"
+        for at, name in enumerate(("ALA", "GLY", "SER"), start=1)
+    )
+    gro = "trace\n    3\n" + "".join(
+        f"{at:>5}{name:<5}   CA{at:>5}{0.38 * at:8.3f}   0.000   0.000\n"
+        for at, name in enumerate(("ALA", "GLY", "SER"), start=1)
+    )
+    for text in (f"{pdb}END\n", f"{gro}   5.0   5.0   5.0\n"):
+        facts = read(text.encode()).facts
+        assert (facts["elements"], facts["chains"][0]["sequence"]) == ({"C": 3}, "AGS")
 
 
 def test_pdb_and_gro_of_one_system_agree(read: Read) -> None:
@@ -236,6 +252,58 @@ def test_xyz_is_read_by_symbol_or_number_with_all_its_frames(read: Read) -> None
     assert (water["formula"], water["title"]) == ("H2O", "water")
     cubic = b'1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3\nPo 0 0 0\n'
     assert read(cubic).facts["cell"]["volume_angstrom3"] == 64.0
+
+
+EXTENDED = {
+    "forces before": ("species:S:1:forces:R:3:pos:R:3", "{element} 9.0 9.0 9.0 {place} 7"),
+    "number first": ("id:I:1:species:S:1:pos:R:3", "{at} {element} {place}"),
+    "place first": ("pos:R:3:move_mask:L:1:Z:I:1", "{place} T {number}"),
+    "quoted": ('"id:I:1:species:S:1:pos:R:3"', "{at} {element} {place}"),
+    "as usual": ("species:S:1:pos:R:3:charge:R:1", "{element} {place} 0.5"),
+}
+
+
+@pytest.mark.parametrize("name", EXTENDED)
+def test_extended_xyz_is_read_by_the_columns_that_it_names(read: Read, tmp_path: Path, name: str) -> None:
+    said, form = EXTENDED[name]
+    water = [("O", 8, "0.0 0.0 0.1173"), ("H", 1, "0.0 0.7572 -0.4692"), ("H", 1, "0.0 -0.7572 -0.4692")]
+    rows = [
+        form.format(at=at, element=element, number=number, place=place)
+        for at, (element, number, place) in enumerate(water, start=1)
+    ]
+    frame = "\n".join(["3", f"Properties={said} energy=-2.5 pbc='F F F'", *rows, ""])
+    made = read((frame * 2).encode())
+    assert (made.status, made.facts["formula"]) == (Status.SUCCESS, "H2O")
+    assert (made.facts["n_models"], made.facts["title"]) == (2, "")
+    written = [line.split()[1:] for line in (tmp_path / "structure.xyz").read_text().splitlines()[2:]]
+    assert written == [[f"{float(one):.6f}" for one in place.split()] for _, _, place in water]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("species:S:1:forces:R:3", "line 2 .* have no positions"),
+        ("pos:R:3", "line 2 .* have no elements"),
+        ("species:S:pos:R:3", "line 2 .* not all of the form"),
+        (
+            "species:S:1:pos:R:3:charge:R:1",
+            "line 3 is not one: “C 1 2 3”, and Properties on line 2 names 5 col",
+        ),
+    ],
+)
+def test_columns_that_give_no_atoms_are_told(read: Read, said: str, told: str) -> None:
+    with pytest.raises(Unreadable, match=told):
+        read(f"1\nProperties={said}\nC 1 2 3\n".encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+@pytest.mark.parametrize("name", ["two_water_gro.gro", "4E43.pdb", "mmcif/1YJP.cif", "mol2/Molecule.mol2"])
+def test_a_structure_is_read_in_the_encoding_of_its_mark(read: Read, name: str, encoding: str) -> None:
+    content = f"\ufeff{real(name).decode()}".encode(encoding)
+    assert content_of(content[:65536]) == content_of(real(name))
+    made, plain = read(content), read(name)
+    assert (made.status, made.sentence, made.facts) == (plain.status, plain.sentence, plain.facts)
+    assert read(content[: len(content) * 97 // 100]).status is Status.PARTIAL
 
 
 def test_a_topology_alone_has_no_view(read: Read) -> None:

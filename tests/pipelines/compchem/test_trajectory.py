@@ -310,6 +310,12 @@ def test_garbage_for_a_topology(tmp_path: Path, kind: str, suffix: str) -> None:
         read(tmp_path / f"x{suffix}", MDA / "cobrotoxin.xtc", tmp_path)
 
 
+def test_a_topology_in_another_encoding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.gro").write_text((MDA / "two_water_gro.gro").read_text(), encoding="utf-16")
+    with pytest.raises(Unreadable, match=r"a text in UTF-16, .* Upload it in that encoding"):
+        read(tmp_path / "x.gro", MDA / "cobrotoxin.xtc", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["adk_oplsaa.gro", "Amber/ace_tip3p.parm7", "cobrotoxin.tpr"])
 def test_a_cut_topology(tmp_path: Path, name: str) -> None:
     cut = tmp_path / f"cut{Path(name).suffix}"

@@ -10,6 +10,7 @@ import gemmi
 
 from .outcome import Unreadable
 from .structures import shorten
+from .text_encoding import open_text
 
 LARGEST_BYTES = 400_000_000
 """Bytes of a CIF beyond which it is not read whole."""
@@ -25,7 +26,8 @@ def read_cif(path: Path) -> tuple[gemmi.cif.Document, str]:
         raise Unreadable(
             f"The CIF has {path.stat().st_size:,} bytes; up to {LARGEST_BYTES:,} are read. Upload it in parts."
         )
-    text = path.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff")
+    with open_text(path) as stream:
+        text = stream.read()
     try:
         return gemmi.cif.read_string(text), ""
     except (ValueError, RuntimeError) as error:

@@ -254,9 +254,11 @@ def element_of(symbol: str) -> str:
 @cache
 def _guess(name: str, resname: str, alone: bool) -> str:
     letters = "".join(letter for letter in name if letter.isalpha()).upper()
-    if alone and (resname.upper() in _IONS or name.upper() in _IONS):
-        return _IONS.get(resname.upper()) or _IONS[name.upper()]
     kind = kind_of(resname)
+    if alone and resname.upper() in _IONS:
+        return _IONS[resname.upper()]
+    if alone and kind not in POLYMERS and name.upper() in _IONS:  # of a chain of CA alone, CA is no calcium
+        return _IONS[name.upper()]
     if alone and len(letters) == 2 and letters == resname.upper() and gemmi.Element(letters).atomic_number:
         return str(gemmi.Element(letters).name)
     if kind == OTHER and letters[:2] in _TWO_LETTERS:

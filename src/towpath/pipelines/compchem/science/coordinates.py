@@ -1,12 +1,14 @@
 """Reads GROMACS .gro and XYZ: the first frame, and the count of all.
 
 Promises bounded memory whatever the size, and says what a file that was cut should hold. Formats: GROMACS reference manual,
-"gro file format"; the XYZ of XMol, with the lattice of extended XYZ.
+"gro file format"; the XYZ of XMol; the lattice and the columns of
+extended XYZ: ASE's manual, "ase.io.extxyz".
 """
 
 import re
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,19 @@ from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, real_numbers, shorten, texts
 
 _ANGSTROM_PER_NM = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the columns of an XYZ file have the symbol and begin to have the place of an atom; how many columns there are.
+
+    `is_told` where the file says so itself.
+    """
+
+    symbol: int = 0
+    place: int = 1
+    count: int = 4
+    is_told: bool = False
 
 
 def read_gro(path: Path) -> Structure:
@@ -159,14 +174,19 @@ def read_xyz(path: Path) -> Structure:
     lines = lines_of(path)
     expected = _count(next(lines, ""), "line 1 of an XYZ file")
     title = next(lines, "").strip()
-    symbols, places, stop = _xyz_atoms(lines, min(expected, MOST_ATOMS))
+    columns = _columns_of(title)
+    symbols, places, stop = _xyz_atoms(lines, min(expected, MOST_ATOMS), columns)
+    few = columns.is_told and len(stop.split()) < columns.count
+    told = f"“{shorten(stop)}”" + (
+        f", and Properties on line 2 names {columns.count:,} columns" if few else ""
+    )
     if not symbols:
         raise Unreadable(
-            f"The XYZ file says {expected:,} atoms but line 3 is not one: “{shorten(stop)}”. Upload the file again."
+            f"The XYZ file says {expected:,} atoms but line 3 is not one: {told}. Upload the file again."
         )
     missing, frames = [], 1
     if len(symbols) < min(expected, MOST_ATOMS):
-        why = f"line {len(symbols) + 3:,} is “{shorten(stop)}”" if stop.strip() else "then the file ends"
+        why = f"line {len(symbols) + 3:,} is {told}" if stop.strip() else "then the file ends"
         missing.append(
             f"The XYZ file says {expected:,} atoms on its first line but has {len(symbols):,}: {why}. "
             "Upload the whole file."
@@ -184,22 +204,60 @@ def read_xyz(path: Path) -> Structure:
     resids = numbers([0] * len(symbols))
     atoms = Atoms(elements, texts(symbols), empty, resids, empty, places)
     box = _lattice(title)
-    said = re.search(r'title="([^"]*)"', title)
-    title = said.group(1) if said else "" if box is not None else title
+    extended = box is not None or columns.is_told or 'title="' in title
+    title = _said(title, "title") if extended else title
     return Structure("xyz", "XYZ", atoms, title, frames, box, {}, tuple(missing), notes)
 
 
-def _xyz_atoms(lines: Iterator[str], most: int) -> tuple[list[str], FloatArray, str]:
+def _said(comment: str, name: str) -> str:
+    """Give what the comment of extended XYZ says under a name, plainly or in quotes or braces; "" where it says nothing."""
+    found = re.search(
+        rf"""(?:^|\s){name}\s*=\s*(?:"([^"]*)"|'([^']*)'|{{([^}}]*)}}|(\S*))""", comment, re.IGNORECASE
+    )
+    return next((one for one in found.groups() if one is not None), "").strip() if found else ""
+
+
+def _columns_of(comment: str) -> _Columns:
+    """Find atoms in the columns that extended XYZ names, else where XYZ has them. Raises `Unreadable` if they are not there."""
+    said = _said(comment, "Properties")
+    if ":" not in said:
+        return _Columns()
+    parts, at = said.split(":"), 0
+    names: dict[str, tuple[int, int]] = {}
+    for name, kind, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        if kind not in ("S", "R", "I", "L") or not re.fullmatch(r"[1-9][0-9]{0,3}", width):
+            break
+        names.setdefault(name.lower(), (at, int(width)))
+        at += int(width)
+    symbol, symbols = names.get("species", names.get("z", (0, 0)))
+    place, places = names.get("pos", (0, 0))
+    if len(parts) != 3 * len(names):
+        wrong = "are not all of the form name:type:number, or two have one name"
+    elif places != 3:
+        wrong = "have no positions"
+    elif symbols != 1:
+        wrong = "have no elements (species:S:1 or Z:I:1)"
+    else:
+        return _Columns(symbol, place, at, True)
+    raise Unreadable(
+        f"On line 2 of the XYZ file the columns of Properties, “{shorten(said)}”, {wrong}. "
+        "Expected is such as Properties=species:S:1:pos:R:3. Write the file again."
+    )
+
+
+def _xyz_atoms(lines: Iterator[str], most: int, columns: _Columns) -> tuple[list[str], FloatArray, str]:
     symbols: list[str] = []
     places, stop = array("d"), ""
     for line in lines:
-        words = line.split(None, 4)
+        words = line.split(None, columns.count)
         try:
-            x, y, z = (float(word.replace("D", "E")) for word in words[1:4])
+            if len(words) < columns.count:
+                raise ValueError(line)
+            x, y, z = (float(word.replace("D", "E")) for word in words[columns.place : columns.place + 3])
         except ValueError:
             stop = line
             break
-        symbols.append(words[0])
+        symbols.append(words[columns.symbol])
         places.extend((x, y, z))
         if len(symbols) == most:
             break
@@ -226,9 +284,8 @@ def _count_xyz_frames(lines: Iterator[str]) -> tuple[int, list[str]]:
 
 
 def _lattice(comment: str) -> FloatArray | None:
-    found = re.search(r'Lattice="([^"]*)"', comment, re.IGNORECASE)
     try:
-        values = np.array([float(word) for word in found.group(1).split()] if found else [])
+        values = np.array([float(word) for word in _said(comment, "Lattice").split()])
     except ValueError:
         return None
     if values.size != 9 or not np.isfinite(values).all() or abs(np.linalg.det(values.reshape(3, 3))) < 1e-9:

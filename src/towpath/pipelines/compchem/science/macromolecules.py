@@ -20,6 +20,7 @@ from .cif_text import number_of, read_cif, several_blocks, text_of
 from .composition import Atoms, FloatArray, element_of, gathered, with_guessed_elements
 from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, shorten, texts
+from .text_encoding import end_of, open_bytes
 
 GEMMI = {"name": "gemmi", "version": version("gemmi")}
 _MOST_HEADER = 50_000
@@ -268,9 +269,7 @@ def _is_cut(found: _Pass) -> bool:
 
 
 def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) in (b"\n", b"\r")
+    return end_of(path, 2)[-1:] in (b"\n", b"\r")
 
 
 def _expected_chains(absent: list[str]) -> str:
@@ -429,9 +428,6 @@ def _missing_of_mmcif(
 
 def _loses_its_end(path: Path) -> bool:
     """Tell whether tables of the file are closed by lines of #, but not the last one."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         head = file.read(20_000)
-        file.seek(max(size - 200, 0))
-        tail = file.read()
-    return head.count(b"\n#") >= 10 and tail.rstrip()[-1:] != b"#"
+    return head.count(b"\n#") >= 10 and end_of(path, 200).rstrip()[-1:] != b"#"

@@ -4,7 +4,7 @@ Promises to keep memory bounded and to give only what stands in the file.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ SATISFIED = re.compile(
 )
 MESSAGES = "Error and normal termination messages reported in this calculation"  # heads a box of them
 NORMAL = "JOB ENDED NORMALLY"  # printed however it ended
-CARTESIAN = "CARTESIAN COORDINATES"
-ATOM = re.compile(r"^ +(\d+) +([A-Z][a-z]?) +(-?\d+\.\d+) +(-?\d+\.\d+) +(-?\d+\.\d+) *$")
+# What heads a table of atoms. Its rows may have a mark after each coordinate, * where it is optimised.
+TABLES = (["CARTESIAN", "COORDINATES"], ["NUMBER", "SYMBOL", "(ANGSTROMS)", "(ANGSTROMS)", "(ANGSTROMS)"])
+ATOM = re.compile(r"^ +(\d+) +([A-Z][a-z]?)" + 3 * r" +(-?\d+\.\d+)(?: +[*+])?" + r" *$")
 BOX = re.compile(r"^ \* *(.*?) *\*$")
 
 
@@ -55,9 +56,10 @@ def read_mopac(path: Path) -> dict[str, Any]:
         Those that stand in the file of ``program_version``, ``method``, ``multiplicity``, ``point_group``, ``homo_ev``,
         ``lumo_ev`` (with ``beta_`` those of the other spin) and the names of `NUMBERS`; and always ``cycles``: gradient
         norm in kcal/mol/Å and heat of formation in kcal/mol of every cycle of the last optimisation, ``satisfied``,
-        ``messages`` at the end, and ``atoms``: symbol and place in ångström of each, where they stood last.
+        ``messages`` at the end of the last job, ``atoms``: symbol and place in ångström of each, of the last table
+        that has its end, and ``rows``: those of a table within which the file stops.
     """
-    told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "earlier": []}
+    told: dict[str, Any] = {"cycles": [], "satisfied": False, "messages": [], "atoms": [], "rows": None}
     boxed = False
     for line in output_lines(path):
         boxed = MESSAGES in line or (boxed and line.startswith(" *"))
@@ -65,8 +67,6 @@ def read_mopac(path: Path) -> dict[str, Any]:
             _take(line, told)
         elif (match := BOX.match(line)) and match[1].strip("*") and MESSAGES not in line:
             told["messages"] += [match[1]] if match[1] != NORMAL else []
-    if len(told["atoms"]) < len(told["earlier"]):
-        told["atoms"] = told["earlier"]  # the file stops within the last table
     return told
 
 
@@ -78,14 +78,7 @@ def _take(line: str, told: dict[str, Any]) -> None:
         return
     if OPTIMISES.match(line):
         told |= {"cycles": [], "satisfied": False}
-    if line.strip() == CARTESIAN:
-        told |= {"earlier": max(told["earlier"], told["atoms"], key=len), "atoms": []}
-    elif (
-        (match := ATOM.match(line))
-        and int(match[1]) == len(told["atoms"]) + 1
-        and len(told["atoms"]) < MOST_ATOMS
-    ):
-        told["atoms"].append((match[2], *(float(one) for one in match.groups()[2:])))
+    _take_atom(line, told)
     told["satisfied"] = told["satisfied"] or bool(SATISFIED.search(line))
     if match := ALPHA.match(line):
         told["alpha"] = int(match[1])
@@ -96,7 +89,7 @@ def _take(line: str, told: dict[str, Any]) -> None:
     if match := VERSION.match(line):
         told["program_version"] = match[1]
     if match := METHOD.match(line):
-        told["method"] = match[1]
+        told |= {"method": match[1], "messages": []}  # a job begins
     if match := POINT_GROUP.search(line):
         told["point_group"] = match[1]
     if match := LEVELS.search(line):
@@ -107,9 +100,28 @@ def _take(line: str, told: dict[str, Any]) -> None:
             told[name] = float(match[1])
 
 
-def add_atoms(data: Any, atoms: Sequence[tuple[str, float, float, float]]) -> None:
-    """Put the atoms into cclib's data where it has others: it knows tables only in which every coordinate is optimised."""
-    if not atoms or len(atoms) == len(getattr(data, "atomnos", ())):
+def _take_atom(line: str, told: dict[str, Any]) -> None:
+    """Take a row of a table of atoms; one that is not ended by an empty line, or the head of the next, is none."""
+    rows, words = told["rows"], line.split()
+    if words in TABLES or (rows and not words and line.endswith("\n")):
+        told |= {"atoms": rows or told["atoms"], "rows": [] if words else None}
+    elif rows is not None and (match := ATOM.match(line)) and int(match[1]) == len(rows) + 1 <= MOST_ATOMS:
+        rows.append((match[2], *(float(one) for one in match.groups()[2:])))
+    elif rows and line.endswith("\n"):
+        told["rows"] = None
+
+
+def add_atoms(data: Any, told: Mapping[str, Any]) -> None:
+    """Put the atoms into cclib's data where it has others, as of a table within which the file stops.
+
+    It knows tables only in which every coordinate is optimised.
+    """
+    atoms: Sequence[tuple[str, float, float, float]] = told["atoms"]
+    if not atoms and told["rows"]:
+        for name in ("atomnos", "atomcoords", "natom", "coreelectrons"):
+            vars(data).pop(name, None)
+    places: Any = getattr(data, "atomcoords", ())
+    if not atoms or (len(places) and len(atoms) == len(places[-1])):
         return
     numbers = PeriodicTable().number
     data.atomnos = np.array([numbers.get(symbol, 0) for symbol, *_ in atoms])

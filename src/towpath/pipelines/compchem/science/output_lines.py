@@ -4,10 +4,12 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from .text_encoding import open_text
+
 MOST_LINES, LONGEST = 50_000_000, 4096  # a longer line comes in pieces
 
 
 def output_lines(path: Path) -> Iterator[str]:
-    """Give the lines of a text with their ends; bytes that are no UTF-8 are replaced. Raises `OSError`."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    """Give the lines of a text with their ends; bytes that are none of its encoding are replaced. Raises `OSError`."""
+    with open_text(path) as stream:
         yield from itertools.islice(iter(lambda: stream.readline(LONGEST), ""), MOST_LINES)

@@ -50,7 +50,8 @@ from .quantum_spectra import (
     write_table,
 )  # fmt: skip
 from .quantum_words import kinds, stopped, tell_partial, tell_success
-from .sniff_quantum import sniff_quantum
+from .sniff_quantum import HEAD, sniff_quantum
+from .text_encoding import open_text
 
 PARSERS: Mapping[str, Any] = {
     "gaussian": Gaussian, "orca": ORCA, "psi4": Psi4, "nwchem": NWChem, "qchem": QChem, "mopac": MOPAC, "fchk": FChk,
@@ -62,7 +63,6 @@ BESIDE: Mapping[str, Callable[[Path], Any]] = {
 PARSER = {"name": "cclib", "version": version("cclib")}
 TOTAL = re.compile(r"^Total Energy +R +(-?\d+\.\d+[eE][-+]\d+) *$")
 OF_STATES = re.compile(r"TD|CIS(?!D)|EOM|SAC", re.IGNORECASE)  # the total energy is that of an excited state
-HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it
 KNOWN = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
     TypeError, ValueError,
@@ -346,7 +346,7 @@ def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], st
     data, trouble = _parse(path, program)
     if program == "mopac":
         vars(data).pop("vibirs", None)  # the root of a transition dipole, which cclib takes for km/mol
-        add_atoms(data, told["atoms"])
+        add_atoms(data, told)
         if "multiplicity" in told:
             data.mult = told["multiplicity"]  # cclib knows it only where a keyword says so
     notes, lacks = add_psi4(data, told) if program == "psi4" else ([], "")
@@ -359,7 +359,7 @@ def _read(path: Path, program: str, told: Any) -> tuple[Any, bool, list[str], st
 
 def _parse(path: Path, program: str, geometry: str = "") -> tuple[Any, bool]:
     """What cclib reads of a file, and whether it gave up within the file."""
-    with path.open(encoding="utf-8", errors="replace") as stream, _quiet():
+    with open_text(path) as stream, _quiet():
         parser = PARSERS[program](Mended(stream, program, geometry), loglevel=logging.CRITICAL + 1)
         try:
             return parser.parse(), False

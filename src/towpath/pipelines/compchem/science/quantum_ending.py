@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .text_encoding import open_bytes
+
 PIECE, OVERLAP = 4 << 20, 512  # bytes read at once, and of the piece before that are looked at again
 
 
@@ -102,7 +104,13 @@ MARKS = {
     ),
     "mopac": Marks(
         "MOPAC DONE",
-        (),
+        # Of MOPAC 2009 to 2016, and of 22 on, and what all of them print below it.
+        (
+            b"** Site#:",
+            b"** Cite this program as: MOPAC",
+            b"**                              MOPAC v",
+            b" CALCULATION RESULTS",
+        ),
         (b"== MOPAC DONE ==",),
         (
             (b"FAILED TO ACHIEVE SCF", SCF_FAILED),
@@ -144,7 +152,7 @@ def _ending_of_output(path: Path, marks: Marks) -> Ending:
 def _last_places(path: Path, words: list[bytes]) -> tuple[dict[bytes, int], int]:
     """Where each of some words stands last in a file (-1: nowhere), and the number of lines."""
     last, lines, start, kept = dict.fromkeys(words, -1), 0, 0, b""
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         while piece := stream.read(PIECE):
             lines += piece.count(b"\n")
             seen = kept + piece
@@ -160,7 +168,7 @@ def _last_places(path: Path, words: list[bytes]) -> tuple[dict[bytes, int], int]
 def _ending_of_checkpoint(path: Path) -> Ending:
     """A formatted checkpoint has no closing words: its last array must have all its lines."""
     missing, lines, line = 0, 0, b"\n"
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         while line_read := stream.readline(PIECE):
             line = line_read
             lines += 1

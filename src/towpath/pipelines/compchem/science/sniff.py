@@ -6,10 +6,11 @@ Promises an answer from content alone, quickly and by the standard library alone
 from types import MappingProxyType
 
 from .sniff_gromacs import sniff_gromacs
+from .sniff_quantum import HEAD as BANNER_WITHIN
 from .sniff_quantum import sniff_quantum
 from .sniff_structure import sniff_structure
 
-HEAD = 65_536  # bytes of a file that are looked at
+HEAD = 65_536  # bytes of a file that are looked at; before the banner of a program other text may stand
 
 CONTENTS = MappingProxyType(
     {
@@ -45,15 +46,16 @@ def content_of(head: bytes) -> str:
     Parameters
     ----------
     head
-        Its first bytes; more than `HEAD` of them are not looked at.
+        Its first bytes: `HEAD` of them, or more where those tell nothing, up to `sniff_quantum.HEAD`.
 
     Returns
     -------
     str
         A name of `CONTENTS`, or ``""``.
     """
+    found = sniff_quantum(head[:BANNER_WITHIN])
     head = head[:HEAD]
-    return sniff_quantum(head) or sniff_gromacs(head) or sniff_structure(head)
+    return found or sniff_gromacs(head) or sniff_structure(head)
 
 
 def describe(content: str) -> str:

@@ -7,6 +7,8 @@ classic netCDF and HDF5, and of CHARMM's DCD. It reads nothing but the bytes tha
 import re
 import struct
 
+from .text_encoding import in_utf8
+
 XTC_MAGIC, XTC_LARGE_MAGIC, TRR_MAGIC, EDR_MAGIC = 1995, 2023, 1993, -55555
 _LOG = re.compile(rb"GROMACS(?:\s+-|:\s+)\s*gmx mdrun|GROMACS version:|Log file opened on .*Host:", re.S)
 _XVG = re.compile(rb"^@\s*(?:title|xaxis|yaxis|TYPE|s\d+ legend|with |view |legend )", re.M)
@@ -49,6 +51,7 @@ def _by_magic(head: bytes) -> str:
 
 
 def _by_text(head: bytes) -> str:
+    head = in_utf8(head)
     if b"\0" in head:
         return ""
     if _XVG.search(head):  # first: a table that mdrun wrote names mdrun, too

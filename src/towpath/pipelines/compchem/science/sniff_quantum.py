@@ -6,7 +6,9 @@ looks for the banner that a program prints, not for its name: a text which cites
 
 import re
 
-HEAD = 65_536  # bytes that are enough for the banners of all these programs
+from .text_encoding import in_utf8
+
+HEAD = 1 << 20  # bytes within which a banner must stand: job scripts print before it, and NWChem its input
 BINARY_WITHIN = 512  # a NUL so early means an archive or another binary file
 
 BANNERS = {
@@ -28,7 +30,7 @@ def sniff_quantum(head: bytes) -> str:
     Parameters
     ----------
     head
-        The first bytes of a file; `HEAD` of them are enough.
+        The first bytes of a file; `HEAD` of them are enough, and nearly always some 4,000.
 
     Returns
     -------
@@ -36,6 +38,7 @@ def sniff_quantum(head: bytes) -> str:
         ``"gaussian"``, ``"orca"``, ``"psi4"``, ``"nwchem"``, ``"qchem"``, ``"mopac"`` or ``"fchk"`` (a formatted
         checkpoint), or ``""`` where it is none of these.
     """
+    head = in_utf8(head)
     if b"\0" in head[:BINARY_WITHIN]:
         return ""
     found = [(match.start(), name) for name, banner in BANNERS.items() if (match := banner.search(head))]

@@ -5,10 +5,13 @@ Promises an answer from content alone, by the standard library alone, and "" whe
 
 import re
 
+from .text_encoding import in_utf8
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _COUNT = re.compile(r"\s*\d+\s*$")
 _GRO_ATOM = re.compile(r"[ \d]{4}\d.{10}[ \d*]{5}(?:\s*[-+]?\d*\.\d+){3}")
 _XYZ_ATOM = re.compile(rf"\s*[A-Za-z0-9_]+(?:\s+{_NUMBER}){{3}}(?:\s|$)")
+_XYZ_COLUMNS = re.compile(r"""(?:^|\s)Properties\s*=\s*["'{]?\s*\w+:""", re.IGNORECASE)  # of extended XYZ
 _PDB_ATOM = re.compile(r"(?:ATOM  |HETATM).{24}(?:[ \d.+-]{8}){3}", re.MULTILINE)
 _PDB_RECORD = re.compile(
     r"(?:HEADER|TITLE |COMPND|SOURCE|KEYWDS|EXPDTA|AUTHOR|REVDAT|REMARK|DBREF |SEQRES|CRYST1|ORIGX\d|SCALE\d|MODEL "
@@ -38,9 +41,10 @@ def sniff_structure(head: bytes) -> str:
     str
         "gro", "pdb", "mmcif", "cif", "mol2", "xyz" or "prmtop"; "" for anything else.
     """
+    head = in_utf8(head)
     if not head.strip() or b"\0" in head:
         return ""
-    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff").replace("\r\n", "\n")
+    text = head.decode("utf-8", errors="replace").replace("\r\n", "\n")
     if text.startswith("%VERSION") and "%FLAG" in text:
         return "prmtop"
     if re.search(r"^@<TRIPOS>MOLECULE", text, re.MULTILINE):
@@ -62,7 +66,8 @@ def _columns(lines: list[str]) -> str:
         return ""
     if _COUNT.match(lines[1]) and _GRO_ATOM.match(lines[2]):
         return "gro"
-    return "xyz" if _COUNT.match(lines[0]) and _XYZ_ATOM.match(lines[2]) else ""
+    xyz = _COUNT.match(lines[0]) and (_XYZ_ATOM.match(lines[2]) or _XYZ_COLUMNS.search(lines[1]))
+    return "xyz" if xyz else ""
 
 
 def _pdb(text: str) -> str:

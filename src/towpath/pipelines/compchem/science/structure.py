@@ -20,6 +20,7 @@ from .macromolecules import read_mmcif, read_pdb
 from .outcome import Outcome, Status, Unreadable, plain
 from .sniff_structure import sniff_structure
 from .structures import Structure, shorten
+from .text_encoding import in_utf8
 from .topologies import read_mol2, read_prmtop
 from .view import write_view, write_xyz
 
@@ -76,6 +77,7 @@ def _format_of(path: Path) -> str:
     found = sniff_structure(head)
     if found:
         return found
+    head = in_utf8(head)
     if not head.strip():
         raise Unreadable("The file is empty. Upload it again.")
     first = head[:400].decode("utf-8", errors="replace").strip().split("\n")[0]

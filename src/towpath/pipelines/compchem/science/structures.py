@@ -12,6 +12,7 @@ import numpy as np
 
 from .composition import Atoms, FloatArray, IntArray, TextArray
 from .outcome import Unreadable
+from .text_encoding import open_text
 
 READER = {"name": "towpath structures", "version": "1"}
 """The parser of formats that are read here; raise the version when results change."""
@@ -43,7 +44,7 @@ class Structure:
 
 def lines_of(path: Path) -> Iterator[str]:
     """Give the lines of a text without their ends. Raises `Unreadable` at a line beyond `LONGEST_LINE` characters."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with open_text(path) as lines:
         number = 0
         while line := lines.readline(LONGEST_LINE):
             number += 1

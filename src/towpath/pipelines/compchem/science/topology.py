@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .outcome import Unreadable
 from .sniff_gromacs import sniff_gromacs
+from .text_encoding import encoding_of
 
 # What MDAnalysis raises on files that are newer, cut or damaged: it unpacks without checking.
 UNREADABLE = (
@@ -90,6 +91,11 @@ def load_topology(path: Path) -> Any:
 def _kind(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(4096)
+    if encoding_of(head) == "utf-16":
+        raise Unreadable(
+            "The topology is a text in UTF-16, as PowerShell writes it, and is read in UTF-8. Upload it in that "
+            "encoding (Get-Content FILE | Set-Content -Encoding utf8 NEW)."
+        )
     if sniff_gromacs(head) == "tpr":
         return "TPR"
     if head.lstrip().startswith((b"%VERSION", b"%FLAG")):

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .text_encoding import open_bytes
+
 MOST_ROWS, LONGEST_LINE = 2_000_000, 100_000
 MOST_VALUES = 50_000_000
 _SETTING = re.compile(r'^@\s*(?:(s\d+)\s+legend|(title|subtitle)|([xy]axis)\s+label)\s+"(.*)"')
@@ -59,7 +61,7 @@ def read_xvg(path: Path) -> Xvg:
     legends: dict[int, str] = {}
     rows: list[list[float]] = []
     bad, more, number = None, False, 0
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         while (line := file.readline(LONGEST_LINE)) and len(rows) * len(
             rows[0] if rows else ""
         ) < MOST_VALUES:
