@@ -1,5 +1,6 @@
 """Stages that do one thing each, well or badly: imported by workers as strangers' stages are."""
 
+import contextlib
 import ctypes
 import importlib
 import io
@@ -322,6 +323,18 @@ class Keeps(Stage):
                 file.write(f"{kept.pid} {other.pid}")
         with context.output("text", "text.txt") as path:
             path.write_text(context.item.key)
+
+
+class Detaches(Write):
+    """Writes the item's key; where it is "poison", closes what its process inherited before it returns."""
+
+    def run(self, context: Context) -> None:
+        super().run(context)
+        if context.item.key == "poison":
+            for number in range(3, 256):
+                with contextlib.suppress(OSError):
+                    if os.get_inheritable(number):
+                        os.close(number)
 
 
 class Closes(Stage):

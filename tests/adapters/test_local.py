@@ -243,6 +243,22 @@ def test_a_death_is_told_as_it_was_and_costs_one_run(of: str, error: str, pool: 
     assert set(outcomes(collect(executor, 2)).values()) == {"done"}
 
 
+@pytest.mark.parametrize("keys", [["poison"], ["a", "b", "poison"]])
+def test_a_death_between_a_run_and_its_report_costs_a_run_too(
+    keys: list[str], pool: Pool, tmp_path: Path
+) -> None:
+    executor = pool()
+    executor.submit(batch_of("Detaches", tasks_of(tmp_path / "store", keys), TEXT))
+    reports = collect(executor, len(keys))
+    (lost,) = [report for report in reports if report.outcome is Outcome.LOST]
+    assert lost.error == "closed file descriptors of its worker"
+    assert lost.worker
+    assert lost.began > 0
+    assert {report.outcome.value for report in reports if report is not lost} <= {"done", "drained"}
+    executor.submit(batch_of("Write", tasks_of(tmp_path / "next", "a"), TEXT))
+    assert collect(executor, 1)[0].outcome is Outcome.DONE
+
+
 def test_one_poison_among_256_costs_one_run(pool: Pool, tmp_path: Path) -> None:
     executor = pool(2)
     keys = [f"i{n}" for n in range(256)]

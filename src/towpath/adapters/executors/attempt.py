@@ -4,6 +4,7 @@ Inputs are verified before and after, outputs become final by one rename, and wh
 nothing that it does ends the loop that calls this. What did not succeed leaves nothing behind.
 """
 
+import contextlib
 import errno
 import importlib
 import json
@@ -13,13 +14,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from towpath.adapters.executors.context import Prepared, RunContext, Tell
 from towpath.adapters.executors.processes import megabytes
 from towpath.adapters.executors.software import Software
-from towpath.adapters.executors.staging import Folders
+from towpath.adapters.executors.staging import Folders, remove
 from towpath.base.errors import Reject, Transient
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Report, Task
@@ -88,6 +89,21 @@ class Unprepared:
 def log_limit_error(limit: int) -> str:
     """What is said of a run that wrote more than `limit` bytes to its log."""
     return f"log limit: wrote more than {megabytes(limit)} to its log"
+
+
+def unflushed(prepared: Prepared, report: Report, error: OSError) -> Report:
+    """What is reported of a run whose folders could not be flushed to disk: what it made is removed, it is tried again."""
+    if not report.outputs:
+        return report
+    with contextlib.suppress(OSError):  # the disk is in trouble: what cannot be removed is an orphan
+        for output in report.outputs:
+            remove(output.path)
+        if not prepared.lone:
+            os.rmdir(os.path.dirname(report.outputs[0].path))  # noqa: PTH106, PTH120  plain str
+    text = f"what it made cannot be flushed to disk: {error}"
+    return replace(
+        report, outcome=Outcome.TRANSIENT, outputs=(), features=(), reasons=(text,), error=text, after=0.0
+    )
 
 
 def resolve(target: str) -> type[Stage]:
