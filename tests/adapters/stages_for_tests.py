@@ -337,6 +337,22 @@ class Detaches(Write):
                         os.close(number)
 
 
+class Moves(Stage):
+    """Tells in what surroundings it finds its process, and leaves others behind."""
+
+    def run(self, context: Context) -> None:
+        context.measure("folder", os.getcwd())  # noqa: PTH109
+        context.measure("mode", oct(context.scratch.stat().st_mode & 0o777))
+        for name in ("ADDED", "CHANGED", "REMOVED"):
+            context.measure(name, os.environ.get(f"TEST_{name}"))
+        os.chdir(context.scratch)
+        os.umask(0o77)
+        os.environ["TEST_ADDED"] = os.environ["TEST_CHANGED"] = context.item.key
+        os.environ.pop("TEST_REMOVED", None)
+        if context.item.key == "fails":
+            raise ValueError("at the end")
+
+
 class Closes(Stage):
     """Closes streams that belong to the worker."""
 

@@ -356,6 +356,18 @@ def test_a_run_that_closes_its_streams_does_not_harm_the_next(what: str, pool: P
     assert "from print" in log_of(spoke)
 
 
+def test_the_surroundings_of_a_run_are_those_of_its_worker(pool: Pool, tmp_path: Path) -> None:
+    executor = pool()
+    executor.submit(batch_of("Moves", tasks_of(tmp_path / "store", "abc"), {}))
+    reports = collect(executor, 3)
+    assert outcomes(reports) == {1: "done", 2: "done", 3: "done"}
+    assert len({report.worker for report in reports}) == 1
+    for report in reports:
+        assert [one.value for one in report.measures[2:]] == [None, None, None]
+        assert report.measures[0].value == str(Path.cwd())
+        assert report.measures[1].value == reports[0].measures[1].value
+
+
 # ---- children
 
 
