@@ -27,7 +27,7 @@ class InlineExecutor:
     Parameters
     ----------
     logs
-        The folder of the log file.
+        The folder of the log file, for processes of this machine alone.
     log_limit
         Bytes that one run may write to its log; one that wrote more has failed.
     """

@@ -49,7 +49,7 @@ class LocalExecutor:
     Parameters
     ----------
     logs
-        The folder of the workers' log files.
+        The folder of the workers' log files, for processes of this machine alone.
     cores
         How many cores all runs together may use; also the most workers.
     gpus
