@@ -1,5 +1,6 @@
 """Stages that do one thing each, well or badly: imported by workers as strangers' stages are."""
 
+import contextlib
 import ctypes
 import importlib
 import io
@@ -322,6 +323,34 @@ class Keeps(Stage):
                 file.write(f"{kept.pid} {other.pid}")
         with context.output("text", "text.txt") as path:
             path.write_text(context.item.key)
+
+
+class Detaches(Write):
+    """Writes the item's key; where it is "poison", closes what its process inherited before it returns."""
+
+    def run(self, context: Context) -> None:
+        super().run(context)
+        if context.item.key == "poison":
+            for number in range(3, 256):
+                with contextlib.suppress(OSError):
+                    if os.get_inheritable(number):
+                        os.close(number)
+
+
+class Moves(Stage):
+    """Tells in what surroundings it finds its process, and leaves others behind."""
+
+    def run(self, context: Context) -> None:
+        context.measure("folder", os.getcwd())  # noqa: PTH109
+        context.measure("mode", oct(context.scratch.stat().st_mode & 0o777))
+        for name in ("ADDED", "CHANGED", "REMOVED"):
+            context.measure(name, os.environ.get(f"TEST_{name}"))
+        os.chdir(context.scratch)
+        os.umask(0o77)
+        os.environ["TEST_ADDED"] = os.environ["TEST_CHANGED"] = context.item.key
+        os.environ.pop("TEST_REMOVED", None)
+        if context.item.key == "fails":
+            raise ValueError("at the end")
 
 
 class Closes(Stage):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from stages_for_tests import Copy, Previous, Raises, Scaled, Several, Tells, Wri
 from towpath.adapters.executors import staging
 from towpath.adapters.executors.attempt import Attempts, NoLog
 from towpath.adapters.executors.context import RunContext
+from towpath.adapters.executors.processes import own_umask
 from towpath.adapters.executors.wire import (
     batch_from_plain,
     batch_to_plain,
@@ -28,7 +31,7 @@ from towpath.base import renaming
 from towpath.base.hashing import Content, content, file_sha256
 from towpath.base.model import Measure, StepRecord
 from towpath.base.states import Outcome
-from towpath.contracts.executor import Batch, Output, Progress, Report, Resources, Task
+from towpath.contracts.executor import Batch, Credentials, Output, Progress, Report, Resources, Task
 from towpath.contracts.stage import Stage
 from towpath.testing.context import run_stage
 
@@ -258,6 +261,50 @@ def test_no_run_leaves_a_file_open(run: Run) -> None:
     run("Several", BOTH)
     run("Raises", params={"kind": "value"})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_run_leaves_folder_umask_and_environment_as_they_were(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEST_CHANGED", "before")
+    monkeypatch.setenv("TEST_REMOVED", "there")
+    monkeypatch.delenv("TEST_ADDED", raising=False)
+    mode = oct(0o777 & ~own_umask())
+    attempts = Attempts("here", NoLog(), lambda _: None)
+    tasks = tasks_of(store, ["a", "fails", "b"])
+    prepared = attempts.prepare(batch_of("Moves", tasks, {}))
+    for task in tasks:
+        report = attempts.run(prepared, replace(task, credentials=Credentials("http://site", "token")))
+        assert report.outcome is (Outcome.FAILED if task.item == "fails" else Outcome.DONE)
+        assert [measure.value for measure in report.measures] == [
+            str(tmp_path),
+            mode,
+            None,
+            "before",
+            "there",
+        ]
+    assert (Path.cwd(), oct(0o777 & ~own_umask())) == (tmp_path, mode)
+    assert {name: os.environ.get(name) for name in ("TEST_ADDED", "TEST_CHANGED", "TEST_REMOVED", "TOWPATH_RUN")} == {
+        "TEST_ADDED": None, "TEST_CHANGED": "before", "TEST_REMOVED": "there", "TOWPATH_RUN": None,
+    }  # fmt: skip
+    assert (
+        os.getenv("TEST_REMOVED") == subprocess.check_output(["printenv", "TEST_REMOVED"], text=True).strip()
+    )
+
+
+def test_a_folder_that_may_not_be_entered_is_no_obstacle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def shut(path: Any, *args: Any, **fields: Any) -> int:
+        if path == ".":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *args, **fields)
+
+    monkeypatch.chdir(Path.cwd())  # it is put back
+    monkeypatch.setattr(os, "open", shut)
+    assert run("Write").outcome is Outcome.DONE
+    assert Path.cwd() == Path("/")
 
 
 def test_files_beside_the_declared_ones_are_refused(run: Run, store: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs in this process: the same reports and logs as from a worker, and an interrupt that ends it."""
 
+import errno
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from batches_for_tests import batch_of, collect, log_of, names, tasks_of
 
-from towpath.adapters.executors import inline
+from towpath.adapters.executors import inline, staging
 from towpath.adapters.executors.inline import InlineExecutor
 from towpath.adapters.executors.logs import collect_log, tail
 from towpath.base.states import Outcome
@@ -199,6 +200,27 @@ def test_an_interrupt_ends_the_process_not_the_run(executor: InlineExecutor, tmp
 def test_durable_batches_are_done_too(executor: InlineExecutor, tmp_path: Path) -> None:
     executor.submit(batch_of("Write", tasks_of(tmp_path / "store", ["a"]), TEXT, flush_below=str(tmp_path)))
     assert collect(executor, 1)[0].outcome is Outcome.DONE
+
+
+def test_what_cannot_be_flushed_to_disk_is_tried_again_and_leaves_nothing(
+    executor: InlineExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = staging.flush
+
+    def flush(path: str) -> None:
+        if path == str(tmp_path / "broken"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(path)
+
+    monkeypatch.setattr(staging, "flush", flush)
+    below = str(tmp_path)
+    executor.submit(batch_of("Write", tasks_of(tmp_path / "whole", "ab"), TEXT, flush_below=below))
+    executor.submit(batch_of("Write", tasks_of(tmp_path / "broken", "ab"), TEXT, flush_below=below))
+    reports = collect(executor, 4)
+    assert [report.outcome.value for report in reports] == ["done", "done", "transient", "transient"]
+    assert reports[2].error == "what it made cannot be flushed to disk: [Errno 5] Input/output error"
+    assert reports[2].outputs == ()
+    assert (len(names(tmp_path / "whole")), names(tmp_path / "broken")) == (2, [])
 
 
 def test_closing_twice_is_no_error(executor: InlineExecutor) -> None:

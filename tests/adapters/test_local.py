@@ -243,6 +243,22 @@ def test_a_death_is_told_as_it_was_and_costs_one_run(of: str, error: str, pool: 
     assert set(outcomes(collect(executor, 2)).values()) == {"done"}
 
 
+@pytest.mark.parametrize("keys", [["poison"], ["a", "b", "poison"]])
+def test_a_death_between_a_run_and_its_report_costs_a_run_too(
+    keys: list[str], pool: Pool, tmp_path: Path
+) -> None:
+    executor = pool()
+    executor.submit(batch_of("Detaches", tasks_of(tmp_path / "store", keys), TEXT))
+    reports = collect(executor, len(keys))
+    (lost,) = [report for report in reports if report.outcome is Outcome.LOST]
+    assert lost.error == "closed file descriptors of its worker"
+    assert lost.worker
+    assert lost.began > 0
+    assert {report.outcome.value for report in reports if report is not lost} <= {"done", "drained"}
+    executor.submit(batch_of("Write", tasks_of(tmp_path / "next", "a"), TEXT))
+    assert collect(executor, 1)[0].outcome is Outcome.DONE
+
+
 def test_one_poison_among_256_costs_one_run(pool: Pool, tmp_path: Path) -> None:
     executor = pool(2)
     keys = [f"i{n}" for n in range(256)]
@@ -338,6 +354,18 @@ def test_a_run_that_closes_its_streams_does_not_harm_the_next(what: str, pool: P
     closed, spoke = collect(executor, 2)
     assert (closed.outcome, spoke.outcome, closed.worker) == (Outcome.DONE, Outcome.DONE, spoke.worker)
     assert "from print" in log_of(spoke)
+
+
+def test_the_surroundings_of_a_run_are_those_of_its_worker(pool: Pool, tmp_path: Path) -> None:
+    executor = pool()
+    executor.submit(batch_of("Moves", tasks_of(tmp_path / "store", "abc"), {}))
+    reports = collect(executor, 3)
+    assert outcomes(reports) == {1: "done", 2: "done", 3: "done"}
+    assert len({report.worker for report in reports}) == 1
+    for report in reports:
+        assert [one.value for one in report.measures[2:]] == [None, None, None]
+        assert report.measures[0].value == str(Path.cwd())
+        assert report.measures[1].value == reports[0].measures[1].value
 
 
 # ---- children

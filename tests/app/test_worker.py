@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from plainpipe.site import make, notes, states
 
@@ -34,6 +36,26 @@ def test_an_empty_site_runs_at_once(site: Site):
     summary = site.run()
     assert summary.did_nothing and summary.ended == "nothing left to do"
     assert time.monotonic() - started < 5
+
+
+def test_a_pool_that_starts_leaves_the_logs_of_other_machines_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path, workers=1)
+    workers = tmp_path / ".towpath" / "workers"
+    with Site.open(tmp_path) as site:
+        monkeypatch.setattr(socket, "gethostname", lambda: "one")
+        site.submit("note", notes(1)[:1])
+        site.run()
+        logs = set(workers.rglob("*.log"))
+        assert logs
+        monkeypatch.setattr(psutil, "pid_exists", lambda _: False)  # as another machine sees it
+        monkeypatch.setattr(socket, "gethostname", lambda: "two")
+        site.run()
+        assert set(workers.rglob("*.log")) == logs
+        monkeypatch.setattr(socket, "gethostname", lambda: "one")
+        site.run()
+        assert set(workers.rglob("*.log")) == set()
 
 
 def test_a_run_goes_on_with_a_large_change_that_somebody_left(site: Site):

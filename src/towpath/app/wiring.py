@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ from towpath.app.repositories import Repositories
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.secrets import Resolver
-from towpath.app.session import Session
+from towpath.app.session import Session, machine
 from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
@@ -388,16 +389,18 @@ class Parts:
         paths = tuple(
             str(self.folder / entry.path) for entry in self.settings.pipelines.values() if entry.plugin
         )
+        # Only a machine itself can tell which of its processes live, so each keeps and sweeps logs in a folder of its own.
+        logs = self.state / "workers" / f"{machine()}-{socket.gethostname()}"
         if name == "local":
             return LocalExecutor(
-                self.state / "workers",
+                logs,
                 workers,
                 gpus=self.settings.site.gpus,
                 sys_path=paths,
                 without=self.secrets.variables(),
             )
         if name == "inline":
-            return InlineExecutor(self.state / "workers")
+            return InlineExecutor(logs)
         raise SiteError(f"site.executor: found {name!r}; expected local or inline")
 
     def transfers(self) -> dict[str, Transfer]:

@@ -4,6 +4,7 @@ Inputs are verified before and after, outputs become final by one rename, and wh
 nothing that it does ends the loop that calls this. What did not succeed leaves nothing behind.
 """
 
+import contextlib
 import errno
 import importlib
 import json
@@ -11,15 +12,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from towpath.adapters.executors.context import Prepared, RunContext, Tell
-from towpath.adapters.executors.processes import megabytes
+from towpath.adapters.executors.processes import megabytes, own_umask, undisturbed
 from towpath.adapters.executors.software import Software
-from towpath.adapters.executors.staging import Folders
+from towpath.adapters.executors.staging import Folders, remove
 from towpath.base.errors import Reject, Transient
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Batch, Output, Report, Task
@@ -90,6 +90,21 @@ def log_limit_error(limit: int) -> str:
     return f"log limit: wrote more than {megabytes(limit)} to its log"
 
 
+def unflushed(prepared: Prepared, report: Report, error: OSError) -> Report:
+    """What is reported of a run whose folders could not be flushed to disk: what it made is removed, it is tried again."""
+    if not report.outputs:
+        return report
+    with contextlib.suppress(OSError):  # the disk is in trouble: what cannot be removed is an orphan
+        for output in report.outputs:
+            remove(output.path)
+        if not prepared.lone:
+            os.rmdir(os.path.dirname(report.outputs[0].path))  # noqa: PTH106, PTH120  plain str
+    text = f"what it made cannot be flushed to disk: {error}"
+    return replace(
+        report, outcome=Outcome.TRANSIENT, outputs=(), features=(), reasons=(text,), error=text, after=0.0
+    )
+
+
 def resolve(target: str) -> type[Stage]:
     """The stage class of ``module:Class``.
 
@@ -146,7 +161,7 @@ class Attempts:
         self._log_limit = log_limit
         self._end_children = end_children
         self._interruptible = interruptible
-        self._process = os.getpid()
+        self._process, self._umask = os.getpid(), own_umask()
         self._stages: dict[tuple[str, str], Stage] = {}
         self._software = Software()
 
@@ -182,7 +197,10 @@ class Attempts:
         return stage
 
     def run(self, prepared: Prepared | Unprepared, task: Task, begin: int | None = None) -> Report:
-        """Do one run. Its log begins at byte `begin` (None: here)."""
+        """Do one run. Its log begins at byte `begin` (None: here).
+
+        The next one finds the process as this one did: its folder, umask and variables.
+        """
         began, start = time.time(), time.perf_counter()
         begin = self._log.begin() if begin is None else begin
         told: dict[str, Any] = {}
@@ -190,7 +208,8 @@ class Attempts:
             ending = Ending(Outcome.FAILED, prepared.error)
         else:
             context = RunContext(prepared, task, self._log.file, begin)
-            with _told_to(task):
+            with undisturbed(self._umask):
+                os.environ.update(_variables(task))
                 ending = self._attempt(prepared, context, begin)
             told = _told(context, ending, prepared.batch.outputs)
             told["software"] = self._software.told(prepared.batch.pipeline)
@@ -255,23 +274,15 @@ class Attempts:
         return _judged(prepared.batch, context)
 
 
-@contextmanager
-def _told_to(task: Task) -> Iterator[None]:
+def _variables(task: Task) -> dict[str, str]:
     """What programs of a run find in their environment: the site's server, and a token that dies with the run."""
     if task.credentials is None:
-        yield
-        return
-    told = {
+        return {}
+    return {
         URL: task.credentials.url,
         RUN: f"{task.work}.{task.token}",
         RUN_TOKEN: task.credentials.token,
     }
-    os.environ.update(told)
-    try:
-        yield
-    finally:
-        for name in told:
-            os.environ.pop(name, None)
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

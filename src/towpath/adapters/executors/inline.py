@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from towpath.adapters.executors.attempt import Attempts, Unprepared
+from towpath.adapters.executors.attempt import Attempts, Unprepared, unflushed
 from towpath.adapters.executors.context import Prepared
 from towpath.adapters.executors.logs import LIMIT, ROTATE, RunLog, log_handler, log_name
 from towpath.base.states import Outcome
@@ -27,7 +27,7 @@ class InlineExecutor:
     Parameters
     ----------
     logs
-        The folder of the log file.
+        The folder of the log file, for processes of this machine alone.
     log_limit
         Bytes that one run may write to its log; one that wrote more has failed.
     """
@@ -73,7 +73,7 @@ class InlineExecutor:
             self._waiting.extend((batch, task) for task in batch.tasks)
 
     def poll(self, timeout: float) -> list[Report | Progress]:
-        """Do runs, for 50 ms or one of them if that takes longer, and return what they told; waits for nothing else."""
+        """Do runs of one batch, for 50 ms or one if that takes longer, and return what they told; waits for nothing else."""
         if self._waiting:
             self._log.capture()
             self._logger.addHandler(self._handler)
@@ -104,10 +104,20 @@ class InlineExecutor:
             self._waiting.popleft()
             self._told.append(self._attempts.run(self._prepared, task, self._begin))
             self._begin = None
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or (self._waiting and self._waiting[0][0] is not batch):
                 break
-        if isinstance(self._prepared, Prepared):
-            self._prepared.folders.sync()
+        self._flush()
+
+    def _flush(self) -> None:
+        """What the runs of a durable batch renamed is flushed to disk, or does not count."""
+        prepared = self._prepared
+        if isinstance(prepared, Prepared):
+            try:
+                prepared.folders.sync()
+            except OSError as error:
+                self._told[:] = [
+                    unflushed(prepared, one, error) if isinstance(one, Report) else one for one in self._told
+                ]
 
     def _rotate(self) -> None:
         if self._log.begin() > ROTATE:

@@ -49,7 +49,7 @@ class LocalExecutor:
     Parameters
     ----------
     logs
-        The folder of the workers' log files.
+        The folder of the workers' log files, for processes of this machine alone.
     cores
         How many cores all runs together may use; also the most workers.
     gpus
@@ -253,9 +253,10 @@ class LocalExecutor:
             if events & selectors.EVENT_WRITE:
                 self._watch_writing(child)
             if events & selectors.EVENT_READ and child not in dead:
+                is_dead = child.popen.poll() is not None  # asked first: then all that it sent can be read
                 messages, is_open = child.receive()
                 self._read(child, messages)
-                if not is_open or child.popen.poll() is not None:
+                if is_dead or not is_open:
                     dead.append(child)
         for child in dead:
             self._bury(child)
@@ -354,7 +355,7 @@ class LocalExecutor:
 
     def _bury(self, child: Child) -> None:
         """A worker is dead: the run it was in is lost, or what the pool ended it for; its others are given back."""
-        ended, doing = self._forget(child), child.board.snapshot()
+        ended, doing = self._forget(child), _died_of(child)
         if not child.board.serving() and child.popen.returncode != -signal.SIGKILL:  # that was someone else
             self._failed_starts += 1
         for job in child.jobs:
@@ -471,6 +472,19 @@ class LocalExecutor:
 def _can_queue(child: Child) -> bool:
     """Whether a second batch may wait at this worker: behind one of many (so short) runs only."""
     return len(child.jobs) == 1 and len(child.jobs[0].batch.tasks) > 1 and child.cause is None
+
+
+def _died_of(child: Child) -> Snapshot:
+    """The run that a dead worker was in; if it died of itself between two, the first that it did not report.
+
+    It may have been one after that. The one that is blamed comes alone then, and ends well, and the next is the first.
+    """
+    doing = child.board.snapshot()
+    job = next((job for job in child.jobs if job.number == doing.batch), None)
+    if doing.row or job is None or child.cause is not None:
+        return doing
+    begin = doing.log_begin if len(job.open) == 1 else child.log_size()
+    return replace(doing, row=min(job.open), log_begin=begin)
 
 
 def _lost(task: Task, ended: str, child: Child, at: tuple[int, int]) -> Report:

@@ -97,9 +97,22 @@ class Folders:
             self._unsynced.add(folder)
 
     def sync(self) -> None:
-        """Flush all folders that changed since the last time, if the batch is durable, and those that hold them."""
+        """Flush all folders that changed since the last time, if the batch is durable, and those that hold them.
+
+        Raises
+        ------
+        OSError
+            If one cannot be flushed: it is tried again the next time, with those that were still to come.
+        """
         while self._unsynced:
-            flush(self._unsynced.pop())
+            folder = (
+                self._unsynced.pop()
+            )  # before it is flushed: what changes in it meanwhile puts it in again
+            try:
+                flush(folder)
+            except OSError:
+                self._unsynced.add(folder)
+                raise
 
 
 class Staging:

@@ -18,13 +18,12 @@ import time
 from collections import deque
 from typing import Any
 
-from towpath.adapters.executors.attempt import Attempts, Unprepared
+from towpath.adapters.executors.attempt import Attempts, Unprepared, unflushed
 from towpath.adapters.executors.board import Board
 from towpath.adapters.executors.context import Prepared
 from towpath.adapters.executors.logs import ROTATE, RunLog, log_handler, log_name
 from towpath.adapters.executors.processes import end_children, settle_in
-from towpath.adapters.executors.staging import Folders
-from towpath.adapters.executors.wire import batch_from_plain, dump, load, report_to_plain
+from towpath.adapters.executors.wire import batch_from_plain, dump, load, report_from_plain, report_to_plain
 from towpath.base.states import Outcome
 from towpath.contracts.executor import Progress, Report
 
@@ -82,31 +81,33 @@ class Outbox:
         self._wake = threading.Event()
         self._armed, self._due = False, 0.0
         self._lock = threading.Lock()
-        self._folders: Folders | None = None
+        self._durable: Prepared | None = None
         threading.Thread(target=self._send_soon, daemon=True, name="towpath-outbox").start()
 
     def begin(self, prepared: Prepared | Unprepared) -> None:
         """What is put in from here on is of the runs of this batch."""
-        folders = prepared.folders if isinstance(prepared, Prepared) else None
-        self._folders = folders if folders is not None and folders.durable else None
+        self._durable = prepared if isinstance(prepared, Prepared) and prepared.folders.durable else None
 
     def add(self, entry: Any) -> None:
         """Put in one entry."""
         self._entries.append(entry)
         if not self._armed:
-            self._due = time.monotonic() + (_DURABLE if self._folders else _SOON)
+            self._due = time.monotonic() + (_DURABLE if self._durable else _SOON)
             self._armed = True
             self._wake.set()
 
     def flush(self) -> None:
-        """Send all entries now; what a durable batch renamed is flushed to disk before."""
+        """Send all entries now; what a durable batch renamed is flushed to disk before, or does not count."""
         with self._lock:
             self._armed = False
             entries = [self._entries.popleft() for _ in range(len(self._entries))]
             if not entries:
                 return
-            if self._folders:
-                self._folders.sync()
+            if self._durable:
+                try:
+                    self._durable.folders.sync()
+                except OSError as error:
+                    entries = [_unflushed(self._durable, entry, error) for entry in entries]
             self._channel.sendall(frame(entries))
 
     def _send_soon(self) -> None:
@@ -119,6 +120,14 @@ class Outbox:
                 self.flush()
             except OSError:  # the pool is gone, or user code closed the pipe
                 os._exit(CLOSED)
+
+
+def _unflushed(prepared: Prepared, entry: Any, error: OSError) -> Any:
+    kind, number, row, content = entry
+    if kind != REPORT:
+        return entry
+    report = unflushed(prepared, report_from_plain(0, 0, content), error)
+    return kind, number, row, report_to_plain(report)
 
 
 class Worker:
