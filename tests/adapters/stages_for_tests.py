@@ -349,6 +349,8 @@ class Moves(Stage):
         os.umask(0o77)
         os.environ["TEST_ADDED"] = os.environ["TEST_CHANGED"] = context.item.key
         os.environ.pop("TEST_REMOVED", None)
+        if context.item.key == "loads":
+            sys.modules["loaded_by_a_test"] = sys.modules[__name__]
         if context.item.key == "fails":
             raise ValueError("at the end")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -291,6 +292,25 @@ def test_a_run_leaves_folder_umask_and_environment_as_they_were(
     assert (
         os.getenv("TEST_REMOVED") == subprocess.check_output(["printenv", "TEST_REMOVED"], text=True).strip()
     )
+
+
+def test_what_is_set_while_modules_are_loaded_stays(
+    run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library says once where its data are, in the run that loads it; but no run leaves its own token."""
+    monkeypatch.setenv("TEST_ADDED", "before")
+    monkeypatch.setenv("TEST_CHANGED", "before")
+    monkeypatch.setenv("TEST_REMOVED", "there")
+    monkeypatch.setitem(sys.modules, "loaded_by_a_test", sys)
+    monkeypatch.delitem(sys.modules, "loaded_by_a_test")
+    attempts = Attempts("here", NoLog(), lambda _: None)
+    (task,) = tasks_of(store, ["loads"])
+    attempts.run(
+        attempts.prepare(batch_of("Moves", [task], {})),
+        replace(task, credentials=Credentials("http://site", "token")),
+    )
+    assert os.environ["TEST_ADDED"] == "loads"
+    assert "TEST_REMOVED" not in os.environ and "TOWPATH_RUN_TOKEN" not in os.environ
 
 
 def test_a_folder_that_may_not_be_entered_is_no_obstacle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

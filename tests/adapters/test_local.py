@@ -209,6 +209,19 @@ def test_the_logs_of_pools_that_are_gone_are_swept(pool: Pool, tmp_path: Path) -
     assert names(tmp_path / "logs") == ["other.log", f"worker-{os.getpid()}-x-1.0.log"]
 
 
+def test_logs_of_other_machines_stay_for_a_month(tmp_path: Path) -> None:
+    beside, own = tmp_path / "another", tmp_path / "logs"
+    beside.mkdir()
+    for folder in (tmp_path, beside):
+        for name, days in (("worker-1-x-1.0.log", 31), ("worker-2-x-1.0.log", 29), ("other.log", 31)):
+            (folder / name).touch()
+            os.utime(folder / name, (then := time.time() - days * 86400, then))
+    with LocalExecutor(own, 1):
+        pass
+    for folder in (tmp_path, beside):
+        assert {path.name for path in folder.glob("*.log")} == {"worker-2-x-1.0.log", "other.log"}
+
+
 # ---- deaths
 
 

@@ -208,8 +208,7 @@ class Attempts:
             ending = Ending(Outcome.FAILED, prepared.error)
         else:
             context = RunContext(prepared, task, self._log.file, begin)
-            with undisturbed(self._umask):
-                os.environ.update(_variables(task))
+            with undisturbed(self._umask, _variables(task)):
                 ending = self._attempt(prepared, context, begin)
             told = _told(context, ending, prepared.batch.outputs)
             told["software"] = self._software.told(prepared.batch.pipeline)

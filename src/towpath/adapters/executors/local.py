@@ -38,6 +38,7 @@ from towpath.contracts.executor import Batch, Progress, Report, Resources, Task
 
 _TICK = 0.2  # seconds between two looks at what the workers use
 _QUIET = 0.3  # seconds after which a batch that waits behind a long run may move to an idle worker
+_MONTH = 30 * 86400.0  # seconds
 _GRACE = 120.0  # seconds that a log file stays after its worker has left it
 _STARTS = 3  # workers that may fail to start, one after the other
 _LEAVE = 0.5  # seconds that idle workers have to leave by themselves
@@ -495,9 +496,14 @@ def _lost(task: Task, ended: str, child: Child, at: tuple[int, int]) -> Report:
 
 
 def _sweep_logs(folder: Path) -> None:
-    """Remove the log files of pools whose process is gone."""
+    """Remove the log files of pools whose process is gone; of other machines, beside it, those that are a month old."""
     for file in folder.glob("worker-*.log"):
         process = file.name.split("-")[1]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             with contextlib.suppress(OSError):
+                file.unlink()
+    old = time.time() - _MONTH
+    for file in (*folder.parent.glob("worker-*.log"), *folder.parent.glob("*/worker-*.log")):
+        with contextlib.suppress(OSError):
+            if file.parent != folder and file.stat().st_mtime < old:
                 file.unlink()

@@ -9,7 +9,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _PDEATHSIG, _CHILD_SUBREAPER = 1, 36
@@ -53,23 +53,32 @@ def own_umask() -> int:
 
 
 @contextmanager
-def undisturbed(umask: int) -> Iterator[None]:
-    """Put back at the end the folder and the variables that this process had at the beginning, and `umask`."""
-    here, variables = _place(), _VARIABLES.copy()
+def undisturbed(umask: int, told: Mapping[str, str]) -> Iterator[None]:
+    """Tell a run these variables, and put back at the end the folder and variables that this process had, and `umask`.
+
+    Where the run loaded modules, only the variables that it was told: what a library sets while it is loaded, once, it may need.
+    """
+    here, variables, loaded = _place(), _VARIABLES.copy(), len(sys.modules)
+    os.environ.update(told)
     try:
         yield
     finally:
         os.umask(umask)
         if variables != _VARIABLES:
-            for name in _VARIABLES.keys() - variables.keys():
-                os.environb.pop(name, None)
-            for name, value in variables.items():
-                if _VARIABLES.get(name) != value:
-                    os.environb[name] = value
+            names = _VARIABLES.keys() | variables.keys()
+            for name in names if len(sys.modules) == loaded else map(os.fsencode, told):
+                _put_back(name, variables.get(name))
         try:
             os.fchdir(here)
         finally:
             os.close(here)
+
+
+def _put_back(name: bytes, value: bytes | None) -> None:
+    if value is None:
+        os.environb.pop(name, None)
+    elif _VARIABLES.get(name) != value:
+        os.environb[name] = value
 
 
 def _place() -> int:
