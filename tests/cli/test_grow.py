@@ -1,5 +1,6 @@
 """A site grows from its SQLite file to PostgreSQL, and its catalog there is backed up and restored."""
 
+import os
 import re
 import signal
 import socket
@@ -8,8 +9,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from towpath import Site
 from towpath.adapters.catalog import dumps, moving
+from towpath.adapters.catalog.connecting import site_key
 from towpath.adapters.catalog.sqlite import SqliteCatalog
 from towpath.app.moving import refuse_switch, switch
 from towpath.app.settings import load
@@ -318,6 +320,55 @@ def test_a_restore_may_be_killed_at_any_instant(
     assert False in seen
     assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown).code == 0
     assert runs(grown) == after
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Hold what keeps all who write out of the catalog."""
+    with closing(psycopg.connect(url)) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (site_key("towpath"),))
+        yield
+
+
+def test_a_restore_does_not_wait_for_ever(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    monkeypatch.setattr(dumps, "_PATIENCE", 0.1)
+    with locked(url):
+        done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    assert (done.code, "another process writes to the catalog" in done.err) == (6, True), done.err
+    assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restore_that_is_ended_leaves_no_copy(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, number: int
+) -> None:
+    """The backup holds the key of the site: it is in no file of another name, and nobody goes on with the restore."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "towpath", "db", "restore", str(tmp_path / "backup"), "--replace"]
+    with (
+        locked(url),
+        subprocess.Popen(
+            [*command, "--site", str(grown)], env={**os.environ, "TMPDIR": str(temporary)}
+        ) as restore,
+    ):
+        while not rows(url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert restore.poll() is None
+            time.sleep(0.01)
+        restore.send_signal(number)
+        code = restore.wait(60)
+    assert code == {signal.SIGTERM: 130, signal.SIGKILL: -signal.SIGKILL}[number]
+    assert list(temporary.iterdir()) == []
+    if number == signal.SIGTERM:
+        end = time.monotonic() + 60
+        while rows(url, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'psql'"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
 
 
 def test_missing_programs_are_named(

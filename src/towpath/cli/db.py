@@ -1,6 +1,9 @@
 """`towpath db`: where the catalog is, whether it is whole, bringing it to this version of Towpath, backup and restore."""
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -153,11 +156,21 @@ def restore(
     """
     call = call_of(context)
     answer = Screen(call.is_json)
-    with measured(answer, "copying") as progress:
+    with _interrupted_by_sigterm(), measured(answer, "copying") as progress:
         done = keeping.restore(_settings(call), file, replace=replace, gone=gone or (), progress=progress)
     until = f", as it was at {clock.text(done.until)}" if done.until else ""
     kept = [Text(f"the former catalog is kept: {Path(done.kept).name}")] if done.kept else []
     answer.answer(done, Text(f"restored{until}"), *kept, *_after_restore())
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM is as Ctrl-C: programs that were started are ended, and what is half done is removed."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @group.command()
