@@ -1,8 +1,9 @@
-"""Serving a site in this process: signals that come early."""
+"""Serving a site in this process: who is known to use it, and signals that come early."""
 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "towpath.toml").write_text(SITE)
     with Site.open(tmp_path) as site:
         yield site
+
+
+@pytest.mark.parametrize("with_worker", [False, True])
+def test_who_serves_is_known_and_is_no_worker(site: Site, with_worker: bool) -> None:
+    seen: list[list[Any]] = []
+
+    def tell(_url: str) -> None:  # the work begins after it
+        with site.catalog.read() as view:
+            seen.extend([view.processes(), view.sessions()])
+        signal.raise_signal(signal.SIGTERM)
+
+    serving.serve(site, with_worker=with_worker, on_listening=tell)
+    assert [len(rows) for rows in seen] == [1, 0]
+    with site.catalog.read() as view:
+        assert view.processes() == []
 
 
 @pytest.mark.parametrize("with_worker", [False, True])

@@ -148,6 +148,13 @@ def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command, running: 
     assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
 
 
+def test_what_is_served_is_not_moved(site: Path, url: str, invoke: Command, served: Running) -> None:
+    with served(site) as pid:
+        done = invoke("db", "migrate", "--to", url, "--switch", "--site", site)
+        assert (done.code, f"the site is running: process {pid} on" in done.err) == (5, True), done.err
+    assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
+
+
 def test_what_cannot_be_moved_is_said(
     site: Path, url: str, postgres: Server, invoke: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +327,43 @@ def test_a_restore_may_be_killed_at_any_instant(
     assert False in seen
     assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown).code == 0
     assert runs(grown) == after
+
+
+def test_what_is_served_is_not_replaced(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, served: Running
+) -> None:
+    """A server knows numbers of the catalog that it opened, and writes what it is told under them."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    restore = ("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    with served(grown) as pid:
+        for argv in (restore, ("db", "restored", "--site", grown)):
+            done = invoke(*argv)
+            assert (done.code, f"the site is running: process {pid} on" in done.err) == (5, True), done.err
+    assert invoke(*restore).code == 0
+
+
+def test_who_begins_while_a_restore_looks_is_seen(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions are looked at again when nobody can write any more."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    opened = "INSERT INTO towpath.sessions (host, pid, lock, attributable, opened) VALUES ('it''s', %s, '/x', true, 0)"
+    before = dumps._before
+
+    def begun(*given: Any, **more: Any) -> list[str]:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(opened.encode(), (8,))
+        return before(*given, **more)
+
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(opened.encode(), (7,))
+    monkeypatch.setattr(dumps, "_before", begun)
+    restore = ("db", "restore", tmp_path / "backup", "--replace", "--gone", "it's", "--site", grown)
+    done = invoke(*restore)
+    assert (done.code, "the site is running: process 8 on it's; end it first" in done.err) == (5, True)
+    assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
+    monkeypatch.undo()
+    assert invoke(*restore).code == 0
 
 
 @contextmanager

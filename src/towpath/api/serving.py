@@ -1,6 +1,7 @@
 """Serving a site: where it listens, with TLS or not, with the work of the site beside it or not; ending in good order.
 
-Promises to end within a second of SIGTERM, streams or not, and never to listen beyond this machine unprotected.
+Promises to end within a second of SIGTERM, streams or not, where the catalog answers; that the catalog is not replaced beneath
+it; and never to listen beyond this machine unprotected.
 """
 
 import ipaddress
@@ -116,7 +117,7 @@ def serve(
     )
     server = _Server(config, app.state.hub)
     server.on_listening.append(on_listening)
-    with _signals(server), _working(site, server) if with_worker else nullcontext():
+    with site.serving(), _signals(server), _working(site, server) if with_worker else nullcontext():
         try:
             server.run()
         except SystemExit:

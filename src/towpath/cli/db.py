@@ -59,8 +59,8 @@ def migrate(
 ) -> None:
     """Bring the catalog to this version of Towpath (opening a site does the same); or move it, with --to.
 
-    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run, and the target must be
-    empty. The site uses the new catalog once `site.catalog` names it.
+    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run or serve the site, and
+    the target must be empty. The site uses the new catalog once `site.catalog` names it.
     """
     call = call_of(context)
     if to:
@@ -150,7 +150,7 @@ def restore(
     ] = False,
     gone: Gone = None,
 ) -> None:
-    """Restore a backup. Nothing may run; the catalog that it replaces is kept.
+    """Restore a backup. Nothing may run or serve the site; the catalog that it replaces is kept.
 
     Products that were made after the backup have no row in it: `towpath inventory reconcile` tells them.
     """

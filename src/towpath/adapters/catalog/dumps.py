@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -31,6 +31,17 @@ from towpath.base.renaming import rename_new
 _PLACES = "/usr/lib/postgresql"  # where Debian has them, one folder for each version
 _MAGIC = b"PGDMP"
 _PATIENCE = 60  # seconds that a restore waits for others that write
+_RUNNING = "the site is running:"
+_LOOK = """
+DECLARE other record;
+BEGIN
+    IF to_regclass({name}) IS NOT NULL THEN
+        FOR other IN SELECT pid, host FROM {table} WHERE id <> ALL ({ended}::bigint[]) LOOP
+            RAISE EXCEPTION {running}, other.pid, other.host;
+        END LOOP;
+    END IF;
+END
+"""
 _MISSING = (
     "{program} was not found: install PostgreSQL's client programs (Debian: postgresql-client), of the server's version or "
     "newer, or put their folder on PATH"
@@ -83,6 +94,8 @@ def _run(
         check=False,
     )
     if done.returncode:
+        if running := re.search(f"{_RUNNING}.*", done.stderr):
+            raise StateError(f"{running[0]}; end it first")
         raise SiteError(f"{what}: {' '.join((done.stderr or done.stdout).split())}{_hint(done.stderr)}")
     return done.stdout or ""
 
@@ -165,13 +178,22 @@ def holds_catalog(url: str, schema: str) -> bool:
     return row is not None
 
 
-def restore(url: str, schema: str, file: Path, *, kept: str, floor: int) -> float | None:
+def restore(
+    url: str, schema: str, file: Path, *, kept: str, floor: int, ended: Sequence[int] = ()
+) -> float | None:
     """Put a backup in place of the schema, in one transaction; a schema that was there is then called `kept`.
 
     Returns when the last event in the backup was, seconds since the epoch.
 
     `floor` is the token above which work goes on: it is part of the transaction, so that no token is given again
     whenever this is cut off.
+
+    Raises
+    ------
+    StateError
+        If the catalog that is there has other sessions than those that have `ended`: a process began meanwhile.
+    SiteError
+        If the backup cannot be put there; then the catalog is as it was.
     """
     within = check(file)
     connection, environment = _login(url)
@@ -181,7 +203,7 @@ def restore(url: str, schema: str, file: Path, *, kept: str, floor: int) -> floa
             raise StateError(
                 f"{file} is of the schema {within!r}, and there is one of that name; rename it while this is restored"
             )
-        steps = _before(looking, schema, kept, is_there=schema in known)
+        steps = _before(looking, schema, kept, ended, is_there=schema in known)
         after = _after(looking, within, schema, floor)
     with (
         tempfile.TemporaryFile() as script
@@ -206,14 +228,24 @@ def _commands(statements: Iterable[str]) -> list[str]:
     return [f"--command={statement}" for statement in statements]
 
 
-def _before(connection: psycopg.Connection, schema: str, kept: str, *, is_there: bool) -> list[str]:
-    """Nobody writes from here on, and what is there has its other name."""
+def _before(
+    connection: psycopg.Connection, schema: str, kept: str, ended: Sequence[int], *, is_there: bool
+) -> list[str]:
+    """Nobody writes from here on, nobody began to work there since it was looked, and what is there has its other name."""
     names = (sql.Identifier(schema), sql.Identifier(kept))
     steps = [
         sql.SQL("SET LOCAL lock_timeout TO {}").format(sql.Literal(f"{_PATIENCE}s")),
         sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(site_key(schema))),
     ]
     if is_there:
+        table = sql.Identifier(schema, "sessions")
+        looked = sql.SQL(_LOOK).format(
+            table=table,
+            name=sql.Literal(table.as_string(connection)),
+            ended=sql.Literal("{" + ",".join(map(str, ended)) + "}"),
+            running=sql.Literal(f"{_RUNNING} process % on %"),
+        )
+        steps.append(sql.SQL("DO {}").format(sql.Literal(looked.as_string(connection))))
         steps.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(*names))
     return [step.as_string(connection) for step in steps]
 
