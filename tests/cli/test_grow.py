@@ -407,11 +407,11 @@ def test_a_restore_that_is_ended_leaves_no_copy(
         code = restore.wait(60)
     assert code == {signal.SIGTERM: 130, signal.SIGKILL: -signal.SIGKILL}[number]
     assert list(temporary.iterdir()) == []
+    end = time.monotonic() + 60
+    while rows(url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"):  # whoever waited or goes on
+        assert time.monotonic() < end
+        time.sleep(0.01)
     if number == signal.SIGTERM:
-        end = time.monotonic() + 60
-        while rows(url, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'psql'"):
-            assert time.monotonic() < end
-            time.sleep(0.01)
         assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
 
 

@@ -205,9 +205,7 @@ def restore(
             )
         steps = _before(looking, schema, kept, ended, is_there=schema in known)
         after = _after(looking, within, schema, floor)
-    with (
-        tempfile.TemporaryFile() as script
-    ):  # without a name: whatever ends this, no copy of the catalog is left
+    with tempfile.TemporaryFile() as script:  # it has no name, so that no copy of the catalog is ever left
         what = f"{file}: not restored, the catalog is as it was"
         _run("pg_restore", "--no-owner", "--no-privileges", "--file=-", file, output=script, what=what)
         script.seek(0)
