@@ -59,6 +59,25 @@ def test_what_a_dead_session_held_is_free_at_once(
     assert bury(site.catalog, session.host) == 0
 
 
+def test_a_server_is_taken_for_no_worker(site: Site, monkeypatch: pytest.MonkeyPatch):
+    """It is known while it lives; one that was killed is buried by whoever serves or works next."""
+    with site.serving(), site.catalog.read() as view:
+        assert site.status().sessions == ()
+        ((_, _, pid, lock, _),) = view.processes()
+        assert pid == os.getpid() and not is_free(Path(lock))
+    with monkeypatch.context() as dying:
+        dying.setattr(Session, "close", lambda session: session._file.close())
+        with site.serving():
+            pass
+    with site.catalog.read() as view:
+        ((killed, _, _, lock, _),) = view.processes()
+    with site.serving(), site.catalog.read() as view:
+        assert [number for number, *_ in view.processes()] == [killed + 1]
+        assert not Path(lock).exists()
+    with site.catalog.read() as view:
+        assert view.processes() == []
+
+
 def test_closing_gives_back_what_it_still_holds(site: Site, tmp_path: Path):
     session = Session(site.catalog, tmp_path / "sessions", attributable=True)
     claim(site, session.number)

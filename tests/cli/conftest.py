@@ -161,11 +161,20 @@ def _filled(folder: Path) -> Path:
 @pytest.fixture
 def running() -> Callable[[Path], AbstractContextManager[int]]:
     """Give a context in which another process runs a site; its value is the number of that process."""
+    return _held_by("site._parts.running()")
 
+
+@pytest.fixture
+def served() -> Callable[[Path], AbstractContextManager[int]]:
+    """Give a context in which another process uses a site as a server does, and runs no work."""
+    return _held_by("site.serving()")
+
+
+def _held_by(how: str) -> Callable[[Path], AbstractContextManager[int]]:
     @contextmanager
     def other(site: Path) -> Iterator[int]:
         code = "import sys; from towpath import Site; site = Site.open(sys.argv[1])\n"
-        code += "with site, site._parts.running(): print('up', flush=True); sys.stdin.readline()"
+        code += f"with site, {how}: print('up', flush=True); sys.stdin.readline()"
         with subprocess.Popen(
             [sys.executable, "-c", code, str(site)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:

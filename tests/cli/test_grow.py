@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 
 from towpath import Site
 from towpath.adapters.catalog import dumps, moving
+from towpath.adapters.catalog.connecting import site_key
 from towpath.adapters.catalog.sqlite import SqliteCatalog
 from towpath.app.moving import refuse_switch, switch
 from towpath.app.settings import load
@@ -146,6 +147,13 @@ def test_what_runs_is_not_moved(site: Path, url: str, invoke: Command, running: 
     with running(site) as pid:
         done = invoke("db", "migrate", "--to", url, "--site", site)
         assert (done.code, f"the site is running: process {pid}" in done.err) == (5, True), done.err
+    assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
+
+
+def test_what_is_served_is_not_moved(site: Path, url: str, invoke: Command, served: Running) -> None:
+    with served(site) as pid:
+        done = invoke("db", "migrate", "--to", url, "--switch", "--site", site)
+        assert (done.code, f"the site is running: process {pid} on" in done.err) == (5, True), done.err
     assert invoke("db", "migrate", "--to", url, "--site", site).code == 0
 
 
@@ -321,6 +329,92 @@ def test_a_restore_may_be_killed_at_any_instant(
     assert False in seen
     assert invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown).code == 0
     assert runs(grown) == after
+
+
+def test_what_is_served_is_not_replaced(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, served: Running
+) -> None:
+    """A server knows numbers of the catalog that it opened, and writes what it is told under them."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    restore = ("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    with served(grown) as pid:
+        for argv in (restore, ("db", "restored", "--site", grown)):
+            done = invoke(*argv)
+            assert (done.code, f"the site is running: process {pid} on" in done.err) == (5, True), done.err
+    assert invoke(*restore).code == 0
+
+
+def test_who_begins_while_a_restore_looks_is_seen(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions are looked at again when nobody can write any more."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    opened = "INSERT INTO towpath.sessions (host, pid, lock, attributable, opened) VALUES ('it''s', %s, '/x', true, 0)"
+    before = dumps._before
+
+    def begun(*given: Any, **more: Any) -> list[str]:
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(opened.encode(), (8,))
+        return before(*given, **more)
+
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute(opened.encode(), (7,))
+    monkeypatch.setattr(dumps, "_before", begun)
+    restore = ("db", "restore", tmp_path / "backup", "--replace", "--gone", "it's", "--site", grown)
+    done = invoke(*restore)
+    assert (done.code, "the site is running: process 8 on it's; end it first" in done.err) == (5, True)
+    assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
+    monkeypatch.undo()
+    assert invoke(*restore).code == 0
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Hold what keeps all who write out of the catalog."""
+    with closing(psycopg.connect(url)) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (site_key("towpath"),))
+        yield
+
+
+def test_a_restore_does_not_wait_for_ever(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    monkeypatch.setattr(dumps, "_PATIENCE", 0.1)
+    with locked(url):
+        done = invoke("db", "restore", tmp_path / "backup", "--replace", "--site", grown)
+    assert (done.code, "another process writes to the catalog" in done.err) == (6, True), done.err
+    assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restore_that_is_ended_leaves_no_copy(
+    grown: Path, url: str, tmp_path: Path, invoke: Command, number: int
+) -> None:
+    """The backup holds the key of the site: it is in no file of another name, and nobody goes on with the restore."""
+    invoke("db", "backup", tmp_path / "backup", "--site", grown)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "towpath", "db", "restore", str(tmp_path / "backup"), "--replace"]
+    with (
+        locked(url),
+        subprocess.Popen(
+            [*command, "--site", str(grown)], env={**os.environ, "TMPDIR": str(temporary)}
+        ) as restore,
+    ):
+        while not rows(url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert restore.poll() is None
+            time.sleep(0.01)
+        restore.send_signal(number)
+        code = restore.wait(60)
+    assert code == {signal.SIGTERM: 130, signal.SIGKILL: -signal.SIGKILL}[number]
+    assert list(temporary.iterdir()) == []
+    end = time.monotonic() + 60
+    while rows(url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"):  # whoever waited or goes on
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    if number == signal.SIGTERM:
+        assert rows(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'towpath%'") == [("towpath",)]
 
 
 def test_missing_programs_are_named(

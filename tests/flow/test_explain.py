@@ -163,6 +163,8 @@ def test_ready_work_without_a_daemon_says_that_none_is_running(site: Site):
     site.submit("note", [{"key": "a"}])
     told = only(site, "note/a", "write", Why.IDLE)
     assert "no `towpath run` is running" in told.text and told.do == "start `towpath run`"
+    with site.serving():  # a server takes none
+        only(site, "note/a", "write", Why.IDLE)
 
 
 def test_ready_work_says_how_many_go_before_it_and_who_is_busy(site: Site):

@@ -274,7 +274,7 @@ EXAMPLES: dict[str, Any] = {
     "System": {
         "version": "0.1.0",
         "site": "observatory",
-        "schema_revision": "0009",
+        "schema_revision": "0010",
         "counts": [{"pipeline": "gam", "kind": "survey", "stage": "grid", "state": "failed", "count": 1}],
         "sessions": [{"session": 1, "host": "host", "pid": 4711, "lock": "", "attributable": True}],
         "publications": {"released": 8},

@@ -1,6 +1,7 @@
 """Serving a site: where it listens, with TLS or not, with the work of the site beside it or not; ending in good order.
 
-Promises to end within a second of SIGTERM, streams or not, and never to listen beyond this machine unprotected.
+Promises to end within a second of SIGTERM, streams or not, where the catalog answers; that the catalog is not replaced beneath
+it; and never to listen beyond this machine unprotected.
 """
 
 import ipaddress
@@ -62,7 +63,7 @@ class _Server(connections.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then tell."""
         await super().startup(sockets)
-        if self.started:
+        if self.started and not self.should_exit:
             url = url_of(self.config, self.servers[0].sockets[0].getsockname()[1])
             for tell in self.on_listening:
                 tell(url)
@@ -116,7 +117,7 @@ def serve(
     )
     server = _Server(config, app.state.hub)
     server.on_listening.append(on_listening)
-    with _signals(), _working(site, server) if with_worker else nullcontext():
+    with site.serving(), _signals(server), _working(site, server) if with_worker else nullcontext():
         try:
             server.run()
         except SystemExit:
@@ -126,16 +127,16 @@ def serve(
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end the server, which hands them on when it has ended; they must not end the process before its work."""
+def _signals(server: _Server) -> Iterator[None]:
+    """SIGTERM and SIGINT end the server, also before it looks for them itself; they must not end the process before its work."""
 
-    def ignore(_number: int, _frame: object) -> None:
-        pass
+    def end(_number: int, _frame: object) -> None:
+        server.should_exit = True
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

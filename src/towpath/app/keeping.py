@@ -107,19 +107,24 @@ def bring_back(settings: Settings, catalog: Catalog, floor: int = 0) -> int:
     return highest
 
 
-def refuse_running(settings: Settings, view: View, gone: Sequence[str] = ()) -> None:
-    """Raise `StateError` if a process of the site lives. An SQLite site is one machine's, whatever that is called."""
+def refuse_running(settings: Settings, view: View, gone: Sequence[str] = ()) -> list[int]:
+    """Raise `StateError` if a process of the site lives; returns the sessions of those that do not any more.
+
+    An SQLite site is one machine's, whatever that is called.
+    """
     is_local = file_of(settings) is not None
+    known = view.processes()
     alive = [
         (pid, host, is_local or _is_ours(host, lock))
-        for _, host, pid, lock, _ in view.sessions()
+        for _, host, pid, lock, _ in known
         if not (is_free(Path(lock)) and (is_local or host in gone or _is_ours(host, lock)))
     ]
     if alive:
-        told = ", ".join(f"process {pid} on {host}" for pid, host, _ in alive)
+        told = ", ".join(dict.fromkeys(f"process {pid} on {host}" for pid, host, _ in alive))
         others = sorted({host for _, host, is_ours in alive if not is_ours})
         hint = f"; if {others[0]} is gone for good: --gone {others[0]}" if others else ""
         raise StateError(f"the site is running: {told}; end it first{hint}")
+    return [number for number, *_ in known]
 
 
 def _is_ours(host: str, lock: str) -> bool:
@@ -196,16 +201,17 @@ def _restore_schema(
     dumps, url, schema = _dumps(), settings.catalog_url, settings.site.catalog_schema
     dumps.check(backup)
     kept = f"{schema[:36]}_before_{re.sub('[^0-9]', '', stamp)}"
-    former, is_there = 0, dumps.holds_catalog(url, schema)
+    former, ended, is_there = 0, [], dumps.holds_catalog(url, schema)
     if is_there and not replace:
         raise StateError(
             f"there is a catalog in the schema {schema!r}; --replace puts the backup in its place and keeps it as {kept!r}"
         )
     if is_there:
         with closing(open_catalog(settings)) as catalog, catalog.read() as view:
-            refuse_running(settings, view, gone)
+            ended = refuse_running(settings, view, gone)
             former = max(view.highest_token(), _highest(settings, view))
-    until = dumps.restore(url, schema, backup, kept=kept, floor=max(former, _highest(settings, None)))
+    floor = max(former, _highest(settings, None))
+    until = dumps.restore(url, schema, backup, kept=kept, floor=floor, ended=ended)
     with closing(open_catalog(settings)) as catalog:
         floor = bring_back(settings, catalog, former)
     return Restored(str(masked("", url)), kept if is_there else "", until, floor)

@@ -59,7 +59,8 @@ def _refuse_running(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT host, pid, lock FROM sessions ORDER BY id").fetchall()
     alive = [f"process {pid} on {host}" for host, pid, lock in rows if not is_free(Path(lock))]
     if alive:
-        raise StateError(f"the site is running: {', '.join(alive)}; end it first")
+        told = ", ".join(dict.fromkeys(alive))  # a server that works beside has two sessions
+        raise StateError(f"the site is running: {told}; end it first")
 
 
 # ---- the site file

@@ -14,9 +14,9 @@ from towpath.contracts.catalog import Catalog, Transaction
 
 
 class Session:
-    """The present process, registered in the catalog with a locked file."""
+    """The present process, registered in the catalog with a locked file: one that works, or a server that does not."""
 
-    def __init__(self, catalog: Catalog, folder: Path, *, attributable: bool) -> None:
+    def __init__(self, catalog: Catalog, folder: Path, *, attributable: bool, works: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._catalog = catalog
         self.host, pid = socket.gethostname(), os.getpid()
@@ -25,7 +25,7 @@ class Session:
         self._file = self.path.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.number = catalog.write(
-            lambda tx: tx.open_session(self.host, pid, str(self.path), attributable=attributable)
+            lambda tx: tx.open_session(self.host, pid, str(self.path), attributable=attributable, works=works)
         )
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class Session:
 def bury(catalog: Catalog, host: str) -> int:
     """Expire the leases of this machine's dead sessions; returns how many pieces of work came free."""
     with catalog.read() as view:
-        sessions = [session for session in view.sessions() if session[1] == host]
+        sessions = [session for session in view.processes() if session[1] == host]
     freed, ours = 0, f"{machine()}-"
     for number, _, _, lock, attributable in sessions:
         if Path(lock).name.startswith(ours) and is_free(Path(lock)):
@@ -52,7 +52,7 @@ def bury(catalog: Catalog, host: str) -> int:
 
 
 def _expire(tx: Transaction, number: int, attributable: bool) -> int:
-    if number not in {session[0] for session in tx.sessions()}:
+    if number not in {session[0] for session in tx.processes()}:
         return 0  # another process buried it meanwhile
     count: int = tx.expire(number, give_back=not attributable)
     tx.close_session(number)

@@ -5,7 +5,8 @@ Nothing is decided here: the flow decides, the catalog keeps.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +122,12 @@ class Site(Depositing):
                 worker.loop.watch(tick=beat) if watch else worker.loop.once(patience=patience, tick=beat)
             )
         return Summary(summary.runs, summary.seconds, summary.registered, len(findings), summary.ended)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Use the site for long without running its work: meanwhile its catalog is not moved or replaced."""
+        with self._parts.serving():
+            yield
 
     def _chosen(self, names: Sequence[str]) -> list[int]:
         """The ids of named items; where exactly one source takes submissions, unknown keys are submitted to it."""

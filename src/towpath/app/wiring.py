@@ -36,7 +36,7 @@ from towpath.app.repositories import Repositories
 from towpath.app.retention import QUEUE as RETENTION
 from towpath.app.retention import Retention
 from towpath.app.secrets import Resolver
-from towpath.app.session import Session, machine
+from towpath.app.session import Session, bury, machine
 from towpath.app.settings import Settings
 from towpath.app.worker import Worker
 from towpath.base.errors import SiteError
@@ -374,6 +374,16 @@ class Parts:
             executor.close()
             process.close()
             reaper.close()
+            session.close()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Use the site without running its work: nobody puts another catalog in place beneath this process."""
+        session = Session(self.catalog, self.state / "sessions", attributable=False, works=False)
+        try:
+            bury(self.catalog, session.host)
+            yield
+        finally:
             session.close()
 
     def _credentials(self) -> Callable[[int, int], Credentials] | None:

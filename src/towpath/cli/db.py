@@ -1,6 +1,9 @@
 """`towpath db`: where the catalog is, whether it is whole, bringing it to this version of Towpath, backup and restore."""
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -56,8 +59,8 @@ def migrate(
 ) -> None:
     """Bring the catalog to this version of Towpath (opening a site does the same); or move it, with --to.
 
-    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run, and the target must be
-    empty. The site uses the new catalog once `site.catalog` names it.
+    With --to every row is copied and compared; the SQLite file stays as it was. Nothing may run or serve the site, and
+    the target must be empty. The site uses the new catalog once `site.catalog` names it.
     """
     call = call_of(context)
     if to:
@@ -147,17 +150,27 @@ def restore(
     ] = False,
     gone: Gone = None,
 ) -> None:
-    """Restore a backup. Nothing may run; the catalog that it replaces is kept.
+    """Restore a backup. Nothing may run or serve the site; the catalog that it replaces is kept.
 
     Products that were made after the backup have no row in it: `towpath inventory reconcile` tells them.
     """
     call = call_of(context)
     answer = Screen(call.is_json)
-    with measured(answer, "copying") as progress:
+    with _interrupted_by_sigterm(), measured(answer, "copying") as progress:
         done = keeping.restore(_settings(call), file, replace=replace, gone=gone or (), progress=progress)
     until = f", as it was at {clock.text(done.until)}" if done.until else ""
     kept = [Text(f"the former catalog is kept: {Path(done.kept).name}")] if done.kept else []
     answer.answer(done, Text(f"restored{until}"), *kept, *_after_restore())
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM is as Ctrl-C: programs that were started are ended, and what is half done is removed."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @group.command()

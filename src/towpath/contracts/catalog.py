@@ -597,7 +597,10 @@ class View(PeopleView, Protocol):
         """Seconds by which the clock is behind that of the newest events, 0 if it is not: it was set back."""
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
-        """Open sessions: number, host, pid, lock file, attributable."""
+        """Open sessions of processes that run work: number, host, pid, lock file, attributable."""
+
+    def processes(self) -> list[tuple[int, str, int, str, bool]]:
+        """All open sessions, also those of servers, which run none."""
 
     def definition(self, pipeline: str) -> tuple[int, bytes] | None:
         """The number and digest of the active definition of a pipeline."""
@@ -879,8 +882,8 @@ class Transaction(PeopleTransaction, View, Protocol):
         """A person judged a delivery otherwise, or it changed after it was judged."""
 
     # ---- sessions
-    def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:
-        """Register this process; its number owns leases."""
+    def open_session(self, host: str, pid: int, lock: str, *, attributable: bool, works: bool = True) -> int:
+        """Register this process; its number owns leases, if it `works`."""
 
     def close_session(self, session: int) -> None:
         """Forget a session; its leases have expired."""

@@ -303,12 +303,12 @@ class Claiming(Revising):
         return self.spreading()
 
     # ---- sessions
-    def open_session(self, host: str, pid: int, lock: str, *, attributable: bool) -> int:
-        """Register this process; its number owns leases."""
+    def open_session(self, host: str, pid: int, lock: str, *, attributable: bool, works: bool = True) -> int:
+        """Register this process; its number owns leases, if it `works`."""
         return int(
             self.one(
-                "INSERT INTO sessions (host, pid, lock, attributable, opened) VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (host, pid, lock, attributable, self.now()),
+                "INSERT INTO sessions (host, pid, lock, attributable, opened, works) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (host, pid, lock, attributable, self.now(), works),
             )[0]
         )
 

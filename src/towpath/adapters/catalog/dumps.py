@@ -9,9 +9,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import sqlalchemy
@@ -29,6 +30,18 @@ from towpath.base.renaming import rename_new
 
 _PLACES = "/usr/lib/postgresql"  # where Debian has them, one folder for each version
 _MAGIC = b"PGDMP"
+_PATIENCE = 60  # seconds that a restore waits for others that write
+_RUNNING = "the site is running:"
+_LOOK = """
+DECLARE other record;
+BEGIN
+    IF to_regclass({name}) IS NOT NULL THEN
+        FOR other IN SELECT pid, host FROM {table} WHERE id <> ALL ({ended}::bigint[]) LOOP
+            RAISE EXCEPTION {running}, other.pid, other.host;
+        END LOOP;
+    END IF;
+END
+"""
 _MISSING = (
     "{program} was not found: install PostgreSQL's client programs (Debian: postgresql-client), of the server's version or "
     "newer, or put their folder on PATH"
@@ -62,24 +75,36 @@ def _version(path: Path) -> tuple[int, ...]:
     return (int(found[1]), int(found[2])) if found else ()
 
 
-def _run(name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None, what: str) -> str:
-    """Run a program and return what it printed; what it complains of is the error."""
+def _run(
+    name: str,
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    input: IO[bytes] | None = None,
+    output: IO[bytes] | None = None,
+    what: str,
+) -> str:
+    """Run a program and return what it printed, if not to `output`; what it complains of is the error."""
     done = subprocess.run(
         [program(name), *arguments],
         env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdin=input or subprocess.DEVNULL,
+        stdout=output or subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode:
+        if running := re.search(f"{_RUNNING}.*", done.stderr):
+            raise StateError(f"{running[0]}; end it first")
         raise SiteError(f"{what}: {' '.join((done.stderr or done.stdout).split())}{_hint(done.stderr)}")
-    return done.stdout
+    return done.stdout or ""
 
 
 def _hint(complaint: str) -> str:
     if "version mismatch" in complaint:
         return "; install the client programs of the server's version"
+    if "lock timeout" in complaint:
+        return "; another process writes to the catalog: end it first"
     if "gist" in complaint:
         return "; a superuser makes what is lacking: CREATE EXTENSION btree_gist SCHEMA public"
     return ""
@@ -153,13 +178,22 @@ def holds_catalog(url: str, schema: str) -> bool:
     return row is not None
 
 
-def restore(url: str, schema: str, file: Path, *, kept: str, floor: int) -> float | None:
+def restore(
+    url: str, schema: str, file: Path, *, kept: str, floor: int, ended: Sequence[int] = ()
+) -> float | None:
     """Put a backup in place of the schema, in one transaction; a schema that was there is then called `kept`.
 
     Returns when the last event in the backup was, seconds since the epoch.
 
     `floor` is the token above which work goes on: it is part of the transaction, so that no token is given again
     whenever this is cut off.
+
+    Raises
+    ------
+    StateError
+        If the catalog that is there has other sessions than those that have `ended`: a process began meanwhile.
+    SiteError
+        If the backup cannot be put there; then the catalog is as it was.
     """
     within = check(file)
     connection, environment = _login(url)
@@ -169,18 +203,18 @@ def restore(url: str, schema: str, file: Path, *, kept: str, floor: int) -> floa
             raise StateError(
                 f"{file} is of the schema {within!r}, and there is one of that name; rename it while this is restored"
             )
-        steps = _before(looking, schema, kept, is_there=schema in known)
+        steps = _before(looking, schema, kept, ended, is_there=schema in known)
         after = _after(looking, within, schema, floor)
-    with tempfile.TemporaryDirectory(prefix="towpath-restore-") as folder:
-        script = Path(folder) / "restore.sql"
-        script.touch(mode=0o600)
+    with tempfile.TemporaryFile() as script:  # it has no name, so that no copy of the catalog is ever left
         what = f"{file}: not restored, the catalog is as it was"
-        _run("pg_restore", "--no-owner", "--no-privileges", f"--file={script}", file, what=what)
+        _run("pg_restore", "--no-owner", "--no-privileges", "--file=-", file, output=script, what=what)
+        script.seek(0)
         _run(
             "psql",
             *("--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1"),
-            *(f"--dbname={connection}", *_commands(steps), f"--file={script}", *_commands(after)),
+            *(f"--dbname={connection}", *_commands(steps), "--file=-", *_commands(after)),
             environment=environment,
+            input=script,
             what=what,
         )
     until = latest(url, schema)
@@ -192,10 +226,24 @@ def _commands(statements: Iterable[str]) -> list[str]:
     return [f"--command={statement}" for statement in statements]
 
 
-def _before(connection: psycopg.Connection, schema: str, kept: str, *, is_there: bool) -> list[str]:
+def _before(
+    connection: psycopg.Connection, schema: str, kept: str, ended: Sequence[int], *, is_there: bool
+) -> list[str]:
+    """Nobody writes from here on, nobody began to work there since it was looked, and what is there has its other name."""
     names = (sql.Identifier(schema), sql.Identifier(kept))
-    steps = [sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(site_key(schema)))]
+    steps = [
+        sql.SQL("SET LOCAL lock_timeout TO {}").format(sql.Literal(f"{_PATIENCE}s")),
+        sql.SQL("SELECT pg_advisory_xact_lock({})").format(sql.Literal(site_key(schema))),
+    ]
     if is_there:
+        table = sql.Identifier(schema, "sessions")
+        looked = sql.SQL(_LOOK).format(
+            table=table,
+            name=sql.Literal(table.as_string(connection)),
+            ended=sql.Literal("{" + ",".join(map(str, ended)) + "}"),
+            running=sql.Literal(f"{_RUNNING} process % on %"),
+        )
+        steps.append(sql.SQL("DO {}").format(sql.Literal(looked.as_string(connection))))
         steps.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(*names))
     return [step.as_string(connection) for step in steps]
 

@@ -542,8 +542,15 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
         return seconds if seconds > _SLEW else 0.0
 
     def sessions(self) -> list[tuple[int, str, int, str, bool]]:
-        """Open sessions: number, host, pid, lock file, attributable."""
-        rows = self.rows("SELECT id, host, pid, lock, attributable FROM sessions ORDER BY id")
+        """Open sessions of processes that run work: number, host, pid, lock file, attributable."""
+        return self._sessions("WHERE works")
+
+    def processes(self) -> list[tuple[int, str, int, str, bool]]:
+        """All open sessions, also those of servers, which run none."""
+        return self._sessions("")
+
+    def _sessions(self, clause: str) -> list[tuple[int, str, int, str, bool]]:
+        rows = self.rows(f"SELECT id, host, pid, lock, attributable FROM sessions {clause} ORDER BY id")
         return [(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
 
 

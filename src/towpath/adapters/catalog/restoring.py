@@ -25,7 +25,7 @@ class Restoring(Findings):
 
     def bring_back(self, floor: int) -> None:
         """The catalog was restored: who ran then is dead, and no token up to `floor` is given again."""
-        for number, *_ in self.sessions():
+        for number, *_ in self.processes():
             self.expire(number, give_back=True)
             self.close_session(number)
         for name, value in (("token floor", max(floor, self.token_floor())), (_RESTORED, int(self.now()))):

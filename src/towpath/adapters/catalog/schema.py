@@ -483,6 +483,7 @@ sessions = Table(
     Column("lock", Text, nullable=False),
     Column("attributable", Boolean, nullable=False),
     Column("opened", Float, nullable=False),
+    Column("works", Boolean, nullable=False, server_default=text("true")),  # a server does not
 )
 
 # The index on items' footprints: virtual on SQLite, geometry on PostgreSQL.

@@ -423,6 +423,19 @@ class WorkSuite(Base):
         with b.catalog.read() as view:
             assert [row[0] for row in view.sessions()] == [b.owner]
 
+    def test_a_server_is_no_worker(self, bench: MakeBench) -> None:
+        """It has a session, which is not among those of processes that run work."""
+        b = bench(CHAIN)
+        session = b.catalog.write(
+            lambda tx: tx.open_session("here", 2, "other", attributable=False, works=False)
+        )
+        with b.catalog.read() as view:
+            assert [row[0] for row in view.sessions()] == [b.owner]
+            assert view.processes() == [*view.sessions(), (session, "here", 2, "other", False)]
+        b.catalog.write(lambda tx: tx.close_session(session))
+        with b.catalog.read() as view:
+            assert view.processes() == view.sessions()
+
     # ---- keys
     def test_work_whose_key_is_the_same_is_not_run_again(self, bench: MakeBench) -> None:
         """Ready → done at claim, no run (R8)."""

@@ -11,7 +11,7 @@ from towpath.base.errors import SiteError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0009"
+HEAD = "0010"
 
 
 def upgrade(connection: "Connection") -> None:
