@@ -248,6 +248,66 @@ def test_a_crash_before_the_name_leaves_what_was(lab: Lab, monkeypatch: pytest.M
     assert sorted(path.name for path in lab.record.iterdir()) == [".towpath.json", ".towpath.lock", "a.json"]
 
 
+@pytest.fixture
+def once_noted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Do something once, right after a result is noted and before it has its name."""
+
+    def set_up(act: Callable[[], object]) -> None:
+        note, acts = notes.note, [act]
+
+        def noted(folder: Path, files: Any) -> None:
+            note(folder, files)
+            while acts:
+                acts.pop()()
+
+        monkeypatch.setattr(notes, "note", noted)
+
+    return set_up
+
+
+@pytest.mark.parametrize("former", ["none", "removed", "ours"])
+def test_what_somebody_deposits_at_that_moment_is_not_replaced(
+    lab: Lab, once_noted: Callable[..., None], former: str
+) -> None:
+    if former != "none":
+        lab.write(content=b"old")
+    if former == "removed":
+        (lab.record / "a.json").unlink()
+    told = notes.made(lab.record)
+    once_noted(lambda: lab.put("a.json", b"mine"))
+    with pytest.raises(
+        StateError, match=r"a file 'a.json' that is not made by processing; it stays as it is"
+    ):
+        lab.write(content=b"new")
+    assert notes.made(lab.record) == told
+    assert lab.made() == {"a.json": ""}
+    assert lab.read("a.json") == b"mine"
+    assert sorted(path.name for path in lab.record.iterdir()) == [".towpath.json", ".towpath.lock", "a.json"]
+
+
+def test_even_the_same_bytes_are_theirs_who_deposit_them_at_that_moment(
+    lab: Lab, once_noted: Callable[..., None]
+) -> None:
+    once_noted(lambda: lab.put("a.json", b"new"))
+    with pytest.raises(StateError, match="not made by processing"):
+        lab.write(content=b"new")
+    assert lab.made() == {"a.json": ""}
+
+
+def test_a_result_that_somebody_removes_or_touches_at_that_moment_is_still_one(
+    lab: Lab, once_noted: Callable[..., None]
+) -> None:
+    lab.write(content=b"old")
+    once_noted((lab.record / "a.json").unlink)
+    assert lab.write(content=b"new").made_by == MADE
+    once_noted(lambda: lab.put("a.json", b"new"))
+    with pytest.raises(Transient, match="was changed by somebody while it was written"):
+        lab.write(content=b"newer")
+    assert (lab.made(), lab.read("a.json")) == ({"a.json": MADE}, b"new")
+    assert lab.write(content=b"newer").made_by == MADE
+    assert lab.read("a.json") == b"newer"
+
+
 def test_what_a_killed_process_left_is_removed_after_a_day(lab: Lab) -> None:
     lab.put(".towpath-1-abcd.part", age=100.0)
     lab.put(".towpath-2-abcd.part", age=100_000.0)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from publishing import World
 
+from towpath.adapters.transfers import local
 from towpath.adapters.transfers.local import LocalTransfer
 from towpath.base import faults, hashing
 from towpath.base.states import Outcome, Work
@@ -290,6 +292,58 @@ def test_what_lies_at_the_target_and_is_no_product_is_a_conflict(world: Callable
     assert site.rows()[0].state is State.CONFLICT
     target.rename(site.archive / "moved away")
     heals(site)
+
+
+# ---- what stands there already
+
+
+def everything(path: Path, root: Path) -> list[Path]:
+    """A file or folder, all in it, and the folders that lead to it."""
+    return [path, *path.rglob("*"), *(above for above in path.parents if above.is_relative_to(root))]
+
+
+@pytest.mark.parametrize("who", ["killed", "theirs"])
+@pytest.mark.parametrize("content", [b"g" * 3000, {"a/b": b"1", "c": b"2"}])
+def test_what_another_has_put_there_is_flushed_before_it_counts_and_its_source_goes(
+    world: Callable[..., World],
+    armed: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    who: str,
+    content: Any,
+) -> None:
+    """Nobody knows that it was: a process may have died between its rename and the flush of it."""
+    site = world(mode="move", **LONE)
+    source = site.make({"grid": content, "plot": b"png"}) / "grid.bin"
+    target, fsync, flushed = site.archive / "line/survey/S-1/make-grid.bin", os.fsync, set()
+
+    class Killed(BaseException):
+        pass
+
+    def dies(path: Path) -> None:
+        if target.exists():
+            raise Killed(path)
+
+    def noted(number: int) -> None:
+        flushed.add(os.fstat(number).st_ino)
+        fsync(number)
+
+    if who == "killed":
+        with monkeypatch.context() as killing, pytest.raises(Killed):
+            killing.setattr(local, "flush", dies)
+            site.publish()
+        site.later()
+    else:
+        target.parent.mkdir(parents=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+    monkeypatch.setattr(os, "fsync", noted)
+    armed("publish.commit:1:raise=EIO")
+    assert site.publish().outcome is Outcome.TRANSIENT
+    assert site.rows()[0].state is State.PLACING
+    assert source.exists()
+    assert [path for path in everything(target, site.archive) if path.stat().st_ino not in flushed] == []
+    armed("")
+    heals(site, "line/survey/S-1/make-grid.bin")
+    assert not source.exists()
 
 
 # ---- what was published and is gone

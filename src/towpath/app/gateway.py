@@ -5,6 +5,7 @@ that was stopped, was lost or is over has no inputs. Never renames anything into
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,14 @@ class Gateway(People):
             raise StateError(
                 f"run {ids.run_name(work, token)} has not opened {output} yet; try again when it has"
             )
-        return self._write_output(target, (work, token), data)
+        # Each upload has its own, beside the staging of the run and named as that is: whatever clears it clears both.
+        part = folder / f"{name}.{secrets.token_hex(8)}.part"
+        return self._write_output(part, target, (work, token), data)
 
-    def _write_output(self, target: Path, run: tuple[int, int], data: Iterable[bytes]) -> Taken:
+    def _write_output(self, part: Path, target: Path, run: tuple[int, int], data: Iterable[bytes]) -> Taken:
         sha256, size = hashlib.sha256(), 0
-        part = target.with_name(f".{target.name}.part")
         try:
-            with part.open("wb") as file:
+            with part.open("xb") as file:
                 for piece in data:
                     file.write(piece)
                     sha256.update(piece)

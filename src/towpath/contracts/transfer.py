@@ -55,6 +55,9 @@ class Transfer(Protocol):
     def place(self, temporary: Path, target: Path) -> bool:
         """Rename into place without replacing anything; False if the target is there already."""
 
+    def flush(self, root: Path, target: Path) -> None:
+        """Flush to disk what stands at the target, and the names that lead to it from the archive's root."""
+
     def take_back(self, target: Path, temporary: Path, stamp: Hashable) -> bool:
         """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
 

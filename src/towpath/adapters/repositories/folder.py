@@ -30,6 +30,7 @@ from towpath.base.errors import (
     Transient,
 )
 from towpath.base.flushing import flush
+from towpath.base.renaming import rename_new
 from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
 
 _CHUNK = 1 << 20
@@ -294,15 +295,18 @@ class FolderRepository:
                 sha256 = _brought(source, part)
                 with notes.locked(folder):
                     self._check_open(record, folder)
-                    files = notes.made(folder)
+                    files, stood = notes.made(folder), self._state(folder, key)
                     before = self._replaced(record, folder, key, made_by, files.get(key))
                     if before != sha256:
                         status = part.stat()
-                        files[key] = notes.Made(
+                        new = notes.Made(
                             made_by, sha256, before, status.st_size, status.st_mtime_ns, media_type
                         )
-                        notes.note(folder, files)  # first, so that nobody takes the file for a deposit
-                        part.rename(folder / key)
+                        notes.note(folder, {**files, key: new})  # first: nobody is to take it for a deposit
+                        if not self._named(part, folder, key, stood):
+                            notes.note(folder, files)
+                            self._replaced(record, folder, key, made_by, files.get(key))
+                            raise Transient(f"{folder / key}: was changed by somebody while it was written")
                         flush(folder)
                     self._sweep(folder)
             finally:
@@ -337,6 +341,17 @@ class FolderRepository:
                 f"{self.name}: record {record} has a file {key!r} that is {whose}; it stays as it is"
             )
         return file.checksum.removeprefix("sha256:")
+
+    def _named(self, part: Path, folder: Path, key: str, stood: _State | None) -> bool:
+        """Give a result its name; False if there is by now what nobody has looked at: then that stays."""
+        if stood is not None and self._state(folder, key) == stood:
+            part.rename(folder / key)
+            return True
+        try:
+            rename_new(str(part), str(folder / key))
+        except FileExistsError:
+            return False
+        return True
 
     @staticmethod
     def _state(folder: Path, key: str) -> _State | None:

@@ -192,6 +192,13 @@ class LocalTransfer:
             flush(target.parent)
         return placed
 
+    def flush(self, root: Path, target: Path) -> None:
+        """Flush a file, or a folder and all in it, and the folders that lead to it: others may have put it there."""
+        for path in (*_everything(target), target):  # there is nothing in a file
+            flush(path)
+        self.prepare(root, target.parent)
+        flush(target.parent)
+
     def take_back(self, target: Path, temporary: Path, stamp: Hashable) -> bool:
         """Undo `place`, if what is at the target is the very file or folder that had this stamp; False if it is not."""
         there = self.stamp(target)

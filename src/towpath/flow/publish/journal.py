@@ -359,6 +359,8 @@ class Publisher:
     def _commit(self, attempt: _Attempt, row: PublicationRow) -> PublicationRow:
         """It stands in its place: say so, supersede the former one and tell the destinations, all in one."""
         chosen, token, target = attempt.settings, attempt.claimed.token, self._target(row)
+        if not attempt.placed:  # by another, or by one that was killed before it came to flushing
+            attempt.transfer.flush(attempt.root, target)
         attempt.transfer.remove(attempt.transfer.temporary(target, row.id, token))
 
         def write(tx: Transaction) -> PublicationRow:
