@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,7 @@ class Parts:
         for place in places.values():
             _make_folder(Path(place))
         if places:
-            self.catalog.write(partial(_name_roots, places=places))
+            self.catalog.write(lambda tx: [tx.set_root(*root) for root in places.items()])
 
     def move_root(self, name: str, place: Path) -> None:
         """Say that a root lies elsewhere now, for as long as the settings go on naming the place that it left."""
@@ -543,11 +542,6 @@ def gather(
     """Give items that have passed a stage to the groups that take them, in the completing transaction."""
     if items and definition.groups_of(kind.name, stage.name):
         group.gather(tx, definition, kind.name, stage.name, items)
-
-
-def _name_roots(tx: Transaction, places: Mapping[str, str]) -> None:
-    for name, place in places.items():
-        tx.set_root(name, place)
 
 
 def _handoffs(definition: Definition) -> Iterator[StagePlan]:
