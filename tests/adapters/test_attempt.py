@@ -294,6 +294,24 @@ def test_a_run_leaves_folder_umask_and_environment_as_they_were(
     )
 
 
+def test_variables_of_a_process_that_does_more_are_left_alone(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other threads may have set them; the run's own token goes, and folder and umask are put back."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TEST_ADDED", "TEST_CHANGED", "TEST_REMOVED"):
+        monkeypatch.setenv(name, "before")
+    mode = own_umask()
+    attempts = Attempts("here", NoLog(), lambda _: None, interruptible=True)
+    (task,) = tasks_of(store, ["a"])
+    attempts.run(
+        attempts.prepare(batch_of("Moves", [task], {})),
+        replace(task, credentials=Credentials("http://site", "token")),
+    )
+    assert os.environ["TEST_ADDED"] == "a" and "TOWPATH_RUN_TOKEN" not in os.environ
+    assert (Path.cwd(), own_umask()) == (tmp_path, mode)
+
+
 def test_what_is_set_while_modules_are_loaded_stays(
     run: Run, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

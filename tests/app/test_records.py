@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from towpath.base.errors import (
 )
 from towpath.base.states import Outcome, Work
 from towpath.contracts.records import HEAD, LONGER_HEAD, Role, Seen, Workflow
-from towpath.contracts.repository import Capability, RecordFile
+from towpath.contracts.repository import Capability, RecordEntry, RecordFile
 from towpath.testing.postgres import Server
 
 PIPELINE = """
@@ -113,7 +114,7 @@ def test_more_of_a_text_is_looked_at_where_it_may_be_what_is_sought(
         site.catalog,
         site._parts.records.repositories,
         definitions=dict,
-        content_of=lambda _: lambda head: "prose" if b"Once" in head else "",
+        content_of=lambda _: lambda head: "prose" if b"Once" in head.replace(b"\0", b"") else "",
     )
     monkeypatch.setattr(
         records, "workflows", lambda _: [Workflow("plain", "count", "counts", (role,), "text")]
@@ -121,6 +122,7 @@ def test_more_of_a_text_is_looked_at_where_it_may_be_what_is_sought(
     before = "of a script\n" * 8000
     put(site, "r1", late__txt=f"{before}Once", soon__txt=f"Once{before}", none__txt=before, late__md=f"{before}Once",
         binary__txt=f"{before}Once".replace("\n", "\0"), short__txt="of a script")  # fmt: skip
+    (site.folder / "records" / "r1" / "wide.txt").write_bytes(f"{before}Once".encode("utf-16"))
     looks: list[tuple[str, int]] = []
     head = FolderRepository.head
 
@@ -137,10 +139,12 @@ def test_more_of_a_text_is_looked_at_where_it_may_be_what_is_sought(
         "late.md": "",
         "binary.txt": "",
         "short.txt": "",
+        "wide.txt": "prose",
     }
     assert sorted(one for one in looks if one[1] > HEAD) == [
         ("late.txt", LONGER_HEAD),
         ("none.txt", LONGER_HEAD),
+        ("wide.txt", LONGER_HEAD),
     ]
 
 
@@ -318,6 +322,27 @@ def test_a_record_that_cannot_be_looked_at_hides_no_other(
     asked.clear()
     site.run()
     assert len(asked) == 3, "now it is the repository"
+
+
+def test_a_look_that_is_ended_midway_forgets_no_record(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository is asked for what changed since the last look, and that one has not seen all."""
+    for n in range(4):
+        put(site, f"r{n}", a__txt="one")
+    repository = site._parts.records.repositories("records")
+    records = repository.records
+
+    def changed(since: str = "") -> list[RecordEntry]:
+        return [
+            one for one in (replace(one, version=f"v{one.id}") for one in records()) if one.version > since
+        ]
+
+    monkeypatch.setattr(repository, "records", changed)
+    plan = next(iter(site.definitions.values())).sources["counts"]
+    pauses = iter([False, True])
+    site._parts.records.look(plan, site.catalog.write, is_paused=lambda: next(pauses))
+    assert len(keys(site)) == 1
+    site.run()
+    assert sorted(keys(site)) == [f"r{n}-count-1" for n in range(4)]
 
 
 def test_a_published_record_keeps_its_files_and_the_results_stay_here(site: Site) -> None:

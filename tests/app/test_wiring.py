@@ -9,6 +9,7 @@ from plainpipe.site import make
 
 from towpath import Site
 from towpath.base import faults
+from towpath.base.errors import SiteError
 
 PIPELINE = """
 [pipeline]
@@ -152,3 +153,20 @@ def test_a_definition_that_could_not_be_written_is_not_in_force(tmp_path: Path):
         finally:
             faults.arm("")
         assert site.definitions["plain"] is site.catalog.definitions["plain"] is old
+
+
+def test_a_catalog_that_cannot_be_written_is_not_taken_for_a_definition_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path, PIPELINE, executor="inline")
+
+    def locked(work: object) -> object:
+        raise SiteError("the catalog could not be written: database is locked")
+
+    with Site.open(tmp_path) as site:
+        (tmp_path / "plain.toml").write_text(HANDED)
+        with monkeypatch.context() as patch:
+            patch.setattr(site.catalog, "write", locked)
+            with pytest.raises(SiteError, match="database is locked"):
+                site.reload()
+        assert not [event for event in site.events() if event.type == "definition refused"]

@@ -1,5 +1,6 @@
 """A folder of records: what it promises beyond the contract: settling, notes, links, locks and what a crash leaves."""
 
+import errno
 import json
 import os
 import subprocess
@@ -306,6 +307,32 @@ def test_a_result_that_somebody_removes_or_touches_at_that_moment_is_still_one(
     assert (lab.made(), lab.read("a.json")) == ({"a.json": MADE}, b"new")
     assert lab.write(content=b"newer").made_by == MADE
     assert lab.read("a.json") == b"newer"
+
+
+def test_results_are_put_where_there_are_no_links_and_no_such_rename(
+    lab: Lab, once_noted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(source: str, target: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source, None, target)
+
+    monkeypatch.setattr(module, "rename_new", unsupported)
+    assert lab.write(content=b"new").made_by == MADE
+    assert lab.read("a.json") == b"new"
+    (lab.record / "a.json").unlink()
+    once_noted(lambda: lab.put("a.json", b"mine"))
+    with pytest.raises(StateError, match="not made by processing"):
+        lab.write(content=b"newer")
+    assert lab.read("a.json") == b"mine"
+
+
+def test_a_result_that_could_not_be_named_is_not_noted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(source: str, target: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", source, None, target)
+
+    monkeypatch.setattr(module, "rename_new", fail)
+    with pytest.raises(Transient, match="Input/output error"):
+        lab.write(content=b"new")
+    assert notes.made(lab.record) == {}
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(lab: Lab) -> None:

@@ -143,6 +143,25 @@ def test_what_ended_threads_read_with_is_read_with_again(path: Path) -> None:
     assert str(path) not in [one.path for one in psutil.Process().open_files()]
 
 
+def test_a_read_may_end_in_another_thread_than_it_began_in(path: Path) -> None:
+    """As a stream does: then the next read of the first thread is one of its own, with a snapshot of its own."""
+    catalog = SqliteCatalog(path)
+    reading = catalog.read()
+    reading.__enter__()
+    thread = threading.Thread(target=reading.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    with catalog.read() as view:
+        assert view.roots() == {}
+        catalog.write(lambda tx: tx.set_root("store", "/s"))
+        assert view.roots() == {}
+    with catalog.read() as view:
+        assert set(view.roots()) == {"store"}
+    catalog.close()
+    with pytest.raises(SiteError, match="the catalog is closed"), catalog.read():
+        pass
+
+
 @pytest.mark.parametrize(("durability", "level"), [("crash", 1), ("power", 2)])
 def test_durability_is_a_level_of_sync(path: Path, durability: str, level: int) -> None:
     catalog = SqliteCatalog(path, durability=durability)

@@ -63,6 +63,7 @@ class Arrivals:
         self._wake, self._stop = threading.Event(), threading.Event()
         self._threads = Threads(1, "arrivals")
         self._begun: Future[Any] | None = None
+        self._is_given_up = False
         self.health = Health(catalog)
         self.registered = 0
 
@@ -86,6 +87,8 @@ class Arrivals:
         try:
             unsettled, problems = self._look(definition, plan)
         except Exception as error:  # told: a provider is other people's code, and the other sources go on
+            if self._is_given_up:
+                return 0  # the catalog is closed, or will be
             is_known = isinstance(error, TowpathError | OSError)
             name = "" if is_known else f"{type(error).__name__}: "
             log.error(
@@ -244,6 +247,7 @@ class Arrivals:
         end = time.monotonic() + _PATIENCE
         while not (is_over := self._is_over(0.1)) and not given_up() and time.monotonic() < end:
             pass
+        self._is_given_up = not is_over
         self._threads.close()
         for watched in list(self._folders.values()):
             if watched.end:

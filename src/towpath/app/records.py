@@ -7,6 +7,7 @@ hook of the repository) gets the same answer. Promises that what is said to be s
 import hashlib
 import threading
 import time
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ FRESH = 30.0  # seconds for which what somebody may is not asked again
 _MOST = 500  # records for which it is asked in that time what one person may
 _PAUSE = 2.0  # seconds until a repository that did not answer for somebody is asked again for them
 _WHOLE = 900.0  # seconds after which all records are asked for again, and not those alone that changed since
+_MARKS = (BOM_UTF16_LE, BOM_UTF16_BE)
 _IN_A_ROW = 3  # records that cannot be looked at, until it is the repository that is in trouble
 _AT_ONCE = 200  # items that are begun in one transaction
 _KEPT = 10_000  # files whose content is remembered
@@ -183,7 +185,8 @@ class Records:
         if name not in self._contents:
             head = keeper.head(record, file.key, HEAD, by)
             content = look(head)
-            if not content and len(head) == HEAD and b"\0" not in head and self._is_sought(pipeline, seen):
+            is_text = b"\0" not in head or head.startswith(_MARKS)
+            if not content and len(head) == HEAD and is_text and self._is_sought(pipeline, seen):
                 content = look(keeper.head(record, file.key, LONGER_HEAD, by))
             with self._lock:
                 self._contents[name] = content
@@ -382,6 +385,7 @@ class Records:
         problems: list[str] = []
         for entry in self._records(workflow.repository) if workflow.automatic else ():
             if is_paused():
+                self._since.pop(workflow.repository, None)  # the others are asked for once more
                 break
             unsettled += entry.unsettled
             name = (plan.pipeline, plan.name, entry.id)
@@ -393,6 +397,7 @@ class Records:
                 problems.append(f"sources.{plan.name}: record {entry.id}: {error}")
                 in_a_row += not isinstance(error, UsageError)
                 if in_a_row == _IN_A_ROW:
+                    self._since.pop(workflow.repository, None)
                     raise
             else:
                 count, in_a_row = count + len(begun.started), 0

@@ -225,26 +225,32 @@ class Parts:
                         f"{definition.pipeline}: sources.{plan.name}.repository: {error}"
                     ) from None
 
-    def _give_inboxes(self, definition: Definition) -> None:
-        """A site with hand-offs has a root for their drop boxes, `inbox` unless it says otherwise."""
+    def _refuse_inboxes(self, definition: Definition) -> None:
         for stage in _handoffs(definition):
-            name = str(stage.params["inbox"])
-            if name in self.places:
-                continue
-            if name != INBOX:
+            if (name := str(stage.params["inbox"])) not in {*self.places, INBOX}:
                 known = ", ".join(sorted(self.places))
                 raise SiteError(
                     f"{definition.pipeline}: {stage.kind}.{stage.name}: inbox: no root {name!r}; roots are {known}"
                 )
+
+    def _give_inbox(self, definition: Definition) -> None:
+        """A site with hand-offs has a root for their drop boxes, `inbox` unless it says otherwise."""
+        wanted = any(stage.params["inbox"] == INBOX for stage in _handoffs(definition))
+        if wanted and INBOX not in self.places:
             place = f"{self.folder / INBOX}/"
             self._add_roots({INBOX: place})
             self.places[INBOX] = place
 
-    def _activate(self, loaded: pipeline_files.Loaded) -> None:
-        definition = loaded.definition
+    def _refuse(self, definition: Definition) -> None:
+        """Refuse a definition that wants what the site has not. Raises `SiteError`."""
         self._refuse_gpu(definition)
         self._refuse_repositories(definition)
-        self._give_inboxes(definition)
+        self._refuse_inboxes(definition)
+
+    def _activate(self, loaded: pipeline_files.Loaded) -> None:
+        definition = loaded.definition
+        self._refuse(definition)
+        self._give_inbox(definition)
         with self.catalog.read() as view:
             active = view.definition(definition.pipeline)
         if active is not None and active[1] == definition.digest:
@@ -272,9 +278,11 @@ class Parts:
             told[name] = str(change.error or "")
             if change.loaded is not None:
                 try:
-                    self._activate(change.loaded)
+                    self._refuse(change.loaded.definition)
                 except SiteError as error:
                     watcher.current, told[name] = former, str(error)
+                else:
+                    self._activate(change.loaded)
             if told[name]:
                 self._tell_refused(name, told[name])
         return told

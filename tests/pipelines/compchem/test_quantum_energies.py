@@ -166,6 +166,8 @@ def test_fragments_are_not_the_whole(tmp_path: Path) -> None:
     assert not lacks
     assert facts["energies"] == {"total_hartree": -200.665576, "total_is": "counterpoise corrected"}
     assert facts["method"] == "HF"
+    older = given.replace("Counterpoise corrected energy =", "Counterpoise: corrected energy =")
+    assert gaussian(older, tmp_path / "older.out")[0]["energies"] == facts["energies"]
 
 
 def test_gaussian_displaces_geometries_too(tmp_path: Path) -> None:
@@ -180,6 +182,66 @@ def test_gaussian_displaces_geometries_too(tmp_path: Path) -> None:
     assert facts["method"] == "MP2"
     assert facts["energies"]["scf_hartree"] == -74.9643287914
     assert facts["energies"]["total_hartree"] == facts["energies"]["mp2_hartree"] == -75.002282127454
+
+
+@shared
+def test_an_optimisation_goes_on_after_displaced_geometries(tmp_path: Path) -> None:
+    """The Hessian that it begins with may be one by differences."""
+    whole = content(G_OPT)
+    at = whole.index(b"\n", whole.index(b" SCF Done:")) + 1
+    given = whole[:at] + b" Re-enter D2Numr: IAtom=  1 IXYZ=1 IStep= 1.\n" + whole[at:]
+    facts = read(given, tmp_path).facts
+    assert facts["energies"]["total_hartree"] == pytest.approx(-382.308266602, abs=1e-9)
+
+
+def test_a_step_of_a_job_has_no_energy_of_the_step_before(tmp_path: Path) -> None:
+    """The geometry is of one method, and the energy of another: ``B3LYP/…//MP2/…``."""
+    given = (
+        " Entering Link 1 = /g16/l1.exe PID=      3347.\n # B3LYP/6-311G**//MP2/6-31G*\n -----\n"
+        " SCF Done:  E(RHF) =  -74.9643287914     A.U. after    7 cycles\n" + MP2_LINE.decode() +
+        " Link1:  Proceeding to internal job step number  2.\n"
+        " SCF Done:  E(RB3LYP) =  -75.9600000000     A.U. after    7 cycles\n"
+    )  # fmt: skip
+    facts, lacks = gaussian(given, tmp_path / "some.out")
+    assert (facts["method"], facts["functional"], lacks) == ("DFT", "B3LYP", "")
+    assert facts["energies"] == {"scf_hartree": -75.96, "total_hartree": -75.96, "total_is": "SCF"}
+
+
+@pytest.mark.parametrize(
+    ("route", "label", "functional"),
+    [
+        ("#p OPBE/6-31G(d)", "ROPBE", "OPBE"),
+        ("#p ROB3LYP/6-31G(d)", "ROB3LYP", "B3LYP"),
+        ("# UB3LYP/6-31G(d)", "UB3LYP", "B3LYP"),
+        ("#n G96LYP/6-31G(d)", "RG96LYP", "G96LYP"),
+    ],
+)
+def test_the_functional_is_what_the_label_names(
+    route: str, label: str, functional: str, tmp_path: Path
+) -> None:
+    given = (
+        f" Entering Link 1 = /g16/l1.exe PID=      3347.\n {route}\n -----\n"
+        f" SCF Done:  E({label}) =  -75.9600000000     A.U. after    7 cycles\n"
+    )
+    facts, _ = gaussian(given, tmp_path / "some.out")
+    assert (facts["method"], facts["functional"]) == ("DFT", functional)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        " # scf=(tight,maxcyc=200)\n ccsd(t)/cc-pvtz\n",
+        f" # {'x' * 64} ccs\n d(t)/cc-pvtz\n",
+        " #pccsd(t)/cc-pvtz\n",
+    ],
+)
+def test_a_route_on_several_lines_asks_for_what_it_asks(route: str, tmp_path: Path) -> None:
+    given = (
+        f" Entering Link 1 = /g16/l1.exe PID=      3347.\n{route} -----\n"
+        " SCF Done:  E(RHF) =  -75.9600000000     A.U. after    7 cycles\n"
+    )
+    lacks = gaussian(given, tmp_path / "some.out")[1]
+    assert lacks == "The energy is that of the SCF: that of CCSD(T) is not read."
 
 
 @shared
@@ -205,6 +267,8 @@ def test_the_last_job_rules_over_a_better_method(tmp_path: Path) -> None:
         (["DFT", "DF-MP2"], "B3LYP", -2.0, "DF-MP2", None),
         (["DFT", "HF", "MP2", "CCSD"], "B3LYP", -3.0, "CCSD", None),
         (["DFT", "MP2"], "B2PLYP", -3.0, "MP2", "B2PLYP"),
+        (["DFT", "DF-MP2"], "B2GPPLYP", -3.0, "DF-MP2", "B2GPPLYP"),
+        (["DFT", "DF-MP2"], "DSD-PBEP86", -3.0, "DF-MP2", "DSD-PBEP86"),
         (["DFT", "DFT"], "hf", -3.0, "DFT", "hf"),
         ([], "", -3.0, None, None),
     ],
@@ -321,6 +385,15 @@ def test_what_is_final_tells_the_method(said: Said, method: str, energies: dict[
     assert add_final(facts, said, ending) is ending
     assert facts["method"] == method
     assert facts["energies"]["total_hartree"] == energies["total_hartree"]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "method"), [("CEPA/1 cc-pVTZ", "CEPA/1"), ("DLPNO-CCSD cc-pVTZ", "CCSD"), ("", "CCSD")]
+)
+def test_the_input_names_the_method_whose_lines_are_those_of_others(keywords: str, method: str) -> None:
+    facts = {"method": "CCSD", "keywords": keywords}
+    add_final(facts, Said(final=-76.3, jobs=1), Ending(whole=True, closing=""))
+    assert facts["method"] == method
 
 
 def failed_first(whole: bytes, mark: bytes) -> bytes:

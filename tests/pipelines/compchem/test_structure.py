@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from towpath.pipelines.compchem.science.outcome import Outcome, Status, Unreadable
 from towpath.pipelines.compchem.science.sniff import content_of
+from towpath.pipelines.compchem.science.sniff_structure import sniff_structure
 from towpath.pipelines.compchem.science.structure import read_structure
 
 Read = Callable[[str | bytes], Outcome]
@@ -294,6 +296,25 @@ def test_extended_xyz_is_read_by_the_columns_that_it_names(read: Read, tmp_path:
 def test_columns_that_give_no_atoms_are_told(read: Read, said: str, told: str) -> None:
     with pytest.raises(Unreadable, match=told):
         read(f"1\nProperties={said}\nC 1 2 3\n".encode())
+
+
+@pytest.mark.parametrize(
+    "comment", ["properties = see: paper", 'properties="from: B3LYP"', "Properties: none"]
+)
+def test_a_comment_on_properties_is_a_comment(read: Read, comment: str) -> None:
+    assert read(f"1\n{comment}\nC 1 2 3\n".encode()).facts["formula"] == "C"
+
+
+def test_columns_that_nobody_reads_may_have_one_name(read: Read) -> None:
+    given = b"1\nProperties=species:S:1:pos:R:3:tag:S:1:tag:S:1\nC 1 2 3 a b\n"
+    assert read(given).facts["formula"] == "C"
+
+
+def test_many_blanks_are_looked_at_in_no_time() -> None:
+    """The content is told in the server's own process: what takes long there holds up everybody."""
+    began = time.process_time()
+    assert sniff_structure(b"3\nProperties=" + b" " * 60_000 + b"\nnone\n") == ""
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])

@@ -113,7 +113,7 @@ class ItemSearch(Session):
                 "SELECT item_id FROM facets WHERE digest = ? AND item_id < ? ORDER BY item_id DESC LIMIT ?",
                 (facets.facet(attribute, value), before, limit),
             )
-            items = reversed(self._items_of([row[0] for row in rows]))
+            items = self._newest_first([row[0] for row in rows])
             found += [
                 item
                 for item in items
@@ -132,7 +132,11 @@ class ItemSearch(Session):
             for kind in set(kinds)
             for row in self.rows(statement, (pipeline, kind, before or 2**63 - 1, limit))
         ]
-        return self._items_of(sorted(ids, reverse=True)[:limit])[::-1]
+        return self._newest_first(sorted(ids, reverse=True)[:limit])
+
+    def _newest_first(self, ids: Sequence[int]) -> list[Item]:
+        """Items by their numbers, the highest first: they are read in chunks, which must be in the order of each."""
+        return self._items_of(ids[::-1])[::-1]
 
     def _with(self, ids: Sequence[int], attributes: Mapping[str, Any]) -> int:
         texts = [

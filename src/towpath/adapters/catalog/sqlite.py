@@ -96,6 +96,13 @@ class _Watch:
         self._connection.close()
 
 
+class _Held:
+    """The connection of the read that a thread is in; none when it has ended."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection: sqlite3.Connection | None = connection
+
+
 class SqliteCatalog:
     """A catalog in an SQLite file (contracts.catalog.Catalog).
 
@@ -207,23 +214,26 @@ class SqliteCatalog:
     @contextmanager
     def read(self) -> Iterator[View]:
         """A short read: one snapshot."""
-        outer: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if outer is not None:  # a read within a read sees the same snapshot
-            yield self._view(outer)
+        outer: _Held | None = getattr(self._local, "held", None)
+        if outer is not None and outer.connection is not None:  # a read within a read sees the same snapshot
+            yield self._view(outer.connection)
             return
         connection = self._take()
+        held = _Held(connection)
         try:
             connection.execute("BEGIN")
-            self._local.connection = connection
+            self._local.held = held
             yield self._view(connection)
         finally:
-            self._local.connection = None
+            held.connection = None  # also where another thread ends the read than the one that began it
             self._leave(connection)
 
     def _view(self, connection: sqlite3.Connection) -> View:
         return _SqliteReading(connection.cursor(), self._committed_names, self.definitions, self._now)
 
     def _take(self) -> sqlite3.Connection:
+        if self._is_closed:
+            raise SiteError(f"{self.path}: the catalog is closed")
         try:
             return self._idle.pop()
         except IndexError:

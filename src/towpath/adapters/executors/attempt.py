@@ -140,7 +140,8 @@ class Attempts:
     end_children
         Ends processes that a run left behind and returns how many there were.
     interruptible
-        Whether a KeyboardInterrupt means this process (and goes through) or the run (and fails it).
+        Whether the process has more to do than runs: a KeyboardInterrupt means the process (and goes through), not the
+        run (which it would fail), and variables that others set meanwhile stay.
     """
 
     def __init__(
@@ -208,7 +209,7 @@ class Attempts:
             ending = Ending(Outcome.FAILED, prepared.error)
         else:
             context = RunContext(prepared, task, self._log.file, begin)
-            with undisturbed(self._umask, _variables(task)):
+            with undisturbed(self._umask, _variables(task), alone=not self._interruptible):
                 ending = self._attempt(prepared, context, begin)
             told = _told(context, ending, prepared.batch.outputs)
             told["software"] = self._software.told(prepared.batch.pipeline)

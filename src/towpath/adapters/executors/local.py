@@ -507,3 +507,5 @@ def _sweep_logs(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if file.parent != folder and file.stat().st_mtime < old:
                 file.unlink()
+                if file.parent != folder.parent:
+                    file.parent.rmdir()  # with its last file

@@ -46,17 +46,22 @@ def megabytes(size: float) -> str:
 
 
 def own_umask() -> int:
-    """The umask of this process; it can only be learned by setting another for an instant."""
+    """The umask of this process; where the system does not tell it, it is learned by setting another for an instant."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:  # noqa: PTH123
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     mask = os.umask(0o77)
     os.umask(mask)
     return mask
 
 
 @contextmanager
-def undisturbed(umask: int, told: Mapping[str, str]) -> Iterator[None]:
+def undisturbed(umask: int, told: Mapping[str, str], *, alone: bool) -> Iterator[None]:
     """Tell a run these variables, and put back at the end the folder and variables that this process had, and `umask`.
 
-    Where the run loaded modules, only the variables that it was told: what a library sets while it is loaded, once, it may need.
+    Of the variables only those that it was told, where it loaded modules (what a library sets while it is loaded, once, it
+    may need), or is not `alone` in the process.
     """
     here, variables, loaded = _place(), _VARIABLES.copy(), len(sys.modules)
     os.environ.update(told)
@@ -66,7 +71,8 @@ def undisturbed(umask: int, told: Mapping[str, str]) -> Iterator[None]:
         os.umask(umask)
         if variables != _VARIABLES:
             names = _VARIABLES.keys() | variables.keys()
-            for name in names if len(sys.modules) == loaded else map(os.fsencode, told):
+            is_own = alone and len(sys.modules) == loaded
+            for name in names if is_own else map(os.fsencode, told):
                 _put_back(name, variables.get(name))
         try:
             os.fchdir(here)

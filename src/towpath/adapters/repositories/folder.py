@@ -4,6 +4,7 @@ Promises that only settled files are offered, that a result is never taken for w
 outside the root is read or written: links are no files, names cannot climb. Never changes or removes what people put there.
 """
 
+import errno
 import hashlib
 import logging
 import mimetypes
@@ -30,10 +31,11 @@ from towpath.base.errors import (
     Transient,
 )
 from towpath.base.flushing import flush
-from towpath.base.renaming import rename_new
+from towpath.base.renaming import UNSUPPORTED, rename_new
 from towpath.contracts.repository import Access, Caller, Capability, Knows, RecordEntry, RecordFile
 
 _CHUNK = 1 << 20
+_NO_LINKS = {errno.EPERM, *UNSUPPORTED}
 _REMEMBERED = 200_000  # files whose checksum is kept in memory
 _LEFT = 86_400.0  # seconds after which what a killed process left half written is removed
 _SETTINGS: dict[str, type | tuple[type, ...]] = {"root": str, "settle": (int, float)}
@@ -303,7 +305,12 @@ class FolderRepository:
                             made_by, sha256, before, status.st_size, status.st_mtime_ns, media_type
                         )
                         notes.note(folder, {**files, key: new})  # first: nobody is to take it for a deposit
-                        if not self._named(part, folder, key, stood):
+                        try:
+                            is_named = self._named(part, folder, key, stood)
+                        except OSError:
+                            notes.note(folder, files)
+                            raise
+                        if not is_named:
                             notes.note(folder, files)
                             self._replaced(record, folder, key, made_by, files.get(key))
                             raise Transient(f"{folder / key}: was changed by somebody while it was written")
@@ -351,6 +358,12 @@ class FolderRepository:
             rename_new(str(part), str(folder / key))
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(folder / key):  # on such a file system a look is all that there is
+                return False
+            part.rename(folder / key)
         return True
 
     @staticmethod

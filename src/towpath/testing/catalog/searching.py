@@ -143,6 +143,18 @@ class SearchSuite(Base):
                 assert view.newest(PIPELINE, [kind], limit=1000) == alone
             assert view.newest("another", kinds) == view.newest(PIPELINE, []) == []
 
+    def test_pages_of_any_size_have_the_newest_first(self, bench: MakeBench) -> None:
+        """Rows are read in chunks; a page may be longer than one."""
+        b = bench(ITEM)
+        items = [Item(PIPELINE, "item", f"item_{number}", {"camera": "red"}) for number in range(1300)]
+        b.catalog.write(lambda tx: tx.add_items(ITEM, items))
+        with b.catalog.read() as view:
+            expected = view.items(pipeline=PIPELINE, limit=2000)[::-1]
+            assert len(expected) == 1300
+            for limit in (400, 1100, 2000):
+                assert view.newest(PIPELINE, ["item"], limit=limit) == expected[:limit]
+                assert view.latest(PIPELINE, "camera", "red", limit=limit) == expected[:limit]
+
     def test_the_runs_of_several_items_are_those_of_each(self, bench: MakeBench) -> None:
         """Those without a run have none."""
         b = filled(bench)

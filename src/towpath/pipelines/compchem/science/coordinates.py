@@ -20,6 +20,7 @@ from .outcome import Unreadable
 from .structures import MOST_ATOMS, Structure, lines_of, numbers, real_numbers, shorten, texts
 
 _ANGSTROM_PER_NM = 10.0
+_COLUMNS = re.compile(r"(?i:species|z|pos):|\w+:[SRIL]:\d")  # how Properties begin that name columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,19 +221,19 @@ def _said(comment: str, name: str) -> str:
 def _columns_of(comment: str) -> _Columns:
     """Find atoms in the columns that extended XYZ names, else where XYZ has them. Raises `Unreadable` if they are not there."""
     said = _said(comment, "Properties")
-    if ":" not in said:
+    if not _COLUMNS.match(said):
         return _Columns()
-    parts, at = said.split(":"), 0
+    parts, at, read = said.split(":"), 0, 0
     names: dict[str, tuple[int, int]] = {}
     for name, kind, width in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
         if kind not in ("S", "R", "I", "L") or not re.fullmatch(r"[1-9][0-9]{0,3}", width):
             break
         names.setdefault(name.lower(), (at, int(width)))
-        at += int(width)
+        at, read = at + int(width), read + 3
     symbol, symbols = names.get("species", names.get("z", (0, 0)))
     place, places = names.get("pos", (0, 0))
-    if len(parts) != 3 * len(names):
-        wrong = "are not all of the form name:type:number, or two have one name"
+    if len(parts) != read:
+        wrong = "are not all of the form name:type:number"
     elif places != 3:
         wrong = "have no positions"
     elif symbols != 1:

@@ -14,7 +14,10 @@ from .quantum_facts import split_label
 
 MOST_OF_A_ROUTE = 10_000
 BEGIN = " Entering Link 1 ="
+STEP_OF_JOB = "Link1:  Proceeding to internal job step"
+STEP = re.compile(r"^ Step number +\d+ out of a maximum of")
 DISPLACED = " Re-enter D2Numr"
+WIDTH = 70  # of the lines on which a route stands
 DASHES = " -----"
 _NUMBER = r"(-?\d*\.\d+(?:[DE][-+]\d+)?)"
 SCF = re.compile(rf"^ SCF Done: +E\(([^)]+)\) = +{_NUMBER}")
@@ -45,10 +48,10 @@ WORDS = (
     "(0 K)",
     "ONIOM:",
     "Enthalpy=",
-    "Counterpoise corrected",
+    "Counterpoise",
 )
 THERMAL = re.compile(rf"^ \S+ Enthalpy= *{_NUMBER} +\S+ Free Energy= *{_NUMBER}")
-COUNTERPOISE = re.compile(rf"^ Counterpoise corrected energy = *{_NUMBER}")
+COUNTERPOISE = re.compile(rf"^ Counterpoise:? corrected energy *= *{_NUMBER}")
 # A method whose energy is not that of the SCF, as an input names it.
 ASKED = re.compile(
     r"(?:RO|R|U)?(?:(?P<compound>CBS-\w+|G[1-4](?:MP[23])?(?:B3)?|W1(?:U|BD|RO)|ONIOM)|(?P<active>CAS(?:SCF)?)"
@@ -88,7 +91,13 @@ def read_gaussian(path: Path) -> Said:
             said, within = Said(), False
         elif within or (not said.route and line.startswith(" #")):
             within = not line.startswith(DASHES) and len(said.route) < MOST_OF_A_ROUTE
-            said.route += line[1:].rstrip("\n") if within else ""
+            said.route += f"{line[1:].rstrip()}{' ' * (len(line.rstrip()) <= WIDTH)}" if within else ""
+        elif line.startswith((f" {STEP_OF_JOB}", STEP_OF_JOB)):
+            said = Said(
+                said.route, said.label, said.scf
+            )  # an energy beyond the SCF is that of one step alone
+        elif STEP.match(line):
+            said.displaced = False
         elif line.startswith(DISPLACED):
             said.displaced = True
         elif not said.displaced and any(word in line for word in WORDS):
@@ -131,7 +140,7 @@ def _float(number: str) -> float:
 def _asked(route: str) -> tuple[str, str]:
     """The group of `ASKED` and the name of the method beyond the SCF that a route asks for; both empty where it asks for none."""
     for word in route.split():
-        if match := ASKED.match(word.lstrip("#")):
+        if match := ASKED.match(re.sub(r"^#[NPT]?", "", word, flags=re.IGNORECASE)):
             group, name = next((group, name) for group, name in match.groupdict().items() if name)
             triples = TRIPLES.search(word.partition("/")[0])
             of = f"({triples[1].upper()})" if group == "coupled" and triples else ""
@@ -145,7 +154,8 @@ def add_gaussian(data: Any, said: Said) -> str:
         return ""
     method, functional = split_label(said.label)
     if method == "DFT":
-        functional = re.sub(r"^(?:RO(?!LYP)|R|U)(?=[A-Za-z])", "", said.label)
+        is_open = any(re.match(r"#?[NPT]?RO", word, re.IGNORECASE) for word in said.route.split())
+        functional = re.sub(r"^(?:RO|R|U)(?=[A-Za-z])" if is_open else r"^[RU](?=[A-Za-z])", "", said.label)
     beyond = [name for name in said.energies if name != said.hybrid]
     data.metadata |= {"methods": [method, *beyond], "functional": functional}
     group, asked = _asked(said.route)

@@ -151,9 +151,14 @@ def add_final(facts: dict[str, Any], said: Said, ending: Ending) -> Ending:
         if said.root:
             energies |= {"total_is": f"{IS_FINAL}, less the excitation", "state_hartree": said.final}
             notes.append(OF_STATE)
-        if facts.get("method") == "HF" and said.jobs == 1 and (known is None or abs(total - known) > SAME):
-            words = str(facts.get("keywords", "")).split()
-            facts["method"] = next((one for one in words if CORRELATED.fullmatch(one)), "HF")
+        words = str(facts.get("keywords", "")).split()
+        asked = next((one for one in words if CORRELATED.fullmatch(one)), "")
+        is_more = facts.get("method") == "HF" and (known is None or abs(total - known) > SAME)
+        is_other = (
+            facts.get("method") == "CCSD" and "CCSD" not in asked.upper()
+        )  # its lines are those of others, too
+        if said.jobs == 1 and asked and (is_more or is_other):
+            facts["method"] = asked
     if notes:
         facts["notes"] = [*facts.get("notes", ()), *notes]
     if NOT_CONVERGED.search(said.words) and not ending.error:

@@ -60,13 +60,15 @@ FUNCTIONALS = {
         "PBE", "RPBE", "revPBE", "PBE0", "revPBE0", "LC-PBE", "LC-BLYP", "wB97", "wB97X", "wB97X-D3", "wB97X-D3BJ",
         "wB97X-D4", "wB97X-V", "wB97M-V", "wB97M-D3BJ", "wB97X-3c", "B97", "B97-D3", "B97-3c", "TPSS", "TPSSh", "TPSS0",
         "revTPSS", "SCAN", "r2SCAN", "r2SCAN-3c", "r2SCAN0", "M06", "M06L", "M062X", "M06-2X", "PBEh-3c", "PW6B95",
-        "B2PLYP", "B2PLYP-D3", "mPW2PLYP", "PWPB95", "DSD-BLYP", "DSD-PBEP86", "wB2PLYP", "LDA", "SVWN", "VWN5",
+        "B2PLYP", "B2PLYP-D3", "mPW2PLYP", "PWPB95", "B2GP-PLYP", "DSD-BLYP", "DSD-PBEP86", "wB2PLYP", "LDA", "SVWN", "VWN5",
     )
 }  # fmt: skip
 
 SELF_CONSISTENT = re.compile(r"HF|SCF|DFT|(?:AM1|PM\d|MNDO|RM1|Z?INDO|CNDO|OM\d)\S*", re.IGNORECASE)
 PERTURBED = re.compile(r"(?:\w+-)?MP\d\S*", re.IGNORECASE)
-DOUBLE_HYBRID = re.compile(r"2PLYP|PWPB95|DSD|XYG|QIDH|0-?DH|97X-2|97M\(2\)", re.IGNORECASE)
+DOUBLE_HYBRID = re.compile(
+    r"2\w*-?PLYP|[KT]PLYP|PWPB95|PTPSS|PP86|D[SO]D|XYG|QIDH|0-?DH|PBE0-2|97X-2|97M\(2\)", re.IGNORECASE
+)
 
 
 def hartree(energies: Any) -> Floats:
@@ -174,7 +176,7 @@ def split_label(label: str) -> tuple[str, str]:
     bare = re.sub(r"^(?:RO|R|U)(?=[A-Z])", "", label.upper())
     if bare in ("HF", "SCF"):
         return "HF", ""
-    if re.match(r"(?:MP\d|CC|CI|QCI|CAS|BD|G\d|AM1|PM\d)", bare):
+    if re.match(r"(?:MP\d|CC|CI|QCI|CAS|BD|G\d(?!\d)|AM1|PM\d)", bare):
         return bare.removesuffix("-FC").removesuffix("-FU"), ""
     return "DFT", bare
 

@@ -11,7 +11,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _COUNT = re.compile(r"\s*\d+\s*$")
 _GRO_ATOM = re.compile(r"[ \d]{4}\d.{10}[ \d*]{5}(?:\s*[-+]?\d*\.\d+){3}")
 _XYZ_ATOM = re.compile(rf"\s*[A-Za-z0-9_]+(?:\s+{_NUMBER}){{3}}(?:\s|$)")
-_XYZ_COLUMNS = re.compile(r"""(?:^|\s)Properties\s*=\s*["'{]?\s*\w+:""", re.IGNORECASE)  # of extended XYZ
+_XYZ_COLUMNS = re.compile(r"""(?:^|\s)Properties\s*=\s*(?:["'{]\s*)?\w+:""", re.IGNORECASE)  # of extended XYZ
 _PDB_ATOM = re.compile(r"(?:ATOM  |HETATM).{24}(?:[ \d.+-]{8}){3}", re.MULTILINE)
 _PDB_RECORD = re.compile(
     r"(?:HEADER|TITLE |COMPND|SOURCE|KEYWDS|EXPDTA|AUTHOR|REVDAT|REMARK|DBREF |SEQRES|CRYST1|ORIGX\d|SCALE\d|MODEL "
