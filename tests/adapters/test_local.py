@@ -216,8 +216,12 @@ def test_logs_of_other_machines_stay_for_a_month(tmp_path: Path) -> None:
         for name, days in (("worker-1-x-1.0.log", 31), ("worker-2-x-1.0.log", 29), ("other.log", 31)):
             (folder / name).touch()
             os.utime(folder / name, (then := time.time() - days * 86400, then))
+    (left := tmp_path / "left").mkdir()
+    (left / "worker-1-x-1.0.log").touch()
+    os.utime(left / "worker-1-x-1.0.log", (0, 0))
     with LocalExecutor(own, 1):
         pass
+    assert not left.exists()
     for folder in (tmp_path, beside):
         assert {path.name for path in folder.glob("*.log")} == {"worker-2-x-1.0.log", "other.log"}
 

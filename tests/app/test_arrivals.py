@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
@@ -275,3 +276,24 @@ def test_a_second_signal_gives_up_a_request_that_is_not_answered(tmp_path: Path,
             answers.set()
         looking[0].join(60)
         assert provider.answered == ["a"]
+
+
+def test_a_look_that_was_given_up_tells_nothing_when_it_finds_the_catalog_closed(
+    tmp_path: Path, ask, caplog: pytest.LogCaptureFixture
+):
+    make(tmp_path, ASKED, executor="inline")
+    asked, answers = threading.Event(), threading.Event()
+
+    def act() -> None:
+        asked.set()
+        answers.wait(60)
+
+    with Site.open(tmp_path) as site:
+        ask(act)
+        arrivals = arrivals_of(site)
+        looking = arrivals.begin()
+        assert asked.wait(60)
+        arrivals.stop(lambda: True)
+    answers.set()
+    wait([looking], 60)
+    assert looking.done() and "source failed" not in caplog.text
