@@ -46,8 +46,8 @@ class Model:
         self.groups: dict[int, list[Member]] = {}
         self.full: list[int] = []
 
-    def add(self, members: Sequence[Member]) -> None:
-        actions, after = decide(self.plan, self.partition, members)
+    def add(self, members: Sequence[Member], coming: Sequence[Member] = ()) -> None:
+        actions, after = decide(self.plan, self.partition, members, coming)
         numbers: dict[int, int] = {}
         for action in actions:
             number = numbers.get(action.group, action.group)
@@ -181,6 +181,54 @@ def test_in_order_one_by_one_or_all_at_once_is_the_same(numbers: list[int], size
     assert sorted(whole.orders()[:-1]) <= sorted(single.orders())
     assert sorted(whole.full) == list(range(1, len(whole.full) + 1)) or whole.partition.open is not None
     assert [o for o in single.orders() if len(o) == size] == [o for o in whole.orders() if len(o) == size]
+
+
+@given(batches(NUMBERS), st.integers(1, 7), st.integers(1, 5))
+def test_groups_are_the_same_in_whatever_order_members_come_that_are_under_way(
+    given_: list[list[int]], size: int, gap: int
+) -> None:
+    numbers = sorted(number for batch in given_ for number in batch)
+    runs = [[number] for number in numbers[:1]]
+    for a, b in pairwise(numbers):
+        if b - a > gap or len(runs[-1]) == size:
+            runs.append([])
+        runs[-1].append(b)
+    model, left = Model(GroupPlan("o", size=size, max_gap=gap)), set(numbers)
+    for batch in given_:
+        left -= set(batch)
+        model.add(members(*batch), members(*left))
+        assert model.partition.open or not model.partition.pending
+    assert sorted(model.orders()[group - 1] for group in model.full) == [r for r in runs if len(r) == size]
+    assert not model.partition.held
+    while model.partition.open:
+        model.end()
+    assert sorted(model.orders()) == runs
+
+
+@given(batches(NUMBERS), st.integers(1, 7), st.integers(1, 5), st.data())
+def test_what_is_under_way_and_does_not_come_is_waited_for_no_longer_than_it_is(
+    given_: list[list[int]], size: int, gap: int, data: st.DataObject
+) -> None:
+    model = Model(GroupPlan("o", size=size, max_gap=gap))
+    come = {number for batch in given_ for number in batch}
+    never = set(data.draw(st.lists(st.integers(0, 60), max_size=10))) - come
+    for batch in given_:
+        come -= set(batch)
+        model.add(members(*batch), members(*come, *never))
+        for orders in model.orders():
+            assert len(orders) <= size
+            assert all(b - a <= gap for a, b in pairwise(orders))
+        assert model.partition.open or not model.partition.pending
+    everyone = sorted(100 * number for batch in given_ for number in batch)
+    assert model.everyone() == everyone
+    model.add(())
+    waiting = model.partition.pending
+    model.add(())
+    assert model.partition.pending == waiting
+    while model.partition.open:
+        model.end()
+    assert model.everyone() == everyone
+    assert not model.partition.held
 
 
 @given(st.integers(0, 40), st.integers(1, 8), st.data(), st.booleans())
@@ -366,6 +414,27 @@ class Site:
         self.observe(*minutes, **attributes)
         return self.run("observation")
 
+    def begin(self) -> dict[str, Claimed]:
+        """Claim all ready observations, as many workers at once would."""
+        plan = self.definition.kinds["observation"]
+        claimed = self.catalog.write(lambda tx: tx.claim(plan, plan.stages["image"], 1000, lease=60, owner=1))
+        with self.catalog.read() as view:
+            return {view.item(one.item).key: one for one in claimed}
+
+    def end(self, claimed: Claimed, outcome: Outcome = Outcome.DONE) -> list[int]:
+        """End a claimed observation, and group what that completes or lets go on."""
+        plan = self.definition.kinds["observation"]
+        report = Report(claimed.work, claimed.token, outcome, began=self.now)
+
+        def complete(tx: Any) -> list[int]:
+            finished = tx.complete(plan, plan.stages["image"], [(claimed, report)])
+            done = grouping.gather(
+                tx, self.definition, "observation", "image", [item for _, item in finished.done]
+            )
+            return [*done, *grouping.go_on(tx, self.definition, "observation", finished.left)]
+
+        return self.catalog.write(complete)
+
     def due(self) -> list[Claimed]:
         return self.catalog.write(lambda tx: tx.claim_other(("dsa", "mosaic", GATHER), 10, lease=60, owner=1))
 
@@ -433,6 +502,57 @@ def test_ten_in_a_row_become_a_mosaic_in_time_order(sites: Any) -> None:
     assert site.mosaic("obs0015").id == group
     assert site.mosaic("obs0015").span == Span(T0, T0 + 960)
     assert site.run("mosaic") == []
+
+
+def test_whichever_worker_is_done_first_groups_are_the_same(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0)
+    site.observe(0, 5, 10, 15, 40, 45)
+    running = site.begin()
+    for minute in (5, 10, 45, 15, 0, 40):
+        site.end(running[f"obs{minute:04}"])
+    assert sorted(site.mosaics().values()) == [keys(0, 5), keys(10, 15), keys(40, 45)]
+    assert {site.states(key) for key in site.mosaics()} == {(Work.DONE, Work.READY)}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.HELD, Outcome.REJECTED])
+def test_a_place_is_kept_for_a_member_until_it_falls_out(sites: Any, outcome: Outcome) -> None:
+    site = sites(size=2, max_gap=360.0)
+    site.observe(0, 5, 10)
+    running = site.begin()
+    site.end(running["obs0005"])
+    assert site.end(running["obs0010"]) == []
+    assert site.mosaics() == {"obs0005": keys(5)}
+    (group,) = site.end(running["obs0000"], outcome)
+    assert site.mosaic("obs0005").id == group
+    assert site.mosaics() == {"obs0005": keys(5, 10)}
+
+
+def test_a_place_is_kept_while_work_is_tried_again_and_no_longer_than_the_group_waits(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0, timeout=900.0, on_timeout="process")
+    site.observe(0, 5, 10)
+    running = site.begin()
+    site.end(running["obs0005"])
+    site.end(running["obs0010"])
+    site.end(running["obs0000"], Outcome.TRANSIENT)
+    assert site.mosaics() == {"obs0005": keys(5)}
+    site.now += 901
+    (group,) = site.time_out()
+    assert site.mosaic("obs0005").id == group
+    assert site.mosaics() == {"obs0005": keys(5, 10)}
+    assert site.states("obs0005") == (Work.DONE, Work.READY)
+    assert site.run("observation") == []
+    assert site.mosaics() == {"obs0005": keys(5, 10), "obs0000": keys(0)}
+
+
+def test_a_place_is_kept_for_those_of_the_same_partition_alone(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0, by=("band",))
+    site.observe(0, 11, band="x")
+    site.observe(1, 5, 10, band="y")
+    running = site.begin()
+    site.end(running["obs0001"], Outcome.FAILED)
+    site.end(running["obs0005"])
+    assert len(site.end(running["obs0010"])) == 1
+    assert site.mosaics() == {"obs0005": keys(5, 10)}
 
 
 def test_a_member_that_is_made_again_is_not_grouped_again(sites: Any) -> None:
@@ -655,7 +775,9 @@ def test_items_are_grouped_as_they_are_registered_and_groups_of_groups_follow(si
 def test_a_kind_that_is_no_group_is_refused(sites: Any) -> None:
     site = sites(size=2)
     with pytest.raises(StateError, match="dsa/observation is no group of items"):
-        site.catalog.write(lambda tx: grouping._Grouping(tx, site.definition.kinds["observation"]))
+        site.catalog.write(
+            lambda tx: grouping._Grouping(tx, site.definition, site.definition.kinds["observation"])
+        )
 
 
 def test_two_processes_that_complete_at_once_make_no_group_too_many(sites: Any) -> None:

@@ -27,6 +27,23 @@ group = { of = "note", at = "hash", size = 3, order_by = "key", key = "trio-{key
 route = "collect"
 """
 
+CASES = """
+[pipeline]
+name = "plain"
+[sources.asked]
+kind = "submit"
+item = "case"
+[items.case]
+route = "trouble -> hash"
+time = "at"
+[items.case.stages.trouble]
+attempts = 3
+backoff = "500 ms"
+[items.pair]
+group = { of = "case", at = "hash", size = 2, max_gap = "6 min" }
+route = "collect"
+"""
+
 
 def watch(site: Site, until: Callable[[], bool], seconds: float = 60.0) -> None:
     """Watch until something is so."""
@@ -77,6 +94,30 @@ def test_files_arrive_become_items_and_groups(tmp_path: Path):
         assert [set(states(site, item.name).values()) for item in site.items(kind="trio")] == [{"done"}] * 3
         assert torn(site) == []
         assert len([event for event in site.events(limit=10_000) if event.type == "problem"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ({"does": "sleep", "seconds": 1.5}, [["c0", "c1"], ["c2", "c3"]]),
+        ({"does": "transient", "times": 9}, [["c1", "c2"]]),
+    ],
+    ids=["slow", "fails"],
+)
+def test_groups_do_not_depend_on_which_worker_is_done_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, object], expected: list[list[str]]
+):
+    monkeypatch.setenv("PLAIN_LOG", str(tmp_path / "runs.log"))
+    make(tmp_path, CASES)
+    count = sum(map(len, expected)) + (len(expected) == 1)
+    cases = [{"at": f"2025-06-14T00:{5 * number:02d}:00", "does": "write"} for number in range(count)]
+    cases[0] |= first
+    with Site.open(tmp_path) as site:
+        site.submit("case", [{"key": f"c{number}", "attributes": case} for number, case in enumerate(cases)])
+        site.run()
+        pairs = site.items(kind="pair")
+        assert sorted([one.key for one in site.show(pair.name).members] for pair in pairs) == expected
+        assert {states(site, pair.name)["collect"] for pair in pairs} == {"done"}
 
 
 def test_a_half_written_file_waits_until_it_is_whole(tmp_path: Path):

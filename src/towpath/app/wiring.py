@@ -42,7 +42,7 @@ from towpath.base.errors import SiteError
 from towpath.base.flushing import flush
 from towpath.base.signing import Signer
 from towpath.contracts import repository
-from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
+from towpath.contracts.catalog import Claimed, Finished, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Credentials, Executor, Output
 from towpath.contracts.notify import Sink
@@ -545,11 +545,16 @@ def _rare_collections() -> Iterator[None]:
 
 
 def gather(
-    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
+    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, finished: Finished
 ) -> None:
-    """Give items that have passed a stage to the groups that take them, in the completing transaction."""
-    if items and definition.groups_of(kind.name, stage.name):
-        group.gather(tx, definition, kind.name, stage.name, items)
+    """Give items that have passed a stage to the groups that take them, in the completing transaction.
+
+    Groups that kept a place for one that has not passed go on without it.
+    """
+    if finished.done and definition.groups_of(kind.name, stage.name):
+        group.gather(tx, definition, kind.name, stage.name, [item for _, item in finished.done])
+    if finished.left:
+        group.go_on(tx, definition, kind.name, finished.left)
 
 
 def _handoffs(definition: Definition) -> Iterator[StagePlan]:

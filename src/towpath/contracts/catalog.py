@@ -117,12 +117,13 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a completing transaction did: work rows that ended, by outcome, and items whose stage is now done.
+    """What a completing transaction did: work rows that ended, by outcome, and items whose stage is now done, or not.
 
     `dropped` are reports whose token or state no longer fits: someone else has the row.
     """
 
     done: tuple[tuple[int, int], ...] = ()  # (work, item)
+    left: tuple[int, ...] = ()  # items whose stage ended otherwise
     ended: Mapping[Outcome, int] = field(default_factory=dict)
     dropped: tuple[int, ...] = ()
     orphans: tuple[str, ...] = ()  # absolute paths made for nothing: equal content was there already
@@ -326,6 +327,12 @@ class View(PeopleView, Protocol):
 
     def newest(self, pipeline: str, kinds: Iterable[str], *, before: int = 0, limit: int = 100) -> list[Item]:
         """The newest items of these kinds of a pipeline, the newest first; those before one of a number."""
+
+    def nearest(self, pipeline: str, kind: str, moment: float, reach: float, limit: int) -> list[Item]:
+        """The items of a kind whose time begins nearest to a moment, at most `reach` seconds from it.
+
+        Up to `limit` before it, and as many from it on, of each length of time spans (`facets.LENGTHS`).
+        """
 
     def count_items(
         self,

@@ -136,6 +136,13 @@ class KindPlan:
         """The stages that need no other."""
         return tuple(stage for stage in self.stages.values() if not stage.before)
 
+    def before(self, stage: str) -> tuple[StagePlan, ...]:
+        """The stages that must have been passed before one, in topological order."""
+        names = set(self.stages[stage].before)
+        for one in sorted(self.stages.values(), key=lambda one: one.depth, reverse=True):
+            names |= set(one.before) if one.name in names else set()
+        return tuple(one for one in self.stages.values() if one.name in names)
+
     def placed(self, item: Item) -> Item:
         """The item with the time and the footprint that its attributes hold, where it has none yet.
 

@@ -1,7 +1,8 @@
 """Which group an item goes to: the pure decision, with the values it is made from.
 
 Promises that each member is in exactly the groups that the rule says, that no group exceeds its size, and that members
-are consecutive where the rule asks for it. Reads and writes nothing.
+are consecutive where the rule asks for it: the same groups whatever the order in which members come, as far as it is
+known which are under way. Reads and writes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -100,13 +101,18 @@ Action = Start | Extend | Late
 # ---- the decision
 
 
-def decide(plan: GroupPlan, partition: Partition, new: Sequence[Member]) -> tuple[list[Action], Partition]:
-    """What becomes of new members, and what is to be noted. Groups to be registered have negative numbers."""
-    return _Decision(plan, partition).take(new)
+def decide(
+    plan: GroupPlan, partition: Partition, new: Sequence[Member], coming: Sequence[Member] = ()
+) -> tuple[list[Action], Partition]:
+    """What becomes of new members, and what is to be noted. Groups to be registered have negative numbers.
+
+    `coming` are under way and not new yet: where members are consecutive, their places are kept free for them.
+    """
+    return _Decision(plan, partition, coming).take(new)
 
 
 class _Decision:
-    def __init__(self, plan: GroupPlan, partition: Partition) -> None:
+    def __init__(self, plan: GroupPlan, partition: Partition, coming: Sequence[Member]) -> None:
         self.plan, self.was, self.open = plan, partition, partition.open
         self.pool = list(partition.pending)
         self.carries = list(partition.carries)
@@ -114,12 +120,16 @@ class _Decision:
         self.held = list(partition.held)
         self.actions: list[Action] = []
         self.started = 0
+        is_in_line = plan.size and plan.max_gap and not plan.stride
+        self.coming = {member.item: member for member in coming} if is_in_line else {}
 
     def take(self, new: Sequence[Member]) -> tuple[list[Action], Partition]:
         seen = {member.item for member in self.pool} | set(self.held)
         fresh = [member for member in {m.item: m for m in new}.values() if member.item not in seen]
         self.pool += [member for member in sorted(fresh, key=_by_place) if not self._comes_late(member)]
         self.pool.sort(key=_by_place)
+        for item in [member.item for member in self.pool] + self.held + self._too_late():
+            self.coming.pop(item, None)
         while self.pool and (self._extend() or self._start()):
             pass
         after = Partition(
@@ -159,6 +169,11 @@ class _Decision:
             return "gain"
         return plan.late if plan.by or gap else ""
 
+    def _too_late(self) -> list[int]:
+        """Those under way that will come late: no place of another group is kept for them."""
+        closed = [(group, member) for group in self.closed for member in self.coming.values()]
+        return [member.item for group, member in closed if self._lateness(group, member)]
+
     # ---- the open group
     def _extend(self) -> bool:
         group = self.open
@@ -175,40 +190,59 @@ class _Decision:
         return True
 
     def _reachable(self, group: Group) -> list[Member]:
-        """The members that continue a group: those inside, then before it, then after it, as far as there is room."""
-        found = list(self.pool)
+        """The members that continue a group now."""
+        found = self._within_reach(group, self._line())
+        come = [member for member in found if member.item not in self.coming]
+        return self._within_reach(group, come) if len(come) < len(found) else come
+
+    def _line(self) -> list[Member]:
+        """The members in no group, and those that are under way, in order."""
+        return sorted([*self.pool, *self.coming.values()], key=_by_place) if self.coming else self.pool
+
+    def _within_reach(self, group: Group, line: Sequence[Member]) -> list[Member]:
+        """Those that continue a group: inside it, then before it, then after it, as far as there is room.
+
+        Of those before it, whole groups are left to themselves.
+        """
+        found = list(line)
         if self.plan.max_gap:
             begin, end = _number(group.begin), _number(group.end)
-            found = [member for member in self.pool if begin <= _number(member.order) <= end]
+            found = [member for member in line if begin <= _number(member.order) <= end]
             if not group.carried:
-                found += self._chain(reversed(self.pool), begin, -1)
-            found += self._chain(self.pool, end, 1)
+                before = self._chain(reversed(line), begin, -1)
+                found += before[: len(before) % self.plan.size] if self.plan.size else before
+            found += self._chain(line, end, 1)
         return found[: self.plan.size - group.count] if self.plan.size else found
 
     def _chain(self, members: Iterable[Member], edge: float, sign: int) -> list[Member]:
         found: list[Member] = []
+        begin = edge
         for member in members:
             order = _number(member.order)
-            if sign * (order - edge) <= 0:
+            if sign * (order - begin) <= 0:
                 continue
-            if len(found) == self.plan.size > 0 or not self._are_near(min(order, edge), max(order, edge)):
+            if not self._are_near(min(order, edge), max(order, edge)):
                 break
             found.append(member)
             edge = order
         return found
 
     def _are_near(self, low: float, high: float) -> bool:
-        """Whether two places in the order are consecutive: near, and no closed group lies between."""
+        """Whether two places in the order are consecutive: near, and no other group lies between."""
         if high - low > self.plan.max_gap:
             return False
-        return not any(low < _number(group.begin) and _number(group.end) < high for group in self.closed)
+        groups = (*self.closed, self.open) if self.open else self.closed
+        return not any(low < _number(group.begin) and _number(group.end) < high for group in groups)
 
     # ---- new groups
     def _start(self) -> bool:
         """Begin a group with the earliest run; beside an open group, only with a run that fills one."""
         for run in self._runs():
-            carry = self._carry_for(run)
-            members = [*carry, *run][: self.plan.size] if self.plan.size else run
+            come = self._first_of(run)
+            if not come:
+                continue
+            carry = self._carry_for(come)
+            members = [*carry, *come][: self.plan.size] if self.plan.size else come
             is_full = len(members) == self.plan.size
             if self.open is None or is_full:
                 self._begin(members, carry, is_full)
@@ -216,20 +250,33 @@ class _Decision:
         return False
 
     def _runs(self) -> Iterator[list[Member]]:
+        """What groups may be made of besides the open one, each as long as a group at most."""
+        line = self._line()
+        if self.coming and self.open:
+            kept = {member.item for member in self._within_reach(self.open, line)}
+            line = [member for member in line if member.item not in kept]
         run: list[Member] = []
-        for member in self.pool:
-            if (
-                run
-                and self.plan.max_gap
-                and not self._are_near(_number(run[-1].order), _number(member.order))
-            ):
+        for member in line:
+            if run and (len(run) == self.plan.size or not self._follows(run[-1], member)):
                 yield run
                 run = []
             run.append(member)
-            if len(run) == self.plan.size:
-                yield run  # enough to begin a group, whatever follows
-                return
-        yield run
+        if run:
+            yield run
+
+    def _first_of(self, run: Sequence[Member]) -> list[Member]:
+        """The first of a run that have come, as far as they are consecutive."""
+        found: list[Member] = []
+        for member in run:
+            if member.item in self.coming:
+                continue
+            if found and not self._follows(found[-1], member):
+                break
+            found.append(member)
+        return found
+
+    def _follows(self, former: Member, member: Member) -> bool:
+        return not self.plan.max_gap or self._are_near(_number(former.order), _number(member.order))
 
     def _carry_for(self, run: Sequence[Member]) -> tuple[Member, ...]:
         for carry in reversed(self.carries):

@@ -1,8 +1,9 @@
 """Group: items become a group of items, decided in the transaction that completes them.
 
 Promises that a member is in exactly the groups that its rule says, that no group exceeds its size, that a group's key
-comes from its first member and stays, and that a member that comes too late is held or revises, never lost. The slot
-(rule, partition) is locked while it decides. Never reads anything but the catalog.
+comes from its first member and stays, and that a member that comes too late is held or revises, never lost. Places of
+members that are under way are kept, so that it matters little which worker is done first. The slot (rule, partition) is
+locked while it decides. Never reads anything but the catalog.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ from towpath.contracts.grouping import (
 # ---- facts of members
 
 _Extent = tuple[float | None, float | None, tuple[float, float, float, float] | None]  # begin, end, box
+_SIDES = 4  # of how many partitions items may begin near one another, so that those under way are all found
 _OWN = frozenset({"key", "kind", "attributes", "registered", "time"})  # what is no attribute, or not first
 
 
@@ -106,8 +108,18 @@ def gather(
     """
     complete: list[int] = []
     for plan in definition.groups_of(kind, stage_name) if items else ():
-        done = _Grouping(tx, plan).add(items)
+        done = _Grouping(tx, definition, plan).add(items)
         complete += [*done, *gather(tx, definition, plan.name, "", done)]
+    return complete
+
+
+def go_on(tx: Transaction, definition: Definition, kind: str, items: Sequence[int]) -> list[int]:
+    """Items did not pass a stage: what waited because they were under way is grouped; returns complete groups."""
+    complete: list[int] = []
+    for plan in definition.kinds.values():
+        if plan.group and plan.group.of == kind and plan.group.size and plan.group.max_gap:
+            done = _Grouping(tx, definition, plan).go_on(items)
+            complete += [*done, *gather(tx, definition, plan.name, "", done)]
     return complete
 
 
@@ -117,7 +129,7 @@ def time_out(tx: Transaction, definition: Definition, claimed: Claimed) -> list[
     if (row.state, row.token) != (Work.RUNNING, claimed.token):
         return []  # it was closed or became complete meanwhile
     group = tx.item(claimed.item)
-    done = _Grouping(tx, definition.kinds[group.kind]).end(group, claimed)
+    done = _Grouping(tx, definition, definition.kinds[group.kind]).end(group, claimed)
     return [*done, *gather(tx, definition, group.kind, "", done)]
 
 
@@ -134,7 +146,7 @@ def close(tx: Transaction, definition: Definition, group: int, who: str, why: st
     if row is None or row.state in (Work.DONE, Work.REJECTED, Work.RETIRED):
         raise StateError(f"{item.name} is no open group; `towpath show` tells its members and state")
     tx.event("closed", item=group, stage=GATHER, who=who, why=why)
-    done = _Grouping(tx, definition.kinds[item.kind]).end(item)
+    done = _Grouping(tx, definition, definition.kinds[item.kind]).end(item)
     return [*done, *gather(tx, definition, item.kind, "", done)]
 
 
@@ -147,7 +159,7 @@ def admit(tx: Transaction, definition: Definition, group: int, member: int, who:
         If it is no item that the group takes, or the group has its full size.
     """
     item, newcomer = tx.item(group), tx.item(member)
-    grouping = _Grouping(tx, definition.kinds[item.kind])
+    grouping = _Grouping(tx, definition, definition.kinds[item.kind])
     of, size = grouping.plan.of, grouping.plan.size
     if (newcomer.pipeline, newcomer.kind) != (item.pipeline, of):
         raise StateError(f"{newcomer.name} is no {of}, and {item.name} is a group of those")
@@ -163,10 +175,11 @@ def admit(tx: Transaction, definition: Definition, group: int, member: int, who:
 class _Grouping:
     """The groups of one kind in one transaction: slots are locked sorted by partition, then items, then work."""
 
-    def __init__(self, tx: Transaction, kind: KindPlan) -> None:
+    def __init__(self, tx: Transaction, definition: Definition, kind: KindPlan) -> None:
         if kind.group is None:
             raise StateError(f"{kind.pipeline}/{kind.name} is no group of items")
         self.tx, self.kind, self.plan = tx, kind, kind.group
+        self.of = definition.kinds[kind.group.of]
         self.rule = f"group {kind.pipeline}/{kind.name}"
         self.now = tx.now()
         self.complete: list[int] = []
@@ -177,6 +190,18 @@ class _Grouping:
         fresh = self._ungrouped(items)
         for partition, members in sorted(self._partitions(fresh).items()):
             self._decide(self.tx.slot(self.rule, partition), members)
+        return self.complete
+
+    def go_on(self, items: Sequence[int]) -> list[int]:
+        """Group what waits in the partitions of these items."""
+        partitions = set()
+        for item in items:
+            with suppress(LookupError, ValueError):
+                partitions.add(self._place(self.tx.item(item))[0])
+        for partition in sorted(partitions):
+            slot = self.tx.slot(self.rule, partition)
+            if _load(slot.data).pending:
+                self._decide(slot, ())
         return self.complete
 
     def _ungrouped(self, items: Sequence[int]) -> list[int]:
@@ -196,17 +221,21 @@ class _Grouping:
             return {_name([]): [Member(None, item, self.now) for item in items]}
         found: dict[str, list[Member]] = {}
         for number in items:
-            facts = facts_of(self.tx.item(number))
             try:
-                values = [lookup(facts, name) for name in self.plan.by]
-                member = Member(order_of(self.plan, facts), number, self.now)
+                partition, member = self._place(self.tx.item(number))
             except LookupError as error:
                 self._refuse(number, f"it has no {error.args[0]!r}, which groups are told apart by")
             except ValueError as error:
                 self._refuse(number, str(error))
             else:
-                found.setdefault(_name(values), []).append(member)
+                found.setdefault(partition, []).append(member)
         return found
+
+    def _place(self, item: Item) -> tuple[str, Member]:
+        """The partition that an item belongs to, and it as a member. Raises `LookupError` or `ValueError`."""
+        facts = facts_of(item)
+        partition = _name([lookup(facts, name) for name in self.plan.by])
+        return partition, Member(order_of(self.plan, facts), item.id, self.now)
 
     def _all_fit(self, count: int) -> bool:
         """Whether nothing is to be chosen: one partition, any order, room for all. Then no item needs to be read."""
@@ -220,9 +249,11 @@ class _Grouping:
             "problem", item=item, stage=self.plan.at, why=f"cannot be grouped as {self.kind.name}: {why}"
         )
 
-    def _decide(self, slot: Slot, members: Sequence[Member]) -> None:
+    def _decide(self, slot: Slot, members: Sequence[Member], *, waits: bool = True) -> None:
+        """Group the members, and those that wait. With `waits`, places of what is under way are kept."""
         before = self._with_begun(_load(slot.data))
-        actions, after = decide(self.plan, before, members)
+        coming = self._coming(slot.partition, before, members) if waits else ()
+        actions, after = decide(self.plan, before, members, coming)
         numbers: dict[int, int] = {}
         counts = {before.open.item: before.open.count} if before.open else {}
         for action in actions:
@@ -237,6 +268,44 @@ class _Grouping:
         waiting = {member.item for member in after.pending} & {member.item for member in members}
         for item in sorted(waiting):
             self.tx.event("pending", item=item, stage=self.plan.at, kind=self.kind.name)
+
+    def _coming(self, partition: str, before: Partition, members: Sequence[Member]) -> list[Member]:
+        """Who is under way to this partition: on whom work is done, or about to be, that leads to the stage `at`."""
+        plan, opened = self.plan, before.open
+        is_in_time = plan.size and plan.max_gap and plan.order_by.startswith("time.")
+        if not is_in_time or plan.stride or plan.at not in self.of.stages:
+            return []
+        edges = [member.order for member in members] + ([opened.begin] if opened else [])
+        edges = edges or [member.order for member in before.pending[:1]]
+        reach = plan.size * plan.max_gap
+        count = (_SIDES if plan.by else 1) * plan.size + len(members) + (opened.count if opened else 0)
+        items: dict[int, Item] = {}
+        for place in _far_apart((edge for edge in edges if isinstance(edge, int | float)), reach):
+            near = self.tx.nearest(self.of.pipeline, self.of.name, place, reach, count)
+            items.update((item.id, item) for item in near)
+        for member in (*members, *before.pending):
+            items.pop(member.item, None)
+        found = []
+        for item in self._under_way(list(items.values())):
+            with suppress(LookupError, ValueError):
+                own, member = self._place(item)
+                found += [member] if own == partition else []
+        return found
+
+    def _under_way(self, items: Sequence[Item]) -> list[Item]:
+        """Those that have not passed, and on which work is being done, or is ready to be done, that leads to it."""
+        ways = {stage.name for stage in self.of.before(self.plan.at)}
+        rows = self.tx.work([item.id for item in items])
+        moving = []
+        for item in items:
+            states = {row.stage: row.state for row in rows[item.id]}
+            is_left = states.get(self.plan.at) in (Work.WAITING, Work.READY, Work.RUNNING)
+            if is_left and any(
+                states.get(name) in (Work.READY, Work.RUNNING) for name in (*ways, self.plan.at)
+            ):
+                moving.append(item)
+        fresh = set(self._ungrouped([item.id for item in moving]))
+        return [item for item in moving if item.id in fresh]
 
     def _with_begun(self, partition: Partition) -> Partition:
         """The closed groups that may still gain a member, with whether work on them has begun."""
@@ -327,9 +396,17 @@ class _Grouping:
     # ---- the group ends, full or not
     def end(self, group: Item, claimed: Claimed | None = None) -> list[int]:
         """Its time is over (`claimed` is its `GATHER` row), or a person closed it: then it is processed."""
-        slot = self.tx.slot(self.rule, _name([lookup(group.attributes, name) for name in self.plan.by]))
+        partition_name = _name([lookup(group.attributes, name) for name in self.plan.by])
+        slot = self.tx.slot(self.rule, partition_name)
         partition = _load(slot.data)
         ended = partition.open if partition.open and partition.open.item == group.id else None
+        if claimed is not None and ended and partition.pending:
+            self._decide(slot, (), waits=False)  # what place was kept for others is late as well
+            if group.id in self.complete:
+                return self.complete
+            slot = self.tx.slot(self.rule, partition_name)
+            partition = _load(slot.data)
+            ended = partition.open
         outcome, reason = Outcome.DONE, ""
         if claimed is not None:
             outcome, reason = judge_time_out(
@@ -367,6 +444,15 @@ class _Grouping:
         self.tx.add_members(group.id, [member])
         self._settle(group.id)
         self._revise(group.id)
+
+
+def _far_apart(places: Iterable[float], reach: float) -> list[float]:
+    """So few of these places that none is farther than `reach` behind one of them."""
+    found: list[float] = []
+    for place in sorted(places):
+        if not found or place > found[-1] + reach:
+            found.append(place)
+    return found
 
 
 def _name(values: Sequence[Any]) -> str:

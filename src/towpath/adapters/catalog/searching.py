@@ -134,6 +134,22 @@ class ItemSearch(Session):
         ]
         return self._newest_first(sorted(ids, reverse=True)[:limit])
 
+    def nearest(self, pipeline: str, kind: str, moment: float, reach: float, limit: int) -> list[Item]:
+        """The items of a kind whose time begins nearest to a moment: each length of spans is an index of its own."""
+        sides = (
+            ("begins >= ? AND begins < ?", "DESC", (moment - reach, moment)),
+            ("begins >= ? AND begins <= ?", "ASC", (moment, moment + reach)),
+        )
+        branches, values = list[str](), list[Any]()
+        for length in (*facets.LENGTHS, facets.LONGER):
+            for clause, order, bounds in sides:
+                branches.append(
+                    f"SELECT id FROM (SELECT id FROM items WHERE {facets.LENGTH} = ? AND {clause} AND pipeline = ? "
+                    f"AND kind = ? ORDER BY begins {order} LIMIT ?) AS side_{len(branches)}"
+                )
+                values += [length, *bounds, pipeline, kind, limit]
+        return self._items_of(sorted({row[0] for row in self.rows(" UNION ALL ".join(branches), values)}))
+
     def _newest_first(self, ids: Sequence[int]) -> list[Item]:
         """Items by their numbers, the highest first: they are read in chunks, which must be in the order of each."""
         return self._items_of(ids[::-1])[::-1]

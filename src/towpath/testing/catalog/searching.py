@@ -143,6 +143,28 @@ class SearchSuite(Base):
                 assert view.newest(PIPELINE, [kind], limit=1000) == alone
             assert view.newest("another", kinds) == view.newest(PIPELINE, []) == []
 
+    def test_the_nearest_are_those_that_begin_next_before_and_after(self, bench: MakeBench) -> None:
+        """Of each length of spans so many on either side, within reach; of one kind."""
+        b = filled(bench)
+        with b.catalog.read() as view:
+            every = [item for item in view.items(kind="item", limit=1000) if item.span]
+            moment = START + 10 * MINUTE
+
+            def begins(item: Item) -> float:
+                return item.span.begin if item.span else 0.0
+
+            for reach, limit in ((DAY, 100), (3 * MINUTE, 100), (0.0, 100), (DAY, 2), (DAY, 1)):
+                expected = set()
+                for lengths in ((0.0, 1.0), (MINUTE,), (DAY,), (YEAR,)):
+                    alike = [one for one in every if one.span and one.span.end - one.span.begin in lengths]
+                    near = [one for one in alike if abs(begins(one) - moment) <= reach]
+                    before = [one.id for one in sorted(near, key=begins) if begins(one) < moment]
+                    after = [one.id for one in sorted(near, key=begins) if begins(one) >= moment]
+                    expected |= {*before[-limit:], *after[:limit]}
+                found = view.nearest(PIPELINE, "item", moment, reach, limit)
+                assert [one.id for one in found] == sorted(expected), (reach, limit)
+            assert view.nearest("another", "item", moment, DAY, 9) == []
+
     def test_pages_of_any_size_have_the_newest_first(self, bench: MakeBench) -> None:
         """Rows are read in chunks; a page may be longer than one."""
         b = bench(ITEM)
