@@ -136,7 +136,7 @@ class KindPlan:
         """The stages that need no other."""
         return tuple(stage for stage in self.stages.values() if not stage.before)
 
-    def before(self, stage: str) -> tuple[StagePlan, ...]:
+    def upstream(self, stage: str) -> tuple[StagePlan, ...]:
         """The stages that must have been passed before one, in topological order."""
         names = set(self.stages[stage].before)
         for one in sorted(self.stages.values(), key=lambda one: one.depth, reverse=True):

@@ -294,7 +294,7 @@ class _Grouping:
 
     def _under_way(self, items: Sequence[Item]) -> list[Item]:
         """Those that have not passed, and on which work is being done, or is ready to be done, that leads to it."""
-        ways = {stage.name for stage in self.of.before(self.plan.at)}
+        ways = {stage.name for stage in self.of.upstream(self.plan.at)}
         rows = self.tx.work([item.id for item in items])
         moving = []
         for item in items:
