@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -383,14 +384,14 @@ class Site:
         catalog.write(lambda tx: tx.set_definition(self.definition))
         return catalog
 
-    def observe(self, *minutes: float, **attributes: Any) -> list[int]:
+    def observe(self, *minutes: float, lasts: float = 1.0, **attributes: Any) -> list[int]:
         items = [
             Item(
                 "dsa",
                 "observation",
                 f"obs{minute:04g}",
                 attributes,
-                Span(T0 + 60 * minute, T0 + 60 * minute + 60),
+                Span(T0 + 60 * minute, T0 + 60 * (minute + lasts)),
             )
             for minute in minutes
         ]
@@ -422,18 +423,28 @@ class Site:
             return {view.item(one.item).key: one for one in claimed}
 
     def end(self, claimed: Claimed, outcome: Outcome = Outcome.DONE) -> list[int]:
-        """End a claimed observation, and group what that completes or lets go on."""
+        """End a claimed observation, and group what that completes."""
         plan = self.definition.kinds["observation"]
         report = Report(claimed.work, claimed.token, outcome, began=self.now)
 
         def complete(tx: Any) -> list[int]:
             finished = tx.complete(plan, plan.stages["image"], [(claimed, report)])
-            done = grouping.gather(
-                tx, self.definition, "observation", "image", [item for _, item in finished.done]
-            )
-            return [*done, *grouping.go_on(tx, self.definition, "observation", finished.left)]
+            done = [item for _, item in finished.done]
+            return grouping.gather(tx, self.definition, "observation", "image", done)
 
         return self.catalog.write(complete)
+
+    def tend(self) -> list[int]:
+        """Group who waited for one that is under way no more, as the daemon does now and then."""
+        with self.catalog.read() as view:
+            found = grouping.waiting(view, self.definition)
+        return [
+            group
+            for kind, partition in found
+            for group in self.catalog.write(
+                lambda tx, k=kind, p=partition: grouping.go_on(tx, self.definition, k, p)
+            )
+        ]
 
     def due(self) -> list[Claimed]:
         return self.catalog.write(lambda tx: tx.claim_other(("dsa", "mosaic", GATHER), 10, lease=60, owner=1))
@@ -514,6 +525,102 @@ def test_whichever_worker_is_done_first_groups_are_the_same(sites: Any) -> None:
     assert {site.states(key) for key in site.mosaics()} == {(Work.DONE, Work.READY)}
 
 
+@pytest.mark.parametrize("order_by", ["time.begin", "time.mid", "time.end"])
+@pytest.mark.parametrize(
+    ("size", "gap", "step", "workers", "lasts"),
+    [
+        (2, 6.0, 5.0, 4, 1.0),
+        (3, 6.0, 1.0, 8, 1.0),
+        (10, 10.0, 5.0, 16, 5.2),
+        (3, 6.0, 4.0, 24, 1.0),
+        (2, 6.0, 5.0, 5, 60.0),
+    ],
+)
+def test_groups_are_the_same_in_whatever_order_workers_end(
+    sites: Any, order_by: str, size: int, gap: float, step: float, workers: int, lasts: float
+) -> None:
+    site, random = sites(size=size, max_gap=60 * gap, order_by=order_by), Random(size * workers)
+    count = 4 * size
+    minutes = [step * number for number in range(count)]
+    site.observe(*minutes, lasts=lasts)
+    site.observe(
+        *(minute + 0.25 for minute in minutes[:size]), lasts=lasts
+    )  # short ones that failed among them
+    running = site.begin()
+    for key, claimed in list(running.items()):
+        if key.endswith(".25"):
+            site.end(running.pop(key), Outcome.FAILED)
+            assert claimed
+    left = sorted(running, key=lambda key: float(key.removeprefix("obs")))
+    while left:
+        site.end(running[left.pop(random.randrange(min(len(left), workers)))])
+    whole = [
+        [f"obs{minute:04g}" for minute in minutes[first : first + size]] for first in range(0, count, size)
+    ]
+    assert sorted(site.mosaics().values()) == sorted(whole)
+    assert {site.states(key) for key in site.mosaics()} == {(Work.DONE, Work.READY)}
+
+
+def test_places_are_kept_in_many_partitions_at_once(sites: Any) -> None:
+    site, bands = sites(size=2, max_gap=360.0, by=("band",)), range(16)
+    for band in bands:
+        site.observe(*(minute + band / 100 for minute in (0, 5, 10, 15)), band=band)
+    running = site.begin()
+    for minute in (5, 10, 15, 0):
+        for band in bands:
+            site.end(running[f"obs{minute + band / 100:04g}"])
+    assert sorted(len(members_) for members_ in site.mosaics().values()) == [2] * 32
+
+
+def test_a_place_is_kept_whatever_becomes_of_others(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0, timeout=900.0, on_timeout="process")
+    site.observe(0, 1000, 1005, 1010, 1015, 3000)
+    running = site.begin()
+    for minute in (0, 1005, 1010, 3000):
+        site.end(running[f"obs{minute:04}"])
+    site.now += 901
+    assert len(site.time_out()) == 1  # that of obs0000
+    site.end(running["obs1000"])
+    site.end(running["obs1015"])
+    found = site.mosaics()
+    assert sorted(found.values()) == [keys(0), keys(1000, 1005), keys(1010, 1015), keys(3000)]
+
+
+def test_a_person_closes_a_group_with_what_waits_beside_it(sites: Any) -> None:
+    site = sites(size=3, max_gap=360.0)
+    site.observe(0, 5, 10, 15)
+    running = site.begin()
+    for minute in (5, 10, 15):
+        site.end(running[f"obs{minute:04}"])
+    assert site.mosaics() == {"obs0005": keys(5, 10)}
+    assert site.close(site.mosaic("obs0005").id) == [site.mosaic("obs0005").id]
+    assert site.mosaics() == {"obs0005": keys(5, 10, 15)}
+
+
+@pytest.mark.parametrize("how", ["held", "stopped", "poisoned"])
+def test_a_place_is_kept_no_longer_for_what_somebody_took_away(sites: Any, how: str) -> None:
+    site = sites(size=2, max_gap=360.0)
+    (first, *_) = site.observe(0, 5, 10)
+    running = site.begin()
+    site.end(running["obs0005"])
+    site.end(running["obs0010"])
+    assert site.tend() == []
+    row = running["obs0000"].work
+    if how == "held":
+        site.end(running["obs0000"], Outcome.TRANSIENT)
+        site.catalog.write(lambda tx: tx.hold([row], "ada"))
+    elif how == "stopped":
+        site.catalog.write(lambda tx: tx.stop([row], "ada"))
+    else:
+        for _ in range(4):
+            site.now += 61
+            site.begin()
+    with site.catalog.read() as view:
+        assert view.work([first])[first][0].state == Work(how)
+    assert len(site.tend()) == 1
+    assert site.mosaics() == {"obs0005": keys(5, 10)}
+
+
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.HELD, Outcome.REJECTED])
 def test_a_place_is_kept_for_a_member_until_it_falls_out(sites: Any, outcome: Outcome) -> None:
     site = sites(size=2, max_gap=360.0)
@@ -522,7 +629,9 @@ def test_a_place_is_kept_for_a_member_until_it_falls_out(sites: Any, outcome: Ou
     site.end(running["obs0005"])
     assert site.end(running["obs0010"]) == []
     assert site.mosaics() == {"obs0005": keys(5)}
-    (group,) = site.end(running["obs0000"], outcome)
+    assert site.tend() == []
+    assert site.end(running["obs0000"], outcome) == []
+    (group,) = site.tend()
     assert site.mosaic("obs0005").id == group
     assert site.mosaics() == {"obs0005": keys(5, 10)}
 

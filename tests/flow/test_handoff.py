@@ -77,8 +77,8 @@ class Desk:
         report = self.service(self.kind, self.stage, claimed)
 
         def transact(tx: Any) -> None:
-            finished = tx.complete(self.kind, self.stage, [(claimed, report)])
-            handoff.accepted(tx, self.definition, self.kind, self.stage, finished)
+            done = tx.complete(self.kind, self.stage, [(claimed, report)]).done
+            handoff.accepted(tx, self.definition, self.kind, self.stage, [item for _, item in done])
 
         self.catalog.write(transact)
         return report

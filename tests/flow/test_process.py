@@ -307,10 +307,10 @@ def test_a_service_that_fails_is_a_failed_run(tmp_path: Path, site: Site, execut
     process.close()
 
 
-def _gather(tx, definition, kind, stage, finished) -> None:
+def _gather(tx, definition, kind, stage, items) -> None:
     from towpath.flow import group  # optional: what the site does after each stage
 
-    group.gather(tx, definition, kind.name, stage.name, [item for _, item in finished.done])
+    group.gather(tx, definition, kind.name, stage.name, items)
 
 
 def test_a_chore_that_fails_is_told_on_its_row(site: Site, executor: Slow):

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from towpath.base.errors import SiteError
 from towpath.base.flushing import flush
 from towpath.base.signing import Signer
 from towpath.contracts import repository
-from towpath.contracts.catalog import Claimed, Finished, LoadedCatalog, Transaction
+from towpath.contracts.catalog import Claimed, LoadedCatalog, Transaction
 from towpath.contracts.definition import GATHER, Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Credentials, Executor, Output
 from towpath.contracts.notify import Sink
@@ -331,9 +332,9 @@ class Parts:
 
         reaper = Reaper(self.records.warrants)
 
-        def tell() -> bool:
-            is_behind = reaper.tend()
-            return notifier.tell() or is_behind
+        def tend() -> bool:
+            is_behind = [reaper.tend(), self._regroup(), notifier.tell()]
+            return any(is_behind)
 
         process = Process(
             self.catalog,
@@ -367,7 +368,7 @@ class Parts:
             session.host,
             definitions=lambda: self.definitions,
             reload=self._look_around,
-            tell=tell,
+            tend=tend,
             chores=lambda: [queue for queue in chores() if queue[1] == "message"],
             no_room=lambda: self.no_room() or process.short,
             only=only,
@@ -516,6 +517,19 @@ class Parts:
 
         return chores
 
+    def _regroup(self) -> bool:
+        """Group those who waited because a place was kept for another, who is under way no more; whether there were any."""
+        some = False
+        for definition in list(self.definitions.values()):
+            with self.catalog.read() as view:
+                waiting = group.waiting(view, definition)
+            for kind, partition in waiting:
+                self.catalog.write(
+                    partial(group.go_on, definition=definition, kind=kind, partition=partition)
+                )
+            some = some or bool(waiting)
+        return some
+
     def _time_out(self, definition: Definition, kind: KindPlan) -> Chore:
         """What is done when an item is not complete in time: a group's, or a folder source's."""
         plan = next((plan for plan in definition.sources.values() if plan.item == kind.name), None)
@@ -545,16 +559,11 @@ def _rare_collections() -> Iterator[None]:
 
 
 def gather(
-    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, finished: Finished
+    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
 ) -> None:
-    """Give items that have passed a stage to the groups that take them, in the completing transaction.
-
-    Groups that kept a place for one that has not passed go on without it.
-    """
-    if finished.done and definition.groups_of(kind.name, stage.name):
-        group.gather(tx, definition, kind.name, stage.name, [item for _, item in finished.done])
-    if finished.left:
-        group.go_on(tx, definition, kind.name, finished.left)
+    """Give items that have passed a stage to the groups that take them, in the completing transaction."""
+    if items and definition.groups_of(kind.name, stage.name):
+        group.gather(tx, definition, kind.name, stage.name, items)
 
 
 def _handoffs(definition: Definition) -> Iterator[StagePlan]:

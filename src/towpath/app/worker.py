@@ -53,9 +53,9 @@ class Worker:
         Looks at the sources.
     reload
         Looks whether a pipeline file changed; called about once a second while watching.
-    tell
-        Tells whoever wants to know what happened; called about once a second and when nothing else is to be done.
-        Whether anything is left to be told.
+    tend
+        Does what is to be done now and then, and tells whoever wants to know what happened; called about once a second and
+        when nothing else is to be done. Whether there was anything, or something is left.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Worker:
         *,
         definitions: Callable[[], Mapping[str, Definition]],
         reload: Callable[[], object] = lambda: None,
-        tell: Callable[[], bool] = lambda: False,
+        tend: Callable[[], bool] = lambda: False,
         chores: Callable[[], Iterable[tuple[str, str, str]]] = tuple,
         no_room: Callable[[], str] = lambda: "",
         only: Sequence[int] | None = None,
     ) -> None:
         self._catalog, self._process, self._arrivals, self._host = catalog, process, arrivals, host
         self._definitions, self._reload, self._chores, self._only = definitions, reload, chores, only
-        self._no_room, self._tell, self._is_behind = no_room, tell, False
+        self._no_room, self._tend_to, self._is_behind = no_room, tend, False
         self._stop, self._kill = threading.Event(), threading.Event()
 
     def stop(self) -> None:
@@ -135,14 +135,14 @@ class Worker:
         return 0
 
     def _tend(self) -> None:
-        """Free what dead processes of this host held, let nothing wait for an hour that the clock was set back by, tell."""
+        """Free what dead processes of this host held, let nothing wait for an hour that the clock was set back by; the rest."""
         bury(self._catalog, self._host)
         with self._catalog.read() as view:
             is_behind = view.behind() > 0
         if is_behind:
             seconds = self._catalog.write(lambda tx: tx.follow_clock())
             log.warning("the clock was set back by %.0f s; what is due moves with it", seconds)
-        self._is_behind = self._tell()
+        self._is_behind = self._tend_to()
 
     def _pause(self, patience: float, *, settling: bool) -> float | None:
         """Seconds until there may be something to do, None if there is nothing within our patience."""

@@ -117,13 +117,12 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a completing transaction did: work rows that ended, by outcome, and items whose stage is now done, or not.
+    """What a completing transaction did: work rows that ended, by outcome, and items whose stage is now done.
 
     `dropped` are reports whose token or state no longer fits: someone else has the row.
     """
 
     done: tuple[tuple[int, int], ...] = ()  # (work, item)
-    left: tuple[int, ...] = ()  # items whose stage ended otherwise
     ended: Mapping[Outcome, int] = field(default_factory=dict)
     dropped: tuple[int, ...] = ()
     orphans: tuple[str, ...] = ()  # absolute paths made for nothing: equal content was there already
@@ -290,8 +289,8 @@ class View(PeopleView, Protocol):
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
-    def noted(self, rule: str) -> dict[str, Mapping[str, Any]]:
-        """What is noted in the slots of a rule, by partition."""
+    def noted(self, rule: str, *, part: str = "") -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition; with `part`, of those whose JSON text has it."""
 
     def find(self, pipeline: str, kind: str, key: str) -> Item | None:
         """The item of this key, if it is known."""
@@ -328,10 +327,20 @@ class View(PeopleView, Protocol):
     def newest(self, pipeline: str, kinds: Iterable[str], *, before: int = 0, limit: int = 100) -> list[Item]:
         """The newest items of these kinds of a pipeline, the newest first; those before one of a number."""
 
-    def nearest(self, pipeline: str, kind: str, moment: float, reach: float, limit: int) -> list[Item]:
-        """The items of a kind whose time begins nearest to a moment, at most `reach` seconds from it.
+    def under_way(
+        self,
+        kind: KindPlan,
+        stage: str,
+        since: float,
+        until: float,
+        *,
+        moment: str = "mid",
+        limit: int = 1000,
+    ) -> list[Item]:
+        """Items that have not passed a stage yet: its work waits, is ready or runs.
 
-        Up to `limit` before it, and as many from it on, of each length of time spans (`facets.LENGTHS`).
+        All of those the begin, mid or end of whose time lies from `since` to `until`, and some others that begin before
+        that; of more than `limit` of one length, the last ones. Items without a time are none of them.
         """
 
     def count_items(

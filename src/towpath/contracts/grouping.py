@@ -111,6 +111,11 @@ def decide(
     return _Decision(plan, partition, coming).take(new)
 
 
+def fill(plan: GroupPlan, partition: Partition) -> tuple[list[Action], Partition]:
+    """The open group is to end: it takes who waits beside it, and keeps no place."""
+    return _Decision(plan, partition, ()).fill()
+
+
 class _Decision:
     def __init__(self, plan: GroupPlan, partition: Partition, coming: Sequence[Member]) -> None:
         self.plan, self.was, self.open = plan, partition, partition.open
@@ -132,6 +137,14 @@ class _Decision:
             self.coming.pop(item, None)
         while self.pool and (self._extend() or self._start()):
             pass
+        return self._decided()
+
+    def fill(self) -> tuple[list[Action], Partition]:
+        while self._extend():
+            pass
+        return self._decided()
+
+    def _decided(self) -> tuple[list[Action], Partition]:
         after = Partition(
             self.open,
             tuple(self.pool),

@@ -6,7 +6,7 @@ members that are under way are kept, so that it matters little which worker is d
 locked while it decides. Never reads anything but the catalog.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,11 +18,12 @@ from towpath.base.model import Item
 from towpath.base.spacetime import Box, Span, cover, hull
 from towpath.base.states import Outcome, Work
 from towpath.base.template import lookup, render
-from towpath.contracts.catalog import Claimed, Outline, Slot, Transaction
+from towpath.contracts.catalog import Claimed, Outline, Slot, Transaction, View
 from towpath.contracts.definition import GATHER, Definition, GroupPlan, KindPlan
 from towpath.contracts.executor import Report
 from towpath.contracts.grouping import (
     KEPT,
+    Action,
     Extend,
     Group,
     Late,
@@ -31,15 +32,17 @@ from towpath.contracts.grouping import (
     Partition,
     Start,
     decide,
+    fill,
     grown,
     judge_time_out,
     rank,
 )
+from towpath.flow.underway import UnderWay, keeps_places
 
 # ---- facts of members
 
 _Extent = tuple[float | None, float | None, tuple[float, float, float, float] | None]  # begin, end, box
-_SIDES = 4  # of how many partitions items may begin near one another, so that those under way are all found
+_SOME_PENDING = '"pending":[{'  # in the text of a partition in which members wait
 _OWN = frozenset({"key", "kind", "attributes", "registered", "time"})  # what is no attribute, or not first
 
 
@@ -108,19 +111,25 @@ def gather(
     """
     complete: list[int] = []
     for plan in definition.groups_of(kind, stage_name) if items else ():
-        done = _Grouping(tx, definition, plan).add(items)
+        done = _Making(tx, definition, plan).add(items)
         complete += [*done, *gather(tx, definition, plan.name, "", done)]
     return complete
 
 
-def go_on(tx: Transaction, definition: Definition, kind: str, items: Sequence[int]) -> list[int]:
-    """Items did not pass a stage: what waited because they were under way is grouped; returns complete groups."""
-    complete: list[int] = []
-    for plan in definition.kinds.values():
-        if plan.group and plan.group.of == kind and plan.group.size and plan.group.max_gap:
-            done = _Grouping(tx, definition, plan).go_on(items)
-            complete += [*done, *gather(tx, definition, plan.name, "", done)]
-    return complete
+def waiting(view: View, definition: Definition) -> list[tuple[KindPlan, str]]:
+    """Where members wait who would be grouped now: a place was kept for one that is under way no more; kind and partition."""
+    found = []
+    for kind in definition.kinds.values():
+        grouping = _Grouping(view, definition, kind) if kind.group else None
+        for partition in grouping.stale() if grouping else ():
+            found.append((kind, partition))
+    return found
+
+
+def go_on(tx: Transaction, definition: Definition, kind: KindPlan, partition: str) -> list[int]:
+    """Group who waits in a partition; returns complete groups."""
+    done = _Making(tx, definition, kind).go_on(partition)
+    return [*done, *gather(tx, definition, kind.name, "", done)]
 
 
 def time_out(tx: Transaction, definition: Definition, claimed: Claimed) -> list[int]:
@@ -129,7 +138,7 @@ def time_out(tx: Transaction, definition: Definition, claimed: Claimed) -> list[
     if (row.state, row.token) != (Work.RUNNING, claimed.token):
         return []  # it was closed or became complete meanwhile
     group = tx.item(claimed.item)
-    done = _Grouping(tx, definition, definition.kinds[group.kind]).end(group, claimed)
+    done = _Making(tx, definition, definition.kinds[group.kind]).end(group, claimed)
     return [*done, *gather(tx, definition, group.kind, "", done)]
 
 
@@ -146,7 +155,7 @@ def close(tx: Transaction, definition: Definition, group: int, who: str, why: st
     if row is None or row.state in (Work.DONE, Work.REJECTED, Work.RETIRED):
         raise StateError(f"{item.name} is no open group; `towpath show` tells its members and state")
     tx.event("closed", item=group, stage=GATHER, who=who, why=why)
-    done = _Grouping(tx, definition, definition.kinds[item.kind]).end(item)
+    done = _Making(tx, definition, definition.kinds[item.kind]).end(item)
     return [*done, *gather(tx, definition, item.kind, "", done)]
 
 
@@ -159,7 +168,7 @@ def admit(tx: Transaction, definition: Definition, group: int, member: int, who:
         If it is no item that the group takes, or the group has its full size.
     """
     item, newcomer = tx.item(group), tx.item(member)
-    grouping = _Grouping(tx, definition, definition.kinds[item.kind])
+    grouping = _Making(tx, definition, definition.kinds[item.kind])
     of, size = grouping.plan.of, grouping.plan.size
     if (newcomer.pipeline, newcomer.kind) != (item.pipeline, of):
         raise StateError(f"{newcomer.name} is no {of}, and {item.name} is a group of those")
@@ -173,15 +182,69 @@ def admit(tx: Transaction, definition: Definition, group: int, member: int, who:
 
 
 class _Grouping:
-    """The groups of one kind in one transaction: slots are locked sorted by partition, then items, then work."""
+    """The groups of one kind, as they are."""
 
-    def __init__(self, tx: Transaction, definition: Definition, kind: KindPlan) -> None:
+    def __init__(self, view: View, definition: Definition, kind: KindPlan) -> None:
         if kind.group is None:
             raise StateError(f"{kind.pipeline}/{kind.name} is no group of items")
-        self.tx, self.kind, self.plan = tx, kind, kind.group
+        self.view, self.kind, self.plan = view, kind, kind.group
         self.of = definition.kinds[kind.group.of]
         self.rule = f"group {kind.pipeline}/{kind.name}"
-        self.now = tx.now()
+        self.now = view.now()
+
+    def stale(self) -> Iterator[str]:
+        """The partitions in which members wait who would be grouped now."""
+        if keeps_places(self.of, self.plan):
+            for partition, data in self.view.noted(self.rule, part=_SOME_PENDING).items():
+                if self._judge(partition, _load(data), ())[0]:
+                    yield partition
+
+    def _judge(
+        self, partition: str, before: Partition, members: Sequence[Member]
+    ) -> tuple[list[Action], Partition]:
+        """What becomes of who comes and who waits."""
+        coming: list[Member] = []
+        if keeps_places(self.of, self.plan):
+            found = UnderWay(self.view, self.of, self.plan, self._place).to(partition, before, members)
+            fresh = set(self._ungrouped([member.item for member in found]))
+            coming = [member for member in found if member.item in fresh]
+        return decide(self.plan, self._with_begun(before), members, coming)
+
+    def _place(self, item: Item) -> tuple[str, Member]:
+        """The partition that an item belongs to, and it as a member. Raises `LookupError` or `ValueError`."""
+        facts = facts_of(item)
+        partition = _name([lookup(facts, name) for name in self.plan.by])
+        return partition, Member(order_of(self.plan, facts), item.id, self.now)
+
+    def _ungrouped(self, items: Sequence[int]) -> list[int]:
+        distinct = list(dict.fromkeys(items))
+        if not self.view.groups_of(distinct):
+            return distinct
+        return [
+            item
+            for item in distinct
+            if not any(self._is_mine(group) for group in self.view.groups_of([item]))
+        ]
+
+    def _is_mine(self, group: int) -> bool:
+        item = self.view.item(group)
+        return (item.pipeline, item.kind) == (self.kind.pipeline, self.kind.name)
+
+    def _with_begun(self, partition: Partition) -> Partition:
+        """The closed groups that may still gain a member, with whether work on them has begun."""
+        roomy = [g.item for g in partition.closed if not self.plan.size or g.count < self.plan.size]
+        rows = self.view.work(roomy) if roomy else {}
+        begun = {group: any(row.token > 0 for row in rows[group] if row.stage != GATHER) for group in roomy}
+        closed = tuple(replace(group, is_begun=begun.get(group.item, True)) for group in partition.closed)
+        return replace(partition, closed=closed)
+
+
+class _Making(_Grouping):
+    """They are made and changed in one transaction: slots are locked sorted by partition, then items, then work."""
+
+    def __init__(self, tx: Transaction, definition: Definition, kind: KindPlan) -> None:
+        super().__init__(tx, definition, kind)
+        self.tx = tx
         self.complete: list[int] = []
 
     # ---- members come
@@ -191,30 +254,6 @@ class _Grouping:
         for partition, members in sorted(self._partitions(fresh).items()):
             self._decide(self.tx.slot(self.rule, partition), members)
         return self.complete
-
-    def go_on(self, items: Sequence[int]) -> list[int]:
-        """Group what waits in the partitions of these items."""
-        partitions = set()
-        for item in items:
-            with suppress(LookupError, ValueError):
-                partitions.add(self._place(self.tx.item(item))[0])
-        for partition in sorted(partitions):
-            slot = self.tx.slot(self.rule, partition)
-            if _load(slot.data).pending:
-                self._decide(slot, ())
-        return self.complete
-
-    def _ungrouped(self, items: Sequence[int]) -> list[int]:
-        distinct = list(dict.fromkeys(items))
-        if not self.tx.groups_of(distinct):
-            return distinct
-        return [
-            item for item in distinct if not any(self._is_mine(group) for group in self.tx.groups_of([item]))
-        ]
-
-    def _is_mine(self, group: int) -> bool:
-        item = self.tx.item(group)
-        return (item.pipeline, item.kind) == (self.kind.pipeline, self.kind.name)
 
     def _partitions(self, items: Sequence[int]) -> dict[str, list[Member]]:
         if items and self._all_fit(len(items)):
@@ -231,12 +270,6 @@ class _Grouping:
                 found.setdefault(partition, []).append(member)
         return found
 
-    def _place(self, item: Item) -> tuple[str, Member]:
-        """The partition that an item belongs to, and it as a member. Raises `LookupError` or `ValueError`."""
-        facts = facts_of(item)
-        partition = _name([lookup(facts, name) for name in self.plan.by])
-        return partition, Member(order_of(self.plan, facts), item.id, self.now)
-
     def _all_fit(self, count: int) -> bool:
         """Whether nothing is to be chosen: one partition, any order, room for all. Then no item needs to be read."""
         if self.plan.by or self.plan.max_gap or self.plan.stride:
@@ -249,11 +282,20 @@ class _Grouping:
             "problem", item=item, stage=self.plan.at, why=f"cannot be grouped as {self.kind.name}: {why}"
         )
 
-    def _decide(self, slot: Slot, members: Sequence[Member], *, waits: bool = True) -> None:
-        """Group the members, and those that wait. With `waits`, places of what is under way are kept."""
-        before = self._with_begun(_load(slot.data))
-        coming = self._coming(slot.partition, before, members) if waits else ()
-        actions, after = decide(self.plan, before, members, coming)
+    def go_on(self, partition: str) -> list[int]:
+        """Group who waits in a partition."""
+        self._decide(self.tx.slot(self.rule, partition), ())
+        return self.complete
+
+    def _decide(self, slot: Slot, members: Sequence[Member]) -> None:
+        before = _load(slot.data)
+        actions, after = self._judge(slot.partition, before, members)
+        self._do(slot, before, actions, after)
+        waiting = {member.item for member in after.pending} & {member.item for member in members}
+        for item in sorted(waiting):
+            self.tx.event("pending", item=item, stage=self.plan.at, kind=self.kind.name)
+
+    def _do(self, slot: Slot, before: Partition, actions: Sequence[Action], after: Partition) -> None:
         numbers: dict[int, int] = {}
         counts = {before.open.item: before.open.count} if before.open else {}
         for action in actions:
@@ -265,55 +307,6 @@ class _Grouping:
             else:
                 self._late(numbers.get(action.group, action.group), action)
         self.tx.set_slot(slot, asdict(_numbered(after, numbers)))
-        waiting = {member.item for member in after.pending} & {member.item for member in members}
-        for item in sorted(waiting):
-            self.tx.event("pending", item=item, stage=self.plan.at, kind=self.kind.name)
-
-    def _coming(self, partition: str, before: Partition, members: Sequence[Member]) -> list[Member]:
-        """Who is under way to this partition: on whom work is done, or about to be, that leads to the stage `at`."""
-        plan, opened = self.plan, before.open
-        is_in_time = plan.size and plan.max_gap and plan.order_by.startswith("time.")
-        if not is_in_time or plan.stride or plan.at not in self.of.stages:
-            return []
-        edges = [member.order for member in members] + ([opened.begin] if opened else [])
-        edges = edges or [member.order for member in before.pending[:1]]
-        reach = plan.size * plan.max_gap
-        count = (_SIDES if plan.by else 1) * plan.size + len(members) + (opened.count if opened else 0)
-        items: dict[int, Item] = {}
-        for place in _far_apart((edge for edge in edges if isinstance(edge, int | float)), reach):
-            near = self.tx.nearest(self.of.pipeline, self.of.name, place, reach, count)
-            items.update((item.id, item) for item in near)
-        for member in (*members, *before.pending):
-            items.pop(member.item, None)
-        found = []
-        for item in self._under_way(list(items.values())):
-            with suppress(LookupError, ValueError):
-                own, member = self._place(item)
-                found += [member] if own == partition else []
-        return found
-
-    def _under_way(self, items: Sequence[Item]) -> list[Item]:
-        """Those that have not passed, and on which work is being done, or is ready to be done, that leads to it."""
-        ways = {stage.name for stage in self.of.upstream(self.plan.at)}
-        rows = self.tx.work([item.id for item in items])
-        moving = []
-        for item in items:
-            states = {row.stage: row.state for row in rows[item.id]}
-            is_left = states.get(self.plan.at) in (Work.WAITING, Work.READY, Work.RUNNING)
-            if is_left and any(
-                states.get(name) in (Work.READY, Work.RUNNING) for name in (*ways, self.plan.at)
-            ):
-                moving.append(item)
-        fresh = set(self._ungrouped([item.id for item in moving]))
-        return [item for item in moving if item.id in fresh]
-
-    def _with_begun(self, partition: Partition) -> Partition:
-        """The closed groups that may still gain a member, with whether work on them has begun."""
-        roomy = [g.item for g in partition.closed if not self.plan.size or g.count < self.plan.size]
-        rows = self.tx.work(roomy) if roomy else {}
-        begun = {group: any(row.token > 0 for row in rows[group] if row.stage != GATHER) for group in roomy}
-        closed = tuple(replace(group, is_begun=begun.get(group.item, True)) for group in partition.closed)
-        return replace(partition, closed=closed)
 
     # ---- what follows from it
     def _start(self, action: Start, number: int) -> int:
@@ -396,17 +389,18 @@ class _Grouping:
     # ---- the group ends, full or not
     def end(self, group: Item, claimed: Claimed | None = None) -> list[int]:
         """Its time is over (`claimed` is its `GATHER` row), or a person closed it: then it is processed."""
-        partition_name = _name([lookup(group.attributes, name) for name in self.plan.by])
-        slot = self.tx.slot(self.rule, partition_name)
+        slot = self._filled(
+            self.tx.slot(self.rule, _name([lookup(group.attributes, name) for name in self.plan.by])), group
+        )
+        if group.id in self.complete:
+            if claimed is not None:
+                self.tx.event(
+                    "timed-out", item=group.id, stage=GATHER, why="time-out: no place is kept any more"
+                )
+            self._decide(slot, ())
+            return self.complete
         partition = _load(slot.data)
         ended = partition.open if partition.open and partition.open.item == group.id else None
-        if claimed is not None and ended and partition.pending:
-            self._decide(slot, (), waits=False)  # what place was kept for others is late as well
-            if group.id in self.complete:
-                return self.complete
-            slot = self.tx.slot(self.rule, partition_name)
-            partition = _load(slot.data)
-            ended = partition.open
         outcome, reason = Outcome.DONE, ""
         if claimed is not None:
             outcome, reason = judge_time_out(
@@ -423,6 +417,14 @@ class _Grouping:
             self.tx.set_slot(slot, asdict(after))
             self._decide(self.tx.slot(self.rule, slot.partition), ())
         return self.complete
+
+    def _filled(self, slot: Slot, group: Item) -> Slot:
+        """The partition after a group that is to end took who waits beside it: no place in it is kept any more."""
+        before = _load(slot.data)
+        if not (before.pending and before.open and before.open.item == group.id):
+            return slot
+        self._do(slot, before, *fill(self.plan, before))
+        return self.tx.slot(self.rule, slot.partition)
 
     def _report(self, group: int, claimed: Claimed, outcome: Outcome, reason: str) -> None:
         if outcome is Outcome.DONE:
@@ -444,15 +446,6 @@ class _Grouping:
         self.tx.add_members(group.id, [member])
         self._settle(group.id)
         self._revise(group.id)
-
-
-def _far_apart(places: Iterable[float], reach: float) -> list[float]:
-    """So few of these places that none is farther than `reach` behind one of them."""
-    found: list[float] = []
-    for place in sorted(places):
-        if not found or place > found[-1] + reach:
-            found.append(place)
-    return found
 
 
 def _name(values: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from towpath.base import clock, ids
 from towpath.base.errors import StateError, StorageError
 from towpath.base.model import Item
-from towpath.contracts.catalog import Catalog, Finished, Transaction, View
+from towpath.contracts.catalog import Catalog, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output
 from towpath.contracts.storage import QUARANTINE, Storage
@@ -19,7 +19,7 @@ from towpath.contracts.storage import QUARANTINE, Storage
 LARGEST = 1_000_000  # a number in a name that is larger is no token
 _FEW = 1000
 
-Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Finished], None]
+Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _adopt(
 
     def transact(tx: Transaction) -> None:
         tx.adopt_found(one.work, one.token, outputs, *why)
-        hook(tx, definition, kind, stage, Finished(((one.work, one.item),)))
+        hook(tx, definition, kind, stage, [one.item])
 
     try:
         catalog.write(transact)

@@ -51,7 +51,7 @@ _TOLD = 1.0  # seconds between two notes of how running attempts get on
 _STANDS = (ProductState.CURRENT, ProductState.SHED, ProductState.SPENT)
 
 T = TypeVar("T")
-Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Finished], None]
+Hook = Callable[[Transaction, Definition, KindPlan, StagePlan, Sequence[int]], None]
 
 
 class Service(Protocol):
@@ -528,7 +528,7 @@ class Process:
         def transact(tx: Transaction) -> Finished:
             finished = tx.complete(kind, stage, pairs)
             for hook in self._hooks:
-                hook(tx, definition, kind, stage, finished)
+                hook(tx, definition, kind, stage, [item for _, item in finished.done])
             return finished
 
         faults.point("process.complete")

@@ -67,14 +67,8 @@ class Completing(Claiming):
             self._is_good_again(product)
         self._look_again(kind, stage, fitting, moved)
         self._look_soon(kind, stage, fitting)
-        passed = {work for work, _ in done}
-        return Finished(
-            done,
-            tuple(c.item for c, _ in fitting if c.work not in passed),
-            Counter(r.outcome for _, r in fitting),
-            tuple(c.work for c, _ in others),
-            tuple(orphans),
-        )
+        ended = Counter(r.outcome for _, r in fitting)
+        return Finished(done, ended, tuple(c.work for c, _ in others), tuple(orphans))
 
     def _lock_items(self, items: Sequence[int]) -> None:
         """Of two that end branches of one item at once, the second sees what the first did, and wakes the join."""

@@ -27,6 +27,7 @@ from towpath.adapters.catalog.sql import ACTIVE, AT_REST, ITEM_COLUMNS, Session,
 from towpath.base import states
 from towpath.base.model import Item
 from towpath.base.spacetime import Box
+from towpath.contracts.definition import KindPlan
 
 _ANY: Mapping[str, Any] = MappingProxyType({})
 _State = states.Work
@@ -134,21 +135,31 @@ class ItemSearch(Session):
         ]
         return self._newest_first(sorted(ids, reverse=True)[:limit])
 
-    def nearest(self, pipeline: str, kind: str, moment: float, reach: float, limit: int) -> list[Item]:
-        """The items of a kind whose time begins nearest to a moment: each length of spans is an index of its own."""
-        sides = (
-            ("begins >= ? AND begins < ?", "DESC", (moment - reach, moment)),
-            ("begins >= ? AND begins <= ?", "ASC", (moment, moment + reach)),
-        )
+    def under_way(
+        self,
+        kind: KindPlan,
+        stage: str,
+        since: float,
+        until: float,
+        *,
+        moment: str = "mid",
+        limit: int = 1000,
+    ) -> list[Item]:
+        """Items that have not passed a stage yet, in a part of the order of time; each length of spans is an index of its own."""
+        queue = self.queue_id((kind.pipeline, kind.name, stage))
+        early = {"begin": 0.0, "mid": 0.5, "end": 1.0}[moment]
         branches, values = list[str](), list[Any]()
         for length in (*facets.LENGTHS, facets.LONGER):
-            for clause, order, bounds in sides:
-                branches.append(
-                    f"SELECT id FROM (SELECT id FROM items WHERE {facets.LENGTH} = ? AND {clause} AND pipeline = ? "
-                    f"AND kind = ? ORDER BY begins {order} LIMIT ?) AS side_{len(branches)}"
-                )
-                values += [length, *bounds, pipeline, kind, limit]
-        return self._items_of(sorted({row[0] for row in self.rows(" UNION ALL ".join(branches), values)}))
+            branches.append(
+                f"SELECT id FROM (SELECT id FROM items WHERE {facets.LENGTH} = ? AND begins >= ? AND begins <= ? "
+                "AND pipeline = ? AND kind = ? AND EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND "
+                "w.queue_id = ? AND w.subject = '' AND w.state IN ('waiting', 'ready', 'running')) "
+                f"ORDER BY begins DESC LIMIT ?) AS branch_{length}"
+            )
+            earliest = since - early * length if length != facets.LONGER else -1e300
+            values += [length, earliest, until, kind.pipeline, kind.name, queue, limit]
+        ids = {row[0] for row in self.rows(" UNION ALL ".join(branches), values)}
+        return self._items_of(sorted(ids))
 
     def _newest_first(self, ids: Sequence[int]) -> list[Item]:
         """Items by their numbers, the highest first: they are read in chunks, which must be in the order of each."""

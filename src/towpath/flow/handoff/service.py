@@ -11,7 +11,7 @@ from typing import Any
 from towpath.base import clock, ids, template
 from towpath.base.errors import DefinitionError, StateError, StorageError
 from towpath.base.states import STANDING_ORDERS, Delivery, Order, Outcome
-from towpath.contracts.catalog import Catalog, Claimed, Finished, OrderRow, Transaction, View
+from towpath.contracts.catalog import Catalog, Claimed, OrderRow, Transaction, View
 from towpath.contracts.definition import Definition, KindPlan, StagePlan
 from towpath.contracts.executor import Output, Report
 from towpath.contracts.orders import (
@@ -229,12 +229,12 @@ def _terms(chosen: GateSettings | HandoffSettings) -> dict[str, Any]:
 
 
 def accepted(
-    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, finished: Finished
+    tx: Transaction, definition: Definition, kind: KindPlan, stage: StagePlan, items: Sequence[int]
 ) -> None:
     """In the transaction that ends a hand-off: what was delivered is accepted."""
     if stage.service != HANDOFF:
         return
-    for _, item in finished.done:
+    for item in items:
         for row in tx.orders(item=item, kind=HANDOFF, states=[Order.DELIVERED]):
             if row.stage == stage.name:
                 tell(tx, tx.move_order(row.id, Order.ACCEPTED, who=row.who, why=row.why))

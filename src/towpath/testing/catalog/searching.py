@@ -143,27 +143,45 @@ class SearchSuite(Base):
                 assert view.newest(PIPELINE, [kind], limit=1000) == alone
             assert view.newest("another", kinds) == view.newest(PIPELINE, []) == []
 
-    def test_the_nearest_are_those_that_begin_next_before_and_after(self, bench: MakeBench) -> None:
-        """Of each length of spans so many on either side, within reach; of one kind."""
+    @pytest.mark.parametrize("moment", ["begin", "mid", "end"])
+    def test_those_under_way_in_a_part_of_the_order_of_time(self, bench: MakeBench, moment: str) -> None:
+        """All whose stage waits, is ready or runs, by the begin, mid or end of their time; and the last of each length."""
         b = filled(bench)
+        b.finish(b.claim("b", 3), "b")
+        b.claim("b", 2)
+
+        def place(item: Item) -> float:
+            assert item.span
+            return {"begin": item.span.begin, "mid": item.span.mid, "end": item.span.end}[moment]
+
         with b.catalog.read() as view:
-            every = [item for item in view.items(kind="item", limit=1000) if item.span]
-            moment = START + 10 * MINUTE
-
-            def begins(item: Item) -> float:
-                return item.span.begin if item.span else 0.0
-
-            for reach, limit in ((DAY, 100), (3 * MINUTE, 100), (0.0, 100), (DAY, 2), (DAY, 1)):
-                expected = set()
-                for lengths in ((0.0, 1.0), (MINUTE,), (DAY,), (YEAR,)):
-                    alike = [one for one in every if one.span and one.span.end - one.span.begin in lengths]
-                    near = [one for one in alike if abs(begins(one) - moment) <= reach]
-                    before = [one.id for one in sorted(near, key=begins) if begins(one) < moment]
-                    after = [one.id for one in sorted(near, key=begins) if begins(one) >= moment]
-                    expected |= {*before[-limit:], *after[:limit]}
-                found = view.nearest(PIPELINE, "item", moment, reach, limit)
-                assert [one.id for one in found] == sorted(expected), (reach, limit)
-            assert view.nearest("another", "item", moment, DAY, 9) == []
+            open_ = [
+                item
+                for item in view.items(kind="item", limit=1000)
+                if item.span
+                and any(
+                    row.stage == "b" and row.state is not State.DONE for row in view.work([item.id])[item.id]
+                )
+            ]
+            assert len(open_) == 17
+            for since, until in (
+                (START, START + 9 * MINUTE),
+                (START + 8 * MINUTE, START + 2 * DAY),
+                (0.0, 1e11),
+            ):
+                found = view.under_way(ITEM, "b", since, until, moment=moment)
+                assert [one for one in found if since <= place(one) <= until] == [
+                    one for one in open_ if since <= place(one) <= until
+                ]
+                assert all(one in open_ and one.span and one.span.begin <= until for one in found)
+            ends = [one.span.end - one.span.begin for one in open_ if one.span]
+            last = {
+                lengths: [one.id for one, length in zip(open_, ends, strict=True) if length in lengths][-2:]
+                for lengths in ((0.0, 1.0), (MINUTE,), (DAY,), (YEAR,))
+            }
+            found = view.under_way(ITEM, "b", 0.0, 1e11, moment=moment, limit=2)
+            assert [one.id for one in found] == sorted(one for ids in last.values() for one in ids)
+            assert view.under_way(OTHER, "b", 0.0, 1e11) == []
 
     def test_pages_of_any_size_have_the_newest_first(self, bench: MakeBench) -> None:
         """Rows are read in chunks; a page may be longer than one."""
