@@ -7,19 +7,17 @@ locked while it decides. Never reads anything but the catalog.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from towpath.base import clock
 from towpath.base.errors import StateError
 from towpath.base.hashing import canonical
 from towpath.base.model import Item
-from towpath.base.spacetime import Box, Span, cover, hull
+from towpath.base.spacetime import cover, hull
 from towpath.base.states import Outcome, Work
 from towpath.base.template import lookup, render
-from towpath.contracts.catalog import Claimed, Outline, Slot, Transaction, View
-from towpath.contracts.definition import GATHER, Definition, GroupPlan, KindPlan
+from towpath.contracts.catalog import Claimed, Slot, Transaction, View
+from towpath.contracts.definition import GATHER, Definition, KindPlan
 from towpath.contracts.executor import Report
 from towpath.contracts.grouping import (
     KEPT,
@@ -28,76 +26,30 @@ from towpath.contracts.grouping import (
     Group,
     Late,
     Member,
-    Order,
     Partition,
     Start,
     decide,
     fill,
     grown,
     judge_time_out,
-    rank,
 )
-from towpath.flow.underway import UnderWay, keeps_places
+from towpath.flow.group.facts import Reach, extent_of, facts_of, order_of, place_in
+from towpath.flow.group.underway import UnderWay, keeps_places
 
-# ---- facts of members
+__all__ = [
+    "admit",
+    "close",
+    "extent_of",
+    "facts_of",
+    "gather",
+    "go_on",
+    "order_of",
+    "place_in",
+    "time_out",
+    "waiting",
+]
 
-_Extent = tuple[float | None, float | None, tuple[float, float, float, float] | None]  # begin, end, box
 _SOME_PENDING = '"pending":[{'  # in the text of a partition in which members wait
-_OWN = frozenset({"key", "kind", "attributes", "registered", "time"})  # what is no attribute, or not first
-
-
-def facts_of(item: Item) -> dict[str, Any]:
-    """What `by`, `order_by` and the template `key` may name: attributes, also as ``attributes.x``, key, kind, time."""
-    time = {"begin": item.span.begin, "mid": item.span.mid, "end": item.span.end} if item.span else None
-    attributes = dict(item.attributes)
-    own = {"key": item.key, "kind": item.kind, "attributes": attributes, "registered": item.registered}
-    return {**attributes, **own, **({"time": time} if time else {})}
-
-
-def place_in(plan: GroupPlan, kind: str, member: Outline) -> tuple[Any, ...]:
-    """Where a member stands among those of its group: by its order, then by its key."""
-    if plan.order_by == "time.mid":  # the default; a group may have very many members
-        order = None if member.begin is None or member.end is None else (member.begin + member.end) / 2
-        return (*rank(order), member.key)
-    facts = member.attributes
-    if plan.order_by.partition(".")[0] in _OWN:
-        span = None if member.begin is None or member.end is None else Span(member.begin, member.end)
-        facts = facts_of(Item("", kind, member.key, facts, span, registered=member.registered))
-    return (*rank(order_of(plan, facts)), member.key)
-
-
-def extent_of(extents: Iterable[_Extent]) -> tuple[Span | None, Box | None]:
-    """The time and the place of all members together."""
-    every = list(extents)
-    begins = [begin for begin, _, _ in every if begin is not None]
-    ends = [end for _, end, _ in every if end is not None]
-    boxes = {box for _, _, box in every if box is not None}
-    return (Span(min(begins), max(ends)) if begins else None), cover(Box(*box) for box in sorted(boxes))
-
-
-def order_of(plan: GroupPlan, facts: Mapping[str, Any]) -> Order:
-    """Where a member stands in the order: a number, seconds of a time, or a text; None where it has none.
-
-    Raises
-    ------
-    ValueError
-        If members are to be consecutive (`max_gap`) and it is no number or time.
-    """
-    try:
-        value = lookup(facts, plan.order_by)
-    except LookupError:
-        value = None
-    if isinstance(value, bool):
-        value = int(value)
-    if plan.max_gap and isinstance(value, str):
-        with suppress(ValueError):
-            value = clock.seconds(value)
-    if plan.max_gap and not isinstance(value, int | float):
-        raise ValueError(
-            f"{plan.order_by} is {value!r}; a number or a time is needed, because max_gap is set"
-        )
-    return value if isinstance(value, int | float | str) else None
-
 
 # ---- in the catalog
 
@@ -361,7 +313,7 @@ class _Making(_Grouping):
     def _settle(self, group: int) -> None:
         """Put the members in order, and give the group the time and place of all of them."""
         places: list[tuple[Any, ...]] = []
-        extents: set[_Extent] = set()
+        extents: set[Reach] = set()
         for member in self.tx.outlines(group):
             places.append((*place_in(self.plan, self.plan.of, member), member.item))
             extents.add((member.begin, member.end, member.box))
