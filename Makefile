@@ -97,7 +97,7 @@ mkdir -p /etc/postgresql-common && \
 endef
 
 # Tracing takes half as long again: what tells the coverage of floors 0 to 3 is traced, and nothing else.
-TRACED := $(addprefix tests/,adapters api app cli contracts flow system unit)
+TRACED := $(addprefix tests/,adapters app contracts flow system unit)
 fast: $(READY_TEST)
 	@rm -f .coverage .coverage.*
 	@$(call phase,fast tests of the engine and its faces,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow" $(TRACED))
@@ -124,7 +124,7 @@ newer:
 	if test -z "$$newer"; then echo "== Python 3.13: none found that runs, its tests are left out"; exit 0; fi; \
 	$(MAKE) --no-print-directory $(READY_NEWER) NEWER="$$newer" || exit 1; \
 	$(call phase,fast tests on Python 3.13,.venv-3.13/bin/python -m pytest -q -n $(WORKERS) -m "not slow" \
-		tests/unit tests/contracts tests/flow tests/app tests/api -k "not postgres")
+		tests/unit tests/contracts tests/flow tests/app tests/api/test_rest.py -k "not postgres")
 
 bench: $(READY_TEST)
 	@for script in benchmarks/bench_*.py; do \
