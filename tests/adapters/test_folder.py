@@ -367,11 +367,11 @@ def test_events_wake_at_once_and_again_when_settled(tmp_path: Path) -> None:
     source = Folder(tmp_path, FolderSettings(("{name}.dat",), settle=1.5))
     stop = source.watch(woken.release)
     try:
-        time.sleep(0.3)
+        assert woken.acquire(timeout=60)  # the watch stands
         (tmp_path / "a.dat").write_bytes(b"x")
-        assert woken.acquire(timeout=20)
+        assert woken.acquire(timeout=60)
         assert source.look({}).unsettled == 1
-        assert woken.acquire(timeout=20)
+        assert woken.acquire(timeout=60)
         assert names(source.look({})) == ["a.dat"]
     finally:
         stop()
@@ -383,11 +383,33 @@ def test_hidden_and_temporary_names_wake_nobody(tmp_path: Path) -> None:
     source = Folder(tmp_path, FolderSettings(("{name}.dat",), settle=0.05))
     stop = source.watch(woken.set)
     try:
-        time.sleep(0.3)
+        assert woken.wait(60)  # the watch stands
+        woken.clear()
         (tmp_path / ".hidden").write_bytes(b"x")
         (tmp_path / "a.part").write_bytes(b"x")
         assert not woken.wait(0.6)
     finally:
+        stop()
+
+
+def test_what_is_passed_over_puts_off_no_wake(tmp_path: Path) -> None:
+    woken, over = threading.Semaphore(0), threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            (tmp_path / "b.part").write_bytes(b"x")
+            over.wait(0.01)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    stop = Folder(tmp_path, FolderSettings(("{name}.dat",), settle=0.05)).watch(woken.release)
+    try:
+        assert woken.acquire(timeout=60)  # the watch stands
+        (tmp_path / "a.dat").write_bytes(b"x")
+        assert woken.acquire(timeout=60) and woken.acquire(timeout=60)  # it came, and it is settled
+    finally:
+        over.set()
+        writer.join()
         stop()
 
 

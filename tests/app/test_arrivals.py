@@ -123,7 +123,6 @@ def test_what_changes_is_seen_by_event(site: Site):
     arrivals = arrivals_of(site)
     arrivals.start()
     try:
-        time.sleep(0.3)
         drop(site, "a.txt")
         wait_for(lambda: arrivals.registered == 1)
         drop(site, "b.txt")

@@ -274,8 +274,8 @@ def test_asked_twice_it_gives_up_what_runs(folder: Path):
             daemon.terminate()
             time.sleep(1.0)
             assert daemon.popen.poll() is None
-            daemon.terminate()
-            assert daemon.wait(15.0) == 0, daemon.text()
+            daemon.popen.send_signal(signal.SIGINT)  # another: of two of a kind that are pending one is heard
+            assert daemon.wait(30.0) == 0, daemon.text()
         row = site.show("long").work[0]
         assert (row.deaths, row.state.value) == (0, "running")
         with site.catalog.read() as view:
@@ -348,16 +348,33 @@ def test_two_processes_share_the_work_and_double_nothing(tmp_path: Path, monkeyp
     delays = "[pipelines.plain.override.items.note.stages.write]\nparams = { delay = 0.02 }\n"
     make(tmp_path, site=delays)
     with Site.open(tmp_path) as site:
-        site.submit("note", notes(40))
-        with Daemon(tmp_path) as one, Daemon(tmp_path) as other:
-            assert one.wait() == 0, one.text()
-            assert other.wait() == 0, other.text()
-        lines = (tmp_path / "runs.log").read_text().splitlines()
-        assert len(lines) == len(set(lines)) == 40 * 9
+
+        def lines() -> list[str]:
+            log = tmp_path / "runs.log"
+            return log.read_text().splitlines() if log.exists() else []
+
+        def is_done(sets: int) -> bool:
+            with site.catalog.read() as view:
+                return len(lines()) >= sets * 9 and {queue[3] for queue in view.counts()} == {"done"}
+
+        def workers() -> set[str]:
+            items = site.items(kind="note", limit=10_000)
+            return {run.worker for item in items for run in site.runs(item.name)}
+
+        with Daemon(tmp_path, watch=True) as one, Daemon(tmp_path, watch=True) as other:
+            wait_for(lambda: len(site.status().sessions) == 2)
+            sets = 0
+            while len(workers()) < 3 and sets < 400:  # two workers each: until both took part
+                site.submit("note", notes(40, sets))
+                sets += 40
+                wait_for(lambda sets=sets: is_done(sets), 120.0)
+            for daemon in (one, other):
+                daemon.terminate()
+                assert daemon.wait() == 0, daemon.text()
+        assert len(lines()) == len(set(lines())) == sets * 9
         with site.catalog.read() as view:
             assert set(view.counts()) == {(*queue[:3], "done") for queue in view.counts()}
-        pids = {run.worker for item in site.items(kind="note", limit=1000) for run in site.runs(item.name)}
-        assert len(pids) >= 3, pids  # two workers each: both took part
+        assert len(workers()) >= 3, workers()
         assert torn(site) == []
         assert site.run().did_nothing
 
@@ -382,9 +399,11 @@ def test_two_threads_of_one_process_may_run_sites_of_their_own(tmp_path: Path):
 
 
 def test_a_late_worker_cannot_commit(folder: Path):
-    """The daemon is stopped (not killed) until others took over what it held; then it goes on."""
+    """The daemon is stopped (not killed) until others took over what it held; then it goes on, and its run ends."""
+    gate = folder / "gate"
+    gate.touch()
     with Site.open(folder) as site:
-        site.submit("case", [case("long", "sleep", seconds=1.0)])
+        site.submit("case", [case("long", "wait", gate=str(gate))])
         with Daemon(folder) as daemon:
             wait_for(lambda: count(site, "trouble case/long"))
             daemon.popen.send_signal(signal.SIGSTOP)
@@ -397,6 +416,7 @@ def test_a_late_worker_cannot_commit(folder: Path):
                 before = describe(site)
             finally:
                 os.kill(daemon.popen.pid, signal.SIGCONT)
+                gate.unlink()
             assert daemon.wait() == 0, daemon.text()
         assert differences(describe(site), before) == []
         assert outcomes(site, "long") == ["lost", "done"]

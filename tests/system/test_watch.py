@@ -123,24 +123,27 @@ def test_groups_do_not_depend_on_which_worker_is_done_first(
 def test_a_half_written_file_waits_until_it_is_whole(tmp_path: Path):
     make(tmp_path, FOLDER.replace('settled = "rename"', 'settled = "size"\nsettle = "600 ms"'))
     (tmp_path / "incoming").mkdir()
-    path = tmp_path / "incoming" / "slow.txt"
-    written = 0
+    number, written, last = 0, 0, 0.0
 
     with Site.open(tmp_path) as site:
 
         def step() -> bool:
-            nonlocal written
+            nonlocal number, written, last
             if written < 6:
-                with path.open("a") as file:
+                began = time.monotonic()
+                with (tmp_path / "incoming" / f"slow{number}.txt").open("a") as file:
                     file.write(f"part {written}\n")
                 written += 1
+                if written > 1 and time.monotonic() - last >= 0.5:
+                    number, written = number + 1, 0  # so late that it may well be taken: another is written
+                last = began
                 time.sleep(0.1)
-            return is_done(site, "slow")
+            return is_done(site, f"slow{number}")
 
         watch(site, step)
-        (raw,) = [one for one in site.show("slow").products if not one.stage]
+        (raw,) = [one for one in site.show(f"slow{number}").products if not one.stage]
         assert raw.size == len("part 0\n") * 6
-        assert [run.stage for run in site.runs("slow")] == ["copy", "hash"]
+        assert [run.stage for run in site.runs(f"slow{number}")] == ["copy", "hash"]
 
 
 def test_from_arrival_to_claim_takes_little_time(tmp_path: Path):
@@ -222,11 +225,16 @@ def test_an_item_that_is_not_complete_in_time(tmp_path: Path, policy: str, gathe
     [("hold", "held", "waiting"), ("process", "done", "done"), ("reject", "rejected", "waiting")],
 )
 def test_a_group_that_is_not_complete_in_time(tmp_path: Path, policy: str, gather: str, stage: str):
-    text = FOLDER.replace("size = 3", f'size = 3, timeout = "600 ms", on_timeout = "{policy}"')
+    text = FOLDER.replace("size = 3", f'size = 3, timeout = "1 h", on_timeout = "{policy}"')
     make(tmp_path, text, executor="inline")
-    for name in ("a", "b", "c", "d"):
+    for name in ("a", "b", "c"):
         drop(tmp_path, f"{name}.txt", name)
     with Site.open(tmp_path) as site:
+        site.run()  # however long they take, these are a whole group
+    make(tmp_path, text.replace("1 h", "600 ms"), executor="inline")
+    drop(tmp_path, "d.txt", "d")
+    with Site.open(tmp_path) as site:
+        site.apply()
         late = {"hold": "held", "process": "done", "reject": "rejected"}[policy]
 
         def ended() -> bool:

@@ -57,7 +57,7 @@ class FolderSource(Protocol):
         """Files that are settled and not known by (path, size, mtime). Raises `StorageError` if the root is away."""
 
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` when something changes below the root; returns what ends the watching."""
+        """Call `wake` once the watch stands and when something changes below the root; returns what ends the watching."""
 
 
 @dataclass(frozen=True, slots=True)

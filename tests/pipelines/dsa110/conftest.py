@@ -175,7 +175,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Night]:
     folder = shared_folder(tmp_path_factory, "dsa110-night")
     truth = nights.once(folder, nights.make_night)
     with Site.open(folder) as site:
-        yield nights.Night(site, truth, folder.with_name(f"{folder.name}-unpublished"))
+        yield nights.Night(site, truth)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def hard_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nights.Nigh
     folder = shared_folder(tmp_path_factory, "dsa110-hard-night")
     truth = nights.once(folder, nights.make_hard_night)
     with Site.open(folder) as site:
-        yield nights.Night(site, truth, folder)
+        yield nights.Night(site, truth)
 
 
 @pytest.fixture(scope="session")

@@ -72,12 +72,22 @@ backoff = "100 ms"
 class Night:
     """The site after its first run, and the truth; the last observation lacks a whole file.
 
-    `unpublished` is a copy of it from when all was made and nothing was published: its publications are stopped.
+    Copies are made of folders that lie beside it and are never opened. A process that reads the catalog's file while it
+    has that catalog open loses the locks it holds on it (POSIX), and then another process may remove its log (WAL).
     """
 
     site: Site
     truth: Truth
-    unpublished: Path
+
+    @property
+    def published(self) -> Path:
+        """The site as it is, closed."""
+        return _beside(self.site.folder, "published")
+
+    @property
+    def unpublished(self) -> Path:
+        """The site from when all was made and nothing was published: its publications are stopped."""
+        return _beside(self.site.folder, "unpublished")
 
 
 def once(folder: Path, make: Callable[[Path], Truth]) -> Truth:
@@ -92,7 +102,7 @@ def once(folder: Path, make: Callable[[Path], Truth]) -> Truth:
 
 
 def make_night(folder: Path) -> Truth:
-    """Simulate, spoil a file, run until nothing but publications is left, keep a copy, and publish."""
+    """Simulate, spoil a file, run until nothing but publications is left, and publish; keep a copy of both."""
     settings = Settings(stations=20, tiles=5, calibrator_tile=1, dead=(7,))
     probe = simulate(folder / "probe", settings=settings)
     shutil.rmtree(folder / "probe")
@@ -114,11 +124,12 @@ def make_night(folder: Path) -> Truth:
 
     with Site.open(folder) as site:
         site.run(tick=stop)
-    _copy(folder, folder.with_name(f"{folder.name}-unpublished"))
+    _copy(folder, _beside(folder, "unpublished"))
     with Site.open(folder) as site:
         for name in stopped:
             site.publish(name, retry=True)
         site.run()
+    _copy(folder, _beside(folder, "published"))
     return truth
 
 
@@ -136,6 +147,10 @@ def states(site: Site, name: str) -> dict[str, str]:
     return {row.stage: row.state.value for row in site.show(name).work}
 
 
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f"{folder.name}-{what}")
+
+
 def _copy(source: Path, target: Path) -> Path:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("lock", "*.pickle"))
     return target
@@ -143,7 +158,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 def copy_of(night: Night, folder: Path) -> Path:
     """The site as it is, at another place: its store, archive and arrivals have moved with it (15)."""
-    return _copy(night.site.folder, folder / "moved")
+    return _copy(night.published, folder / "moved")
 
 
 def unpublished_copy_of(night: Night, folder: Path) -> Path:

@@ -46,9 +46,9 @@ def make(tmp_path: Path, simulated: tuple[Path, Truth]) -> Callable[..., tuple[P
     source, truth = simulated
 
     def made(
-        *, settle: str = "0 s", timeout: str = "10 min", on_timeout: str = "hold"
+        name: str = "site", *, settle: str = "0 s", timeout: str = "10 min", on_timeout: str = "hold"
     ) -> tuple[Path, list[Path]]:
-        folder = tmp_path / "site"
+        folder = tmp_path / name
         shutil.copytree(source / "incoming", folder / "incoming")
         text = SITE.format(
             settle=settle, timeout=timeout, on_timeout=on_timeout, instrument=source / "instrument.toml"
@@ -194,59 +194,85 @@ def test_a_damaged_measurement_set_is_named(
 WRITER = """
 import sys, time
 content = open(sys.argv[1], "rb").read()
+began, pause = time.monotonic(), 0.0
 with open(sys.argv[2], "wb") as file:
     for part in range(10):
+        last, began = began, time.monotonic()
         file.write(content[part * len(content) // 10 : (part + 1) * len(content) // 10])
         file.flush()
+        pause = max(pause, time.monotonic() - last)
         time.sleep(0.3)
+print(pause)  # the longest for which the file may not have grown
 """
 
 
+def begin_to_write(folder: Path, place: Path) -> "subprocess.Popen[str]":
+    """Write a file that is there anew, slowly, by a process that tells its longest pause."""
+    whole = folder / "whole.hdf5"
+    place.rename(whole)
+    program = [sys.executable, "-c", WRITER, str(whole), str(place)]
+    writer = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    wait_for(place.exists)
+    return writer
+
+
+def never_paused(writer: "subprocess.Popen[str]") -> bool:
+    """Whether it was never still for so long that the file may well be taken. Waits for its end."""
+    said, _ = writer.communicate()
+    assert writer.returncode == 0
+    return float(said) < 0.9
+
+
 @pytest.mark.slow
-def test_a_file_that_grows_is_taken_when_it_is_whole(
-    make: Callable[..., tuple[Path, list[Path]]], tmp_path: Path
-) -> None:
-    folder, files = make(settle="1 s")
-    whole = tmp_path / "whole.hdf5"
-    files[0].rename(whole)
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(whole), str(files[0])])
-    with Site.open(folder) as site:
-        site.run(patience=20)
-        assert writer.wait() == 0
-        assert states(site)["convert"] == "done"
-        sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
-        assert sizes[files[0].name] == whole.stat().st_size
+def test_a_file_that_grows_is_taken_when_it_is_whole(make: Callable[..., tuple[Path, list[Path]]]) -> None:
+    def grows(folder: Path, files: list[Path]) -> bool:
+        writer = begin_to_write(folder, files[0])
+        with Site.open(folder) as site:
+            site.run(patience=20)
+            if not never_paused(writer):
+                return False
+            assert states(site)["convert"] == "done"
+            is_whole(site, folder, files[0])
+        return True
+
+    assert any(grows(*make(f"site{number}", settle="1 s")) for number in range(10))
 
 
 @pytest.mark.slow
 def test_a_file_that_grows_under_a_daemon_is_taken_when_it_is_whole(
-    make: Callable[..., tuple[Path, list[Path]]], tmp_path: Path
+    make: Callable[..., tuple[Path, list[Path]]],
 ) -> None:
     """With `--watch`, and the daemon kept from its work for longer than it takes to settle, while the file grows."""
-    folder, files = make(settle="1 s")
-    whole = tmp_path / "whole.hdf5"
-    files[0].rename(whole)
-    program = [str(Path(sys.executable).with_name("towpath")), "--site", str(folder), "run", "--watch"]
-    daemon = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        with Site.open(folder) as site:
-            wait_for(lambda: observations(site) != [])
-            writer = subprocess.Popen([sys.executable, "-c", WRITER, str(whole), str(files[0])])
-            wait_for(files[0].exists)
-            daemon.send_signal(signal.SIGSTOP)
-            time.sleep(1.2)
-            daemon.send_signal(signal.SIGCONT)
-            assert writer.wait() == 0
-            wait_for(lambda: states(site)["convert"] == "done")
-            sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
-            assert sizes[files[0].name] == whole.stat().st_size
-            assert measures(site)["n_subbands"] == 16 and measures(site)["n_unreadable"] == 0
-            assert [run.stage for run in site.runs(NAME)] == ["qualify", "convert"]
-        daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(60) == 0, daemon.communicate()[0]
-    finally:
-        daemon.kill()
-        daemon.communicate()
+
+    def grows(folder: Path, files: list[Path]) -> bool:
+        program = [str(Path(sys.executable).with_name("towpath")), "--site", str(folder), "run", "--watch"]
+        daemon = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            with Site.open(folder) as site:
+                wait_for(lambda: observations(site) != [])
+                writer = begin_to_write(folder, files[0])
+                daemon.send_signal(signal.SIGSTOP)
+                time.sleep(1.2)
+                daemon.send_signal(signal.SIGCONT)
+                if not never_paused(writer):
+                    return False
+                wait_for(lambda: states(site)["convert"] == "done")
+                is_whole(site, folder, files[0])
+                assert measures(site)["n_subbands"] == 16 and measures(site)["n_unreadable"] == 0
+                assert [run.stage for run in site.runs(NAME)] == ["qualify", "convert"]
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(60) == 0, daemon.communicate()[0]
+        finally:
+            daemon.kill()
+            daemon.communicate()
+        return True
+
+    assert any(grows(*make(f"site{number}", settle="1 s")) for number in range(10))
+
+
+def is_whole(site: Site, folder: Path, file: Path) -> None:
+    sizes = {product.path: product.size for product in site.show(NAME).products if not product.stage}
+    assert sizes[file.name] == (folder / "whole.hdf5").stat().st_size
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

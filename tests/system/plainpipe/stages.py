@@ -183,6 +183,11 @@ class Trouble(Stage):
             signal.signal(number, signal.SIG_IGN)
         self._sleep(context, attributes, times)
 
+    def _wait(self, context: Context, attributes: dict, times: int) -> None:
+        end = time.monotonic() + 120.0
+        while times == 1 and Path(attributes["gate"]).exists() and time.monotonic() < end:
+            time.sleep(0.02)
+
     def _sleep(self, context: Context, attributes: dict, times: int) -> None:
         end = time.monotonic() + attributes.get("seconds", 60.0)
         while time.monotonic() < end:

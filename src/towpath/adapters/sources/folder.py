@@ -5,10 +5,11 @@ pattern, a link that leaves the root, something unreadable. Never opens, moves o
 """
 
 import logging
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -261,7 +262,7 @@ class Folder:
 
     # ---- watching
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` when something changes below the root, and again when it has had time to settle.
+        """Call `wake` once the watch stands, when something changes below the root, and when that had time to settle.
 
         Where changes are not told (a network file system, no more watches) this is logged, and the scan does alone.
         """
@@ -290,29 +291,36 @@ class Folder:
         return f"its file system, {kind}, does not tell of changes made elsewhere" if kind in NETWORK else ""
 
     def _watch(
-        self, watch: Callable[..., Iterator[object]], wake: Callable[[], None], stop: threading.Event
+        self,
+        watch: Callable[..., Iterator[Collection[tuple[object, str]]]],
+        wake: Callable[[], None],
+        stop: threading.Event,
     ) -> None:
-        quiet = max(int(self.settings.settle * 1000) + 50, 100)
-        pending = False
+        settle = self.settings.settle + 0.05
+        due = time.monotonic()  # once the watch stands: of what came just before it no event tells
         try:
             for changes in watch(
                 self.root,
-                watch_filter=self._concerns,
+                watch_filter=None,  # a change that is passed over must not put off what is due
                 stop_event=stop,
                 debounce=100,
                 step=20,
-                rust_timeout=quiet,
+                rust_timeout=100,
                 yield_on_timeout=True,
                 recursive=self._depth != 0,
                 ignore_permission_denied=True,
                 raise_interrupt=False,
             ):
-                if changes or pending:
-                    pending = bool(changes)
+                now = time.monotonic()
+                if any(self._concerns(path) for _, path in changes):
+                    due = now + settle
+                    wake()
+                elif now >= due:
+                    due = math.inf
                     wake()
         except (OSError, RuntimeError) as error:
             _LOG.warning("source is scanned only: %s: watching ended: %s", self.root, error)
 
-    def _concerns(self, _change: object, path: str) -> bool:
+    def _concerns(self, path: str) -> bool:
         name = path.rpartition("/")[2]
         return not (name.startswith(".") or name.endswith(self.settings.temporary))
