@@ -289,8 +289,8 @@ class View(PeopleView, Protocol):
     def item(self, item: int) -> Item:
         """The item of this id. Raises `NotFoundError`."""
 
-    def noted(self, rule: str, *, part: str = "") -> dict[str, Mapping[str, Any]]:
-        """What is noted in the slots of a rule, by partition; with `part`, of those whose JSON text has it."""
+    def noted(self, rule: str, *, like: str = "%") -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition, where its JSON text is `like` a pattern of SQL."""
 
     def find(self, pipeline: str, kind: str, key: str) -> Item | None:
         """The item of this key, if it is known."""
@@ -335,12 +335,14 @@ class View(PeopleView, Protocol):
         until: float,
         *,
         moment: str = "mid",
+        attributes: Mapping[str, Any] = _ANY,
         limit: int = 1000,
     ) -> list[Item]:
         """Items that have not passed a stage yet: its work waits, is ready or runs.
 
         All of those the begin, mid or end of whose time lies from `since` to `until`, and some others that begin before
-        that; of more than `limit` of one length, the last ones. Items without a time are none of them.
+        that; of more than `limit` of one length, the last ones. Items without a time are none of them. `attributes` have
+        these values, texts, numbers, true or false, as far as their digests tell.
         """
 
     def count_items(

@@ -111,6 +111,11 @@ class GroupPlan:
     late: str = "hold"
     key: str = ""
 
+    @property
+    def is_line(self) -> bool:
+        """Whether its groups are so many consecutive members each, and none in two of them."""
+        return bool(self.size and self.max_gap) and not self.stride
+
 
 @dataclass(frozen=True, slots=True)
 class KindPlan:

@@ -106,7 +106,8 @@ def decide(
 ) -> tuple[list[Action], Partition]:
     """What becomes of new members, and what is to be noted. Groups to be registered have negative numbers.
 
-    `coming` are under way and not new yet: where members are consecutive, their places are kept free for them.
+    `coming` are under way and not new yet: where members are consecutive, their places are kept. That never makes an action
+    that would not be without them.
     """
     return _Decision(plan, partition, coming).take(new)
 
@@ -125,8 +126,7 @@ class _Decision:
         self.held = list(partition.held)
         self.actions: list[Action] = []
         self.started = 0
-        is_in_line = plan.size and plan.max_gap and not plan.stride
-        self.coming = {member.item: member for member in coming} if is_in_line else {}
+        self.coming = {member.item: member for member in coming} if plan.is_line else {}
 
     def take(self, new: Sequence[Member]) -> tuple[list[Action], Partition]:
         seen = {member.item for member in self.pool} | set(self.held)

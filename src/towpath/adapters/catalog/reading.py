@@ -95,12 +95,10 @@ class Reading(Listing, FeatureReading, OrderReading, PersonReading):
         """Bytes of the catalog; each dialect knows."""
         raise NotImplementedError
 
-    def noted(self, rule: str, *, part: str = "") -> dict[str, Mapping[str, Any]]:
-        """What is noted in the slots of a rule, by partition; of those whose text has a part, if one is given."""
-        rows = self.rows(
-            "SELECT subset, data FROM slots WHERE rule = ? AND data LIKE ? ORDER BY subset",
-            (rule, f"%{part}%"),
-        )
+    def noted(self, rule: str, *, like: str = "%") -> dict[str, Mapping[str, Any]]:
+        """What is noted in the slots of a rule, by partition, where its JSON text is `like` a pattern of SQL."""
+        statement = "SELECT subset, data FROM slots WHERE rule = ? AND data LIKE ? ORDER BY subset"
+        rows = self.rows(statement, (rule, like))
         return {row[0]: load(row[1], {}) for row in rows}
 
     # ---- items

@@ -143,21 +143,27 @@ class ItemSearch(Session):
         until: float,
         *,
         moment: str = "mid",
+        attributes: Mapping[str, Any] = MappingProxyType({}),
         limit: int = 1000,
     ) -> list[Item]:
         """Items that have not passed a stage yet, in a part of the order of time; each length of spans is an index of its own."""
         queue = self.queue_id((kind.pipeline, kind.name, stage))
         early = {"begin": 0.0, "mid": 0.5, "end": 1.0}[moment]
+        digests = [facets.facet(name, value) for name, value in attributes.items()]
+        holds = "".join(
+            " AND EXISTS (SELECT 1 FROM facets f WHERE f.digest = ? AND f.item_id = items.id)"
+            for _ in digests
+        )
         branches, values = list[str](), list[Any]()
         for length in (*facets.LENGTHS, facets.LONGER):
             branches.append(
                 f"SELECT id FROM (SELECT id FROM items WHERE {facets.LENGTH} = ? AND begins >= ? AND begins <= ? "
-                "AND pipeline = ? AND kind = ? AND EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND "
+                f"AND pipeline = ? AND kind = ?{holds} AND EXISTS (SELECT 1 FROM work w WHERE w.item_id = items.id AND "
                 "w.queue_id = ? AND w.subject = '' AND w.state IN ('waiting', 'ready', 'running')) "
                 f"ORDER BY begins DESC LIMIT ?) AS branch_{length}"
             )
             earliest = since - early * length if length != facets.LONGER else -1e300
-            values += [length, earliest, until, kind.pipeline, kind.name, queue, limit]
+            values += [length, earliest, until, kind.pipeline, kind.name, *digests, queue, limit]
         ids = {row[0] for row in self.rows(" UNION ALL ".join(branches), values)}
         return self._items_of(sorted(ids))
 

@@ -49,7 +49,8 @@ __all__ = [
     "waiting",
 ]
 
-_SOME_PENDING = '"pending":[{'  # in the text of a partition in which members wait
+_SOME_WAIT = '%"pending":[{%'  # the text of a partition in which members wait
+_MANY = 4  # partitions from which on those under way are read at once
 
 # ---- in the catalog
 
@@ -143,24 +144,27 @@ class _Grouping:
         self.of = definition.kinds[kind.group.of]
         self.rule = f"group {kind.pipeline}/{kind.name}"
         self.now = view.now()
+        self.under_way = (
+            UnderWay(view, self.of, self.plan, self._place) if keeps_places(self.of, self.plan) else None
+        )
 
     def stale(self) -> Iterator[str]:
         """The partitions in which members wait who would be grouped now."""
-        if keeps_places(self.of, self.plan):
-            for partition, data in self.view.noted(self.rule, part=_SOME_PENDING).items():
+        if self.under_way:
+            for partition, data in self.view.noted(self.rule, like=_SOME_WAIT).items():
                 if self._judge(partition, _load(data), ())[0]:
                     yield partition
 
     def _judge(
         self, partition: str, before: Partition, members: Sequence[Member]
     ) -> tuple[list[Action], Partition]:
-        """What becomes of who comes and who waits."""
-        coming: list[Member] = []
-        if keeps_places(self.of, self.plan):
-            found = UnderWay(self.view, self.of, self.plan, self._place).to(partition, before, members)
-            fresh = set(self._ungrouped([member.item for member in found]))
-            coming = [member for member in found if member.item in fresh]
-        return decide(self.plan, self._with_begun(before), members, coming)
+        """What becomes of who comes and who waits; those under way are looked for where something would."""
+        known = self._with_begun(before)
+        actions, after = decide(self.plan, known, members)
+        found = self.under_way.to(partition, before, members) if actions and self.under_way else []
+        fresh = set(self._ungrouped([member.item for member in found]))
+        coming = [member for member in found if member.item in fresh]
+        return decide(self.plan, known, members, coming) if coming else (actions, after)
 
     def _place(self, item: Item) -> tuple[str, Member]:
         """The partition that an item belongs to, and it as a member. Raises `LookupError` or `ValueError`."""
@@ -202,8 +206,10 @@ class _Making(_Grouping):
     # ---- members come
     def add(self, items: Sequence[int]) -> list[int]:
         """Group items that are not in a group of this kind yet."""
-        fresh = self._ungrouped(items)
-        for partition, members in sorted(self._partitions(fresh).items()):
+        partitions = self._partitions(self._ungrouped(items))
+        if self.under_way and len(partitions) >= _MANY:
+            self.under_way.read([member for members in partitions.values() for member in members])
+        for partition, members in sorted(partitions.items()):
             self._decide(self.tx.slot(self.rule, partition), members)
         return self.complete
 
@@ -213,7 +219,9 @@ class _Making(_Grouping):
         found: dict[str, list[Member]] = {}
         for number in items:
             try:
-                partition, member = self._place(self.tx.item(number))
+                item = self.tx.item(number)
+                partition, member = self._place(item)
+                self._key_of(item)
             except LookupError as error:
                 self._refuse(number, f"it has no {error.args[0]!r}, which groups are told apart by")
             except ValueError as error:
@@ -267,7 +275,7 @@ class _Making(_Grouping):
         group = Item(
             self.kind.pipeline,
             self.kind.name,
-            self._free_key(items[0], first, number),
+            self._free_key(items[0], number),
             {name: lookup(first, name) for name in self.plan.by},
             hull(item.span for item in items),
             cover(item.footprint for item in items),
@@ -280,10 +288,13 @@ class _Making(_Grouping):
             self.tx.set_due(self._gather_row(identity), action.since + self.plan.timeout)
         return identity
 
-    def _free_key(self, first: Item, facts: Mapping[str, Any], number: int) -> str:
-        """The key by the template or the first member; where it is taken, with a number."""
-        key = render(self.plan.key, facts) if self.plan.key else first.key
-        free = key
+    def _key_of(self, first: Item) -> str:
+        """The key of a group by the template or its first member. Raises `ValueError` if it cannot be made."""
+        return render(self.plan.key, facts_of(first)) if self.plan.key else first.key
+
+    def _free_key(self, first: Item, number: int) -> str:
+        """The key; where it is taken, with a number."""
+        free = key = self._key_of(first)
         while self.tx.find(self.kind.pipeline, self.kind.name, free):
             number += 1
             free = f"{key}~{number}"
@@ -394,7 +405,8 @@ class _Making(_Grouping):
             grown(one, [Member(order, member)]) if one.item == group.id else one for one in partition.closed
         )
         held = tuple(item for item in partition.held if item != member)
-        self.tx.set_slot(slot, asdict(replace(partition, closed=closed, held=held)))
+        pending = tuple(one for one in partition.pending if one.item != member)
+        self.tx.set_slot(slot, asdict(replace(partition, closed=closed, held=held, pending=pending)))
         self.tx.add_members(group.id, [member])
         self._settle(group.id)
         self._revise(group.id)

@@ -1,11 +1,13 @@
 """Who is under way to a group: items that have not passed the stage that members must have passed, and are worked on.
 
-Promises to look no farther than what can be in one line with a member that has come, and to read only. Nobody is under way
-where members are not consecutive in time.
+Promises that places are kept for those alone who may be in one line with a member that has come, and to read only. Nobody
+is under way where members are not consecutive in time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from towpath.base.model import Item
 from towpath.base.states import Work
@@ -13,18 +15,18 @@ from towpath.contracts.catalog import View
 from towpath.contracts.definition import GroupPlan, KindPlan
 from towpath.contracts.grouping import Member, Partition
 
-_MOST = 1000  # items under way that are looked at below one place
-_LINES = 64  # lines that are looked at for one decision
-_OPEN = (Work.WAITING, Work.READY, Work.RUNNING)
+_MOST = 1000  # members under way to one partition that are looked at below one stretch
+_TOGETHER = 5000  # items under way that are read at once for many partitions
+_MOMENTS = ("time.begin", "time.mid", "time.end")
 _MOVING = (Work.READY, Work.RUNNING)
+_GOOD = (Work.WAITING, *_MOVING, Work.DONE, Work.RETIRED)
 
 Place = Callable[[Item], tuple[str, Member]]
 
 
 def keeps_places(of: KindPlan, plan: GroupPlan) -> bool:
     """Whether places are kept in groups by this plan for those under way."""
-    in_line = bool(plan.size and plan.max_gap) and not plan.stride
-    return in_line and plan.order_by.startswith("time.") and plan.at in of.stages
+    return plan.is_line and plan.order_by in _MOMENTS and plan.at in of.stages
 
 
 class UnderWay:
@@ -33,76 +35,92 @@ class UnderWay:
     def __init__(self, view: View, of: KindPlan, plan: GroupPlan, place: Place) -> None:
         self._view, self._of, self._plan, self._place = view, of, plan, place
         self._ways = {stage.name for stage in of.upstream(plan.at)}
-        self._moment = plan.order_by.removeprefix("time.")
+        self._reach = plan.size * plan.max_gap
+        self._read: tuple[float, float] | None = None
+        self._members: dict[str, list[Member]] = {}
+
+    def read(self, members: Sequence[Member]) -> None:
+        """Read at once who is under way near members of many partitions, unless these are too many."""
+        orders = [_number(member.order) for member in members]
+        since, until = min(orders) - self._reach, max(orders)
+        items = self._items(since, until, {}, _TOGETHER)
+        if len(items) < _TOGETHER:
+            self._read = since, until
+            for partition, member in self._placed(items):
+                self._members.setdefault(partition, []).append(member)
 
     def to(self, partition: str, before: Partition, members: Sequence[Member]) -> list[Member]:
         """Those under way to a partition that may be in one line with its open group, or with who waits or comes."""
         come = [*members, *before.pending]
         known = {member.item for member in come}
-        found: dict[int, Member] = {}
-        for low, high in self._lines(before, [member.order for member in members], come):
-            for member in self._below(low, high, before, partition):
-                found[member.item] = member
+        found = {
+            member.item: member
+            for low, high in self._stretches(before, come)
+            for member in self._down(low, high, before, partition)
+        }
         return [member for item, member in found.items() if item not in known]
 
-    def _lines(
-        self, before: Partition, new: Sequence[object], come: Sequence[Member]
-    ) -> list[tuple[float, float]]:
+    def _stretches(self, before: Partition, come: Sequence[Member]) -> list[tuple[float, float]]:
         """Ranges of the order within which none of those who came, and the open group, is far from the next."""
-        ranges = [(member.order, member.order) for member in come if isinstance(member.order, int | float)]
+        ranges = [(_number(member.order), _number(member.order)) for member in come]
         if before.open:
             ranges.append((_number(before.open.begin), _number(before.open.end)))
-        lines: list[tuple[float, float]] = []
+        found: list[tuple[float, float]] = []
         for low, high in sorted(ranges):
-            if lines and low - lines[-1][1] <= self._plan.max_gap:
-                lines[-1] = (lines[-1][0], max(high, lines[-1][1]))
+            if found and low - found[-1][1] <= self._plan.max_gap:
+                found[-1] = (found[-1][0], max(high, found[-1][1]))
             else:
-                lines.append((low, high))
-        if len(lines) > _LINES:  # those first that may change now
-            lines.sort(key=lambda line: not any(_is_within(order, line) for order in new))
-        return lines[:_LINES]
+                found.append((low, high))
+        return found
 
-    def _below(self, low: float, high: float, before: Partition, partition: str) -> Iterator[Member]:
-        """Those from `high` down: in the line, and below it as long as each is near the next."""
-        plan = self._plan
+    def _down(self, low: float, high: float, before: Partition, partition: str) -> Iterator[Member]:
+        """Those within a stretch, and those below it as long as each is near the next."""
         floor = max(
             (_number(group.end) for group in before.closed if _number(group.end) < low), default=-1e300
         )
         until, count = high, 0
         while True:
-            since = max(min(low, until) - plan.size * plan.max_gap, floor)
-            items = self._view.under_way(self._of, plan.at, since, until, moment=self._moment, limit=_MOST)
-            for member in sorted(self._of_partition(items, partition), key=lambda one: -_number(one.order)):
-                order = _number(member.order)
-                if since <= order <= until:
-                    yield member
-                    low = order if low - plan.max_gap <= order < low else low
-            count += len(items)
-            if since <= floor or low - since > plan.max_gap or count >= _MOST:
+            since = max(min(low, until) - self._reach, floor)
+            for member in sorted(self._between(since, until, partition), key=lambda one: -_number(one.order)):
+                order, count = _number(member.order), count + 1
+                low = order if low - self._plan.max_gap <= order < low else low
+                yield member
+            if since <= floor or low - since > self._plan.max_gap or count >= _MOST:
                 return
             until = since
 
-    def _of_partition(self, items: Sequence[Item], partition: str) -> Iterator[Member]:
-        moving = list(self._moving(items))
-        for item in moving:
-            with suppress(LookupError, ValueError):
-                own, member = self._place(item)
-                if own == partition:
-                    yield member
+    def _between(self, since: float, until: float, partition: str) -> list[Member]:
+        if self._read and self._read[0] <= since and until <= self._read[1]:
+            members = self._members.get(partition, [])
+        else:
+            items = self._items(since, until, self._attributes(partition), _MOST)
+            members = [member for own, member in self._placed(items) if own == partition]
+        return [member for member in members if since <= _number(member.order) <= until]
 
-    def _moving(self, items: Sequence[Item]) -> Iterator[Item]:
+    def _items(self, since: float, until: float, attributes: Mapping[str, Any], limit: int) -> list[Item]:
+        moment = self._plan.order_by.removeprefix("time.")
+        return self._view.under_way(
+            self._of, self._plan.at, since, until, moment=moment, attributes=attributes, limit=limit
+        )
+
+    def _attributes(self, partition: str) -> dict[str, Any]:
+        """The attributes by which items of a partition are found in the catalog, where they have an index."""
+        named = zip(self._plan.by, json.loads(partition), strict=True)
+        plain = ((name.removeprefix("attributes."), value) for name, value in named if name != "key")
+        return {
+            name: value for name, value in plain if "." not in name and isinstance(value, str | int | float)
+        }
+
+    def _placed(self, items: Sequence[Item]) -> Iterator[tuple[str, Member]]:
         """Those on which work is done, or ready to be done, that leads to the stage; and nothing on the way is in trouble."""
         rows = self._view.work([item.id for item in items])
         for item in items:
             states = {row.stage: row.state for row in rows[item.id]}
             way = [states[name] for name in self._ways if name in states]
-            is_free = all(state in (*_OPEN, Work.DONE) for state in way)
-            if is_free and any(state in _MOVING for state in (*way, states.get(self._plan.at))):
-                yield item
-
-
-def _is_within(order: object, line: tuple[float, float]) -> bool:
-    return isinstance(order, int | float) and line[0] <= order <= line[1]
+            is_good = all(state in _GOOD for state in way)
+            if is_good and any(state in _MOVING for state in (*way, states.get(self._plan.at))):
+                with suppress(LookupError, ValueError):
+                    yield self._place(item)
 
 
 def _number(order: object) -> float:
