@@ -118,7 +118,7 @@ def serve() -> Callable[[Path], AbstractContextManager[str]]:
             yield json.loads(line)["url"]
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     return serving
 
