@@ -114,11 +114,11 @@ def serve() -> Callable[[Path], AbstractContextManager[str]]:
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line:
-                raise RuntimeError(process.communicate(timeout=10)[1])
+                raise RuntimeError(process.communicate(timeout=60)[1])
             yield json.loads(line)["url"]
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     return serving
 

@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psutil
 import psycopg
@@ -154,6 +155,14 @@ class Chaos:
         if url:
             os.environ[CATALOG] = url
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the daemon if it is still alive."""
+        if self.daemon is not None and self.daemon.popen.poll() is None:
+            self.daemon.kill()
+
     def more(self, sets: int = SETS) -> None:
         """Submit more work, beside whoever runs."""
         with Site.open(self.folder) as site:
@@ -162,12 +171,13 @@ class Chaos:
 
     # ---- random instants
     def round(self, who: str) -> None:
-        """Start the daemon if it is dead, and kill it, one of its workers, or both soon after."""
+        """Submit more work, start the daemon if it is dead, and kill it, one of its workers, or both soon after."""
+        before = len(self._lines())
+        self.more()
         daemon = self._alive()
         if who != "worker" and self.random.random() < 0.2:  # also while it starts
             time.sleep(self.random.uniform(0.2, 1.0))
         else:
-            before = len(self._lines())
             wait_for(lambda: len(self._lines()) > before, 120.0)
             time.sleep(self.random.uniform(0.0, 0.4))
         workers = freeze(daemon)
@@ -309,7 +319,7 @@ def stop(process: psutil.Process) -> None:
     """SIGSTOP, and wait until it has."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGSTOP)
-        wait_for(lambda: process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE), 10.0)
+        wait_for(lambda: process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE))
 
 
 def thaw(daemon: Daemon, workers: list[psutil.Process]) -> None:
@@ -324,11 +334,10 @@ def thaw(daemon: Daemon, workers: list[psutil.Process]) -> None:
 def random_kills(folder: Path, kills: int, seed: int, url: str = "") -> Figures:
     """Kill daemon, worker and both in turn, at random instants."""
     expected = undisturbed(folder / "calm", SETS * kills)
-    chaos = Chaos(folder / "wild", seed, url)
-    for number in range(kills):
-        chaos.more()
-        chaos.round(("worker", "daemon", "both")[number % 3])
-    return chaos.finish(expected)
+    with Chaos(folder / "wild", seed, url) as chaos:
+        for number in range(kills):
+            chaos.round(("worker", "daemon", "both")[number % 3])
+        return chaos.finish(expected)
 
 
 def fault_points(

@@ -46,6 +46,17 @@ class Write(Stage):
             path.write_text(context.item.key)
 
 
+class Waits(Write):
+    """Writes the item's key `sleep` seconds after there is a file `gate`."""
+
+    gate: str
+
+    def run(self, context: Context) -> None:
+        while not os.path.exists(self.gate):  # noqa: PTH110
+            time.sleep(0.01)
+        super().run(context)
+
+
 class ImportsNumpy(Write):
     """Writes the item's key, and needs numpy for it."""
 

@@ -1,5 +1,6 @@
 """One run, from task to report: inputs verified, outputs made final at once, every end of user code an outcome."""
 
+import gc
 import json
 import os
 import subprocess
@@ -256,6 +257,7 @@ def test_a_folder_that_was_deleted_and_made_again_during_a_run_is_not_the_stages
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
 def test_no_run_leaves_a_file_open(run: Run) -> None:
+    gc.collect()  # it may close what other tests left open
     before = len(list(Path("/proc/self/fd").iterdir()))
     for how in ("", "nothing", "retry", "twice", "late", "remade"):
         run("Outputs", params={"how": how})

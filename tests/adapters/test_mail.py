@@ -82,11 +82,12 @@ def serve(authority: tuple[trustme.CA, Path]) -> Iterator[Callable[[str], Post]]
             options |= {"ssl_context": context, "auth_require_tls": False}
         else:
             options |= {"auth_require_tls": False}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            post.port = free.getsockname()[1]
-        controller = Controller(post, hostname="localhost", port=post.port, **options)
-        controller.start()
+        with socket.socket() as kept:  # so that nobody else is given its port until the server has it
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind(("127.0.0.1", 0))
+            post.port = kept.getsockname()[1]
+            controller = Controller(post, hostname="localhost", port=post.port, ready_timeout=60.0, **options)
+            controller.start()
         running.append(controller)
         return post
 

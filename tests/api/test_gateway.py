@@ -73,17 +73,17 @@ assert taken["size"] == len(text)
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class Served:
     """A site that is served, with its work, by a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+        self.folder = folder
+        self._kept = (
+            socket.socket()
+        )  # nobody else is given its port, before the server has it and between two
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind(("127.0.0.1", 0))
+        self.port = self._kept.getsockname()[1]
         (folder / "program.py").write_text(PROGRAM)
         pipeline = PIPELINE.format(python=sys.executable, program=folder / "program.py")
         (folder / "far.toml").write_text(pipeline)
@@ -110,7 +110,7 @@ class Served:
 
     def end(self) -> None:
         """End it, and what runs in it."""
-        with self.process:
+        with self._kept, self.process:
             self.process.send_signal(signal.SIGTERM)
             try:
                 assert self.process.wait(5) == 0

@@ -39,10 +39,11 @@ class Lab:
         self.record.mkdir(parents=True)
         self.repository = FolderRepository(str(self.root))
 
-    def put(self, key: str, content: bytes = b"x", age: float = 60.0) -> Path:
+    def put(self, key: str, content: bytes = b"x", age: float = 60.0, now: float = 0.0) -> Path:
         path = self.record / key
         path.write_bytes(content)
-        os.utime(path, (time.time() - age, time.time() - age))
+        then = (now or time.time()) - age
+        os.utime(path, (then, then))
         return path
 
     def write(self, key: str = "a.json", content: bytes = b"{}", made_by: str = MADE) -> RecordFile:
@@ -70,13 +71,15 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def test_a_file_that_still_changes_is_not_offered(lab: Lab) -> None:
+    now = time.time()
+    lab.repository = FolderRepository(str(lab.root), clock=lambda: now)
     lab.put("old.out")
-    lab.put("new.out", age=0.2)
+    lab.put("new.out", age=0.2, now=now)
     assert lab.keys() == ["old.out"]
     with pytest.raises(Transient, match="still changes"):
         lab.read("new.out")
     before = lab.repository.record("rec").version
-    os.utime(lab.record / "new.out", (time.time() - 2, time.time() - 2))
+    os.utime(lab.record / "new.out", (now - 2, now - 2))
     assert lab.keys() == ["new.out", "old.out"]
     assert lab.repository.record("rec").version != before
 

@@ -181,16 +181,24 @@ def test_broken_json_is_tried_later(lab: Lab, ask: str) -> None:
         call(lab)
 
 
-def test_what_trickles_is_not_waited_for(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("asked", "trickles", "error"),
+    [
+        ("draft-files", "draft-files", "did not answer in time"),
+        ("draft-content", "store", r"the bytes at .* hardly come from http://127"),
+    ],
+)
+def test_what_trickles_is_not_waited_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, asked: str, trickles: str, error: str
+) -> None:
     """Though each part of it comes in time."""
-    lab.repository = lab.make(timeout=0.05)
-    lab.server.fail("draft-files", "trickle", value=0.01)
-    with pytest.raises(Transient, match="did not answer in time"):
-        lab.repository.files(lab.record)
     lab.server.deposit(lab.record, "a.out", b"0" * 400)
-    lab.server.fail("store", "trickle", value=0.01)
-    with pytest.raises(Transient, match=r"the bytes at .* hardly come from http://127"):
-        lab.read()
+    lab.repository = lab.make(timeout=30.0)
+    # Only now, so that nothing that is asked before is short of time.
+    lab.server.before(asked, lambda: monkeypatch.setattr(asking, "_PATIENCE", 0.001))
+    lab.server.fail(trickles, "trickle", value=0.05)
+    with pytest.raises(Transient, match=error):
+        ASKS[trickles][1](lab)
     assert lab.leftovers() == []
 
 

@@ -203,13 +203,19 @@ class Post:
 @pytest.fixture
 def post() -> Iterator[Post]:
     kept = Post()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        kept.port = free.getsockname()[1]
-    server = Controller(
-        kept, hostname="127.0.0.1", port=kept.port, authenticator=kept.login, auth_require_tls=False
-    )
-    server.start()
+    with socket.socket() as held:  # so that nobody else is given its port until the server has it
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        kept.port = held.getsockname()[1]
+        server = Controller(
+            kept,
+            hostname="127.0.0.1",
+            port=kept.port,
+            ready_timeout=60.0,
+            authenticator=kept.login,
+            auth_require_tls=False,
+        )
+        server.start()
     yield kept
     server.stop()
 

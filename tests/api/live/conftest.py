@@ -27,7 +27,7 @@ from towpath.api.streams import Timing
 from towpath.base.errors import NotFoundError
 from towpath.base.model import Event
 
-SECONDS = 20.0  # that a test waits for what comes at once
+SECONDS = 60.0  # that a test waits for what comes at once
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ class Live:
         app = Starlette(
             routes=routes, lifespan=self._lifespan, exception_handlers={NotFoundError: self._not_found}
         )
-        config = uvicorn.Config(app, port=0, http=Connection, log_config=None, timeout_graceful_shutdown=10)
+        config = uvicorn.Config(app, port=0, http=Connection, log_config=None, timeout_graceful_shutdown=600)
         self.server = Server(config, self.hub)
         self._thread = threading.Thread(target=self.server.run)
 

@@ -92,12 +92,17 @@ class Speaker:
         """Let the run end."""
         (self._folder / "end").touch()
 
-    def kill_worker(self) -> None:
-        """Kill the process in which the run is."""
+    def freeze_worker(self) -> psutil.Process:
+        """The process in which the run is, which stands still."""
         assert self._process is not None
-        for child in psutil.Process(self._process.pid).children():
-            if any("executors.worker" in word for word in child.cmdline()):
-                child.kill()
+        (worker,) = [
+            child
+            for child in psutil.Process(self._process.pid).children()
+            if any("executors.worker" in word for word in child.cmdline())
+        ]
+        worker.suspend()
+        until(lambda: worker.status() == psutil.STATUS_STOPPED)
+        return worker
 
     def kill(self) -> None:
         """Kill all that runs the site."""
@@ -228,8 +233,9 @@ def test_the_log_of_a_run_whose_worker_was_killed(live: Any, speaker: Speaker) -
     speaker.start()
     client = live.open(f"/log/{speaker.run}")
     client.until(lambda one: text(one) == "alive\n")
+    worker = speaker.freeze_worker()
     speaker.end()  # of the next run
-    speaker.kill_worker()
+    worker.kill()
     client.until(ended).end()
     assert client.events[-1].data == {"run": speaker.run, "outcome": "lost", "end": 6, "why": ""}
     again = live.open(f"/log/{speaker.run}").until(ended)

@@ -318,7 +318,8 @@ def torment(simulated: Site, folder: Path, *, seed: int, kills: int) -> None:
         time.sleep(drawn.uniform(0.5, 3.5))
         if process.poll() is None:
             victim = process.pid if number % 2 else _worker(process.pid)
-            os.kill(victim, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a worker that ended just now
+                os.kill(victim, signal.SIGKILL)
             if victim != process.pid and drawn.random() < 0.5:
                 time.sleep(drawn.uniform(0.0, 1.0))
             process.kill()
