@@ -597,6 +597,69 @@ def test_a_person_closes_a_group_with_what_waits_beside_it(sites: Any) -> None:
     assert site.mosaics() == {"obs0005": keys(5, 10, 15)}
 
 
+def test_places_are_kept_however_many_nights_wait_for_another(sites: Any) -> None:
+    site, nights = sites(size=2, max_gap=360.0), range(80)
+    site.observe(*(1440 * night for night in nights), *(1440 * 80 + minute for minute in (0, 5, 10, 15)))
+    running = site.begin()
+    for night in nights:
+        site.end(running[f"obs{1440 * night:04g}"])
+    for minute in (5, 10):
+        assert site.end(running[f"obs{1440 * 80 + minute:04g}"]) == []
+    assert site.tend() == []
+    for minute in (0, 15):
+        site.end(running[f"obs{1440 * 80 + minute:04g}"])
+    assert sorted(map(len, site.mosaics().values())) == [1, 2, 2]
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_places_are_kept_however_many_are_under_way_to_other_partitions(sites: Any, batch: int) -> None:
+    site, bands, stage_ = sites(size=2, max_gap=360.0, by=("band",)), range(20), "image"
+    for band in bands:
+        site.observe(*(minute + band / 100 for minute in range(0, 300, 5)), band=band)
+    plan, running = site.definition.kinds["observation"], {}
+    while found := site.begin():
+        running |= found
+    for minute in (5, 10, 15, 0):
+        of_all = [running[f"obs{minute + band / 100:04g}"] for band in bands]
+        for first in range(0, len(of_all), batch):
+            pairs = [
+                (one, Report(one.work, one.token, Outcome.DONE, began=site.now))
+                for one in of_all[first : first + batch]
+            ]
+
+            def complete(tx: Any, pairs: Any = pairs) -> None:
+                done = [item for _, item in tx.complete(plan, plan.stages[stage_], pairs).done]
+                grouping.gather(tx, site.definition, "observation", stage_, done)
+
+            site.catalog.write(complete)
+    assert [len(members_) for members_ in site.mosaics().values()] == [2] * 40
+
+
+def test_a_member_that_waits_and_is_admitted_elsewhere_waits_no_more(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0, timeout=60.0, on_timeout="process")
+    site.image(60)
+    site.now += 61
+    site.time_out()
+    site.observe(0, 5, 10)
+    running = site.begin()
+    site.end(running["obs0005"])
+    site.end(running["obs0010"])
+    (waiting,) = site.catalog.write(lambda tx: [tx.find("dsa", "observation", "obs0010").id])
+    early = site.mosaic("obs0060").id
+    site.catalog.write(lambda tx: grouping.admit(tx, site.definition, early, waiting, "ada"))
+    site.end(running["obs0000"], Outcome.FAILED)
+    site.tend()
+    assert site.mosaics() == {"obs0060": keys(10, 60), "obs0005": keys(5)}
+
+
+def test_a_member_for_which_there_is_no_key_is_told_and_stops_nothing(sites: Any) -> None:
+    site = sites(size=2, max_gap=360.0, key="{target}")
+    site.image(0)
+    site.image(5, 10, target="M31")
+    assert site.mosaics() == {"M31": keys(5, 10)}
+    assert "cannot be grouped as mosaic: template '{target}'" in site.events("problem")[0]["why"]
+
+
 @pytest.mark.parametrize("how", ["held", "stopped", "poisoned"])
 def test_a_place_is_kept_no_longer_for_what_somebody_took_away(sites: Any, how: str) -> None:
     site = sites(size=2, max_gap=360.0)

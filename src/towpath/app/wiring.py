@@ -518,16 +518,17 @@ class Parts:
         return chores
 
     def _regroup(self) -> bool:
-        """Group those who waited because a place was kept for another, who is under way no more; whether there were any."""
+        """Group those who waited because a place was kept for another, who is under way no more; whether there was anything."""
         some = False
         for definition in list(self.definitions.values()):
             with self.catalog.read() as view:
                 waiting = group.waiting(view, definition)
             for kind, partition in waiting:
-                self.catalog.write(
-                    partial(group.go_on, definition=definition, kind=kind, partition=partition)
-                )
-            some = some or bool(waiting)
+                work = partial(group.go_on, definition=definition, kind=kind, partition=partition)
+                try:
+                    some = bool(self.catalog.write(work)) or some
+                except (LookupError, ValueError) as error:  # what a changed definition asks of its members
+                    log.warning("%s/%s %s: not grouped: %s", kind.pipeline, kind.name, partition, error)
         return some
 
     def _time_out(self, definition: Definition, kind: KindPlan) -> Chore:

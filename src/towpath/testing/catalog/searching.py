@@ -181,6 +181,9 @@ class SearchSuite(Base):
             }
             found = view.under_way(ITEM, "b", 0.0, 1e11, moment=moment, limit=2)
             assert [one.id for one in found] == sorted(one for ids in last.values() for one in ids)
+            red = {"camera": "red", "n": 3}
+            found = view.under_way(ITEM, "b", 0.0, 1e11, moment=moment, attributes=red)
+            assert found == [one for one in open_ if red.items() <= one.attributes.items()] != []
             assert view.under_way(OTHER, "b", 0.0, 1e11) == []
 
     def test_pages_of_any_size_have_the_newest_first(self, bench: MakeBench) -> None:
