@@ -207,10 +207,8 @@ print(pause)  # the longest for which the file may not have grown
 
 
 def begin_to_write(folder: Path, place: Path) -> "subprocess.Popen[str]":
-    """Write a file that is there anew, slowly, by a process that tells its longest pause."""
-    whole = folder / "whole.hdf5"
-    place.rename(whole)
-    program = [sys.executable, "-c", WRITER, str(whole), str(place)]
+    """Write the file that was put aside, slowly, by a process that tells its longest pause."""
+    program = [sys.executable, "-c", WRITER, str(folder / "whole.hdf5"), str(place)]
     writer = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     wait_for(place.exists)
     return writer
@@ -226,6 +224,7 @@ def never_paused(writer: "subprocess.Popen[str]") -> bool:
 @pytest.mark.slow
 def test_a_file_that_grows_is_taken_when_it_is_whole(make: Callable[..., tuple[Path, list[Path]]]) -> None:
     def grows(folder: Path, files: list[Path]) -> bool:
+        files[0].rename(folder / "whole.hdf5")
         writer = begin_to_write(folder, files[0])
         with Site.open(folder) as site:
             site.run(patience=20)
@@ -245,6 +244,7 @@ def test_a_file_that_grows_under_a_daemon_is_taken_when_it_is_whole(
     """With `--watch`, and the daemon kept from its work for longer than it takes to settle, while the file grows."""
 
     def grows(folder: Path, files: list[Path]) -> bool:
+        files[0].rename(folder / "whole.hdf5")
         program = [str(Path(sys.executable).with_name("towpath")), "--site", str(folder), "run", "--watch"]
         daemon = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:

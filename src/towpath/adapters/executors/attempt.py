@@ -238,9 +238,12 @@ class Attempts:
         try:
             if not context.watched.intact(by_hash=prepared.batch.verify == "hash"):
                 return _BLOCKED
+            before = dict(context.watched.refreshed)
             ending = self._user_code(prepared, context, begin)
             if not context.watched.intact():
                 ending = _BLOCKED
+            elif anew := context.watched.anew(before):  # as it is now, and yet half of it may have been read
+                ending = Ending(Outcome.TRANSIENT, anew, (anew,))
             if ending.outcome in (Outcome.DONE, Outcome.HELD):
                 context.staging.finish()
                 return ending

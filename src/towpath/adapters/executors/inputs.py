@@ -5,7 +5,7 @@ A stat decides; where size or time differ the hash does. Equal bytes with anothe
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from towpath.base.hashing import content, file_sha256, tree_mtime_ns
@@ -63,6 +63,13 @@ class Watched:
                 self._expected[number] = found
                 self.refreshed[file.product] = found[1]
         return not self.changed
+
+    def anew(self, before: Mapping[int, int]) -> str:
+        """Which were written anew, with the same content, since what was refreshed was `before`; "" if none."""
+        found = [
+            file.path for file in self._files if self.refreshed.get(file.product) != before.get(file.product)
+        ]
+        return f"written anew while the run read it: {', '.join(found)}" if found else ""
 
 
 def intact_path(file: TaskFile | None) -> Path | None:
