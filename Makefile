@@ -97,7 +97,7 @@ mkdir -p /etc/postgresql-common && \
 endef
 
 # Tracing takes half as long again: what tells the coverage of floors 0 to 3 is traced, and nothing else.
-TRACED := $(addprefix tests/,adapters app contracts flow system unit)
+TRACED := $(addprefix tests/,adapters api app cli contracts flow system unit)
 fast: $(READY_TEST)
 	@rm -f .coverage .coverage.*
 	@$(call phase,fast tests of the engine and its faces,$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not slow" $(TRACED))
