@@ -19,6 +19,7 @@ from stages_for_tests import Copy, Previous, Raises, Scaled, Several, Tells, Wri
 from towpath.adapters.executors import staging
 from towpath.adapters.executors.attempt import Attempts, NoLog
 from towpath.adapters.executors.context import RunContext
+from towpath.adapters.executors.inputs import Watched
 from towpath.adapters.executors.processes import own_umask
 from towpath.adapters.executors.wire import (
     batch_from_plain,
@@ -425,6 +426,21 @@ def test_inputs_are_verified_before_and_after(
         assert (report.outcome, report.changed, report.refreshed) == (Outcome.TRANSIENT, (), ((5, 1),))
         assert report.error == f"written anew while the run read it: {path}"
         assert names(store) == []
+
+
+def test_a_lone_file_is_held_to_have_been_written_anew_and_a_tree_in_which_a_lock_was_taken_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "set").mkdir()
+    places = tmp_path / "file", tmp_path / "set"
+    for number, file in enumerate((places[0], places[1] / "table.lock"), 1):
+        file.write_text("x")
+        watched = Watched([[task_file(places[number - 1], number)]])
+        assert watched.intact() and watched.refreshed == {}
+        os.utime(file, ns=(10**19 // 5, 10**19 // 5))
+        assert watched.intact() and watched.refreshed == {number: 10**19 // 5}
+        assert bool(watched.anew({})) == (number == 1)
+        assert watched.anew(dict(watched.refreshed)) == ""
 
 
 def test_equal_size_and_time_deceive_a_stat_but_not_a_hash(run: Run, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ class Parts:
         self.origins: dict[str, Mapping[str, Any]] = {}
         self._watchers: dict[str, pipeline_files.Watcher] = {}
         self._signer: Signer | None = None
+        self._told: set[str] = set()
         logging.getLogger("towpath").setLevel(settings.site.log_level.upper())
         self._set_roots()
         self.retention = Retention(
@@ -528,7 +529,10 @@ class Parts:
                 try:
                     some = bool(self.catalog.write(work)) or some
                 except (LookupError, ValueError) as error:  # what a changed definition asks of its members
-                    log.warning("%s/%s %s: not grouped: %s", kind.pipeline, kind.name, partition, error)
+                    text = f"{kind.pipeline}/{kind.name} {partition}: not grouped: {error}"
+                    if text not in self._told:  # once, not every second
+                        log.warning("%s", text)
+                    self._told.add(text)
         return some
 
     def _time_out(self, definition: Definition, kind: KindPlan) -> Chore:

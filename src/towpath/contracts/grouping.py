@@ -174,9 +174,9 @@ class _Decision:
         """How a member belongs to a closed group, "" if it does not."""
         plan, gap = self.plan, self.plan.max_gap
         if plan.size and group.count >= plan.size:
-            is_inside = gap and _number(group.begin) <= _number(member.order) <= _number(group.end)
+            is_inside = gap and number(group.begin) <= number(member.order) <= number(group.end)
             return "hold" if is_inside and plan.late == "hold" else ""
-        if gap and not _number(group.begin) - gap <= _number(member.order) <= _number(group.end) + gap:
+        if gap and not number(group.begin) - gap <= number(member.order) <= number(group.end) + gap:
             return ""
         if not group.is_begun:
             return "gain"
@@ -219,8 +219,8 @@ class _Decision:
         """
         found = list(line)
         if self.plan.max_gap:
-            begin, end = _number(group.begin), _number(group.end)
-            found = [member for member in line if begin <= _number(member.order) <= end]
+            begin, end = number(group.begin), number(group.end)
+            found = [member for member in line if begin <= number(member.order) <= end]
             if not group.carried:
                 before = self._chain(reversed(line), begin, -1)
                 found += before[: len(before) % self.plan.size] if self.plan.size else before
@@ -231,7 +231,7 @@ class _Decision:
         found: list[Member] = []
         begin = edge
         for member in members:
-            order = _number(member.order)
+            order = number(member.order)
             if sign * (order - begin) <= 0:
                 continue
             if not self._are_near(min(order, edge), max(order, edge)):
@@ -245,7 +245,7 @@ class _Decision:
         if high - low > self.plan.max_gap:
             return False
         groups = (*self.closed, self.open) if self.open else self.closed
-        return not any(low < _number(group.begin) and _number(group.end) < high for group in groups)
+        return not any(low < number(group.begin) and number(group.end) < high for group in groups)
 
     # ---- new groups
     def _start(self) -> bool:
@@ -289,12 +289,12 @@ class _Decision:
         return found
 
     def _follows(self, former: Member, member: Member) -> bool:
-        return not self.plan.max_gap or self._are_near(_number(former.order), _number(member.order))
+        return not self.plan.max_gap or self._are_near(number(former.order), number(member.order))
 
     def _carry_for(self, run: Sequence[Member]) -> tuple[Member, ...]:
         for carry in reversed(self.carries):
             gap = self.plan.max_gap
-            if not gap or 0 <= _number(run[0].order) - _number(carry[-1].order) <= gap:
+            if not gap or 0 <= number(run[0].order) - number(carry[-1].order) <= gap:
                 return carry
         return ()
 
@@ -341,7 +341,8 @@ def _by_place(member: Member) -> tuple[Any, ...]:
     return member.place
 
 
-def _number(order: Order) -> float:
+def number(order: Order) -> float:
+    """A place in the order of consecutive members."""
     assert isinstance(order, int | float), "with max_gap the order is a number"
     return order
 

@@ -143,7 +143,7 @@ class ItemSearch(Session):
         until: float,
         *,
         moment: str = "mid",
-        attributes: Mapping[str, Any] = MappingProxyType({}),
+        attributes: Mapping[str, Any] = _ANY,
         limit: int = 1000,
     ) -> list[Item]:
         """Items that have not passed a stage yet, in a part of the order of time; each length of spans is an index of its own."""

@@ -65,10 +65,12 @@ class Watched:
         return not self.changed
 
     def anew(self, before: Mapping[int, int]) -> str:
-        """Which were written anew, with the same content, since what was refreshed was `before`; "" if none."""
-        found = [
-            file.path for file in self._files if self.refreshed.get(file.product) != before.get(file.product)
-        ]
+        """Which files were written anew, with the same content, since what was refreshed was `before`; "" if none.
+
+        Not so trees: who reads a Measurement Set takes a lock in it.
+        """
+        files = [file for file in self._files if not file.tree]
+        found = [one.path for one in files if self.refreshed.get(one.product) != before.get(one.product)]
         return f"written anew while the run read it: {', '.join(found)}" if found else ""
 
 

@@ -13,7 +13,7 @@ from towpath.base.model import Item
 from towpath.base.states import Work
 from towpath.contracts.catalog import View
 from towpath.contracts.definition import GroupPlan, KindPlan
-from towpath.contracts.grouping import Member, Partition
+from towpath.contracts.grouping import Member, Partition, number
 
 _MOST = 1000  # members under way to one partition that are looked at below one stretch
 _TOGETHER = 5000  # items under way that are read at once for many partitions
@@ -41,7 +41,7 @@ class UnderWay:
 
     def read(self, members: Sequence[Member]) -> None:
         """Read at once who is under way near members of many partitions, unless these are too many."""
-        orders = [_number(member.order) for member in members]
+        orders = [number(member.order) for member in members]
         since, until = min(orders) - self._reach, max(orders)
         items = self._items(since, until, {}, _TOGETHER)
         if len(items) < _TOGETHER:
@@ -62,9 +62,9 @@ class UnderWay:
 
     def _stretches(self, before: Partition, come: Sequence[Member]) -> list[tuple[float, float]]:
         """Ranges of the order within which none of those who came, and the open group, is far from the next."""
-        ranges = [(_number(member.order), _number(member.order)) for member in come]
+        ranges = [(number(member.order), number(member.order)) for member in come]
         if before.open:
-            ranges.append((_number(before.open.begin), _number(before.open.end)))
+            ranges.append((number(before.open.begin), number(before.open.end)))
         found: list[tuple[float, float]] = []
         for low, high in sorted(ranges):
             if found and low - found[-1][1] <= self._plan.max_gap:
@@ -75,14 +75,12 @@ class UnderWay:
 
     def _down(self, low: float, high: float, before: Partition, partition: str) -> Iterator[Member]:
         """Those within a stretch, and those below it as long as each is near the next."""
-        floor = max(
-            (_number(group.end) for group in before.closed if _number(group.end) < low), default=-1e300
-        )
+        floor = max((number(group.end) for group in before.closed if number(group.end) < low), default=-1e300)
         until, count = high, 0
         while True:
             since = max(min(low, until) - self._reach, floor)
-            for member in sorted(self._between(since, until, partition), key=lambda one: -_number(one.order)):
-                order, count = _number(member.order), count + 1
+            for member in sorted(self._between(since, until, partition), key=lambda one: -number(one.order)):
+                order, count = number(member.order), count + 1
                 low = order if low - self._plan.max_gap <= order < low else low
                 yield member
             if since <= floor or low - since > self._plan.max_gap or count >= _MOST:
@@ -95,7 +93,7 @@ class UnderWay:
         else:
             items = self._items(since, until, self._attributes(partition), _MOST)
             members = [member for own, member in self._placed(items) if own == partition]
-        return [member for member in members if since <= _number(member.order) <= until]
+        return [member for member in members if since <= number(member.order) <= until]
 
     def _items(self, since: float, until: float, attributes: Mapping[str, Any], limit: int) -> list[Item]:
         moment = self._plan.order_by.removeprefix("time.")
@@ -121,8 +119,3 @@ class UnderWay:
             if is_good and any(state in _MOVING for state in (*way, states.get(self._plan.at))):
                 with suppress(LookupError, ValueError):
                     yield self._place(item)
-
-
-def _number(order: object) -> float:
-    assert isinstance(order, int | float), "with max_gap the order is a number"
-    return order
